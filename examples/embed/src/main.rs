@@ -1,0 +1,44 @@
+use pipehost::{Fifo, FifoOptions, Grant, Pipes, PipesCtxView, PipesView};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Result, Store};
+use wasmtime_wasi::p2::bindings::Command;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+struct State {
+    table: ResourceTable,
+    wasi: WasiCtx,
+    pipes: Pipes,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl PipesView for State {
+    fn pipes(&mut self) -> PipesCtxView<'_> {
+        PipesCtxView { ctx: &mut self.pipes, table: &mut self.table }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let [guest, fifo] = [1, 2].map(|at| std::env::args().nth(at).expect("embed GUEST FIFO"));
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    pipehost::add_to_linker::<State>(&mut linker)?;
+    let fifo = Fifo::prepare(fifo.as_ref(), FifoOptions::default())?;
+    let pipes = Pipes::builder().grant(Grant::fifo("in".parse()?, fifo))?.build();
+    let wasi = WasiCtx::builder().inherit_stdio().build();
+    let mut store = Store::new(&engine, State { table: ResourceTable::new(), wasi, pipes });
+    let guest =
+        Command::instantiate_async(&mut store, &Component::from_file(&engine, guest)?, &linker)
+            .await?;
+    guest
+        .wasi_cli_run()
+        .call_run(&mut store)
+        .await?
+        .map_err(|()| wasmtime::format_err!("the guest failed"))
+}

@@ -1,0 +1,59 @@
+//! Error codes as [`io::Error`]s.
+
+use std::io::{Error, ErrorKind};
+
+use crate::bindings::{p2, p3};
+
+/// The kind and the text of each code: the same for both versions of the package.
+macro_rules! into_io_error {
+    ($code:ty) => {
+        impl From<$code> for Error {
+            fn from(code: $code) -> Self {
+                type Code = $code;
+                match code {
+                    Code::NotPermitted => Error::new(
+                        ErrorKind::PermissionDenied,
+                        "no pipe of that name is granted in that direction",
+                    ),
+                    Code::InvalidName => Error::new(ErrorKind::InvalidInput, "not a pipe's name"),
+                    Code::LimitExceeded => {
+                        Error::new(ErrorKind::QuotaExceeded, "too many pipes are open")
+                    }
+                    Code::BrokenPipe => Error::from(ErrorKind::BrokenPipe),
+                    Code::TimedOut => Error::new(ErrorKind::TimedOut, "no peer came in time"),
+                    Code::InUse => {
+                        Error::new(ErrorKind::ResourceBusy, "this end of the pipe is open already")
+                    }
+                    Code::Unsupported => Error::from(ErrorKind::Unsupported),
+                    Code::Io => Error::other("input/output error"),
+                }
+            }
+        }
+    };
+}
+
+into_io_error!(p2::types::ErrorCode);
+into_io_error!(p3::types::ErrorCode);
+
+impl From<p3::cli::types::ErrorCode> for Error {
+    fn from(code: p3::cli::types::ErrorCode) -> Self {
+        use p3::cli::types::ErrorCode;
+        match code {
+            ErrorCode::Pipe => ErrorKind::BrokenPipe.into(),
+            ErrorCode::IllegalByteSequence => ErrorKind::InvalidData.into(),
+            ErrorCode::Io => Error::other("input/output error"),
+        }
+    }
+}
+
+/// What a failed `wasi:io` stream operation means.
+pub(crate) fn of_stream(error: p2::streams::StreamError) -> Error {
+    use p2::streams::StreamError;
+    match error {
+        StreamError::Closed => ErrorKind::BrokenPipe.into(),
+        StreamError::LastOperationFailed(error) => match p2::types::pipe_error_code(&error) {
+            Some(code) => code.into(),
+            None => Error::other(error.to_debug_string()),
+        },
+    }
+}

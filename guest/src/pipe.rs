@@ -1,0 +1,295 @@
+//! Blocking ends over WASI 0.2.
+
+use std::io::{self, Read, Write};
+use std::mem;
+
+use crate::bindings::p2::streams::{InputStream, OutputStream, StreamError};
+use crate::bindings::p2::types::{PipeReader, PipeWriter};
+use crate::bindings::p2::{anonymous, named, poll};
+use crate::error::of_stream;
+
+/// A granted pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The name to open it by.
+    pub name: String,
+    /// Which of its ends may be opened.
+    pub directions: Directions,
+}
+
+/// Which ends of a pipe may be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directions {
+    /// [`open_reader`] is permitted.
+    pub read: bool,
+    /// [`open_writer`] is permitted.
+    pub write: bool,
+}
+
+/// The pipes that the operator granted, in the order in which they were named.
+pub fn granted() -> Vec<Granted> {
+    let directions = |flags: named::Directions| Directions {
+        read: flags.contains(named::Directions::READ),
+        write: flags.contains(named::Directions::WRITE),
+    };
+    let list = named::list().into_iter();
+    list.map(|pipe| Granted { name: pipe.name, directions: directions(pipe.directions) }).collect()
+}
+
+/// Opens the granted pipe `name` for reading. Does not block: the first read waits for a writer.
+///
+/// # Errors
+/// `InvalidInput` for what is no name, `PermissionDenied` for what is not granted,
+/// `ResourceBusy` where this end is open already, `QuotaExceeded` at the operator's limit.
+pub fn open_reader(name: &str) -> io::Result<Reader> {
+    Ok(Reader::new(named::open_reader(name)?))
+}
+
+/// Opens the granted pipe `name` for writing. Does not block: the first write waits for a reader.
+///
+/// # Errors
+/// As [`open_reader`].
+pub fn open_writer(name: &str) -> io::Result<Writer> {
+    Ok(Writer::new(named::open_writer(name)?))
+}
+
+/// Both ends of an anonymous pipe.
+#[derive(Debug)]
+pub struct Pipe {
+    /// What is written comes out here.
+    pub reader: Reader,
+    /// What goes in here can be read.
+    pub writer: Writer,
+}
+
+/// Makes an anonymous pipe: pipe(2).
+///
+/// # Errors
+/// `QuotaExceeded` at the operator's or the system's limit.
+pub fn pipe() -> io::Result<Pipe> {
+    let (reader, writer) = anonymous::create()?;
+    Ok(Pipe { reader: Reader::new(reader), writer: Writer::new(writer) })
+}
+
+/// The end that bytes come out of. Dropping it closes it: the other side's next write meets EPIPE.
+#[derive(Debug)]
+pub struct Reader {
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    End(PipeReader),
+    Stream(InputStream),
+    /// Only while one becomes the other.
+    Between,
+}
+
+impl Reader {
+    fn new(end: PipeReader) -> Self {
+        Self { source: Source::End(end) }
+    }
+
+    fn stream(&mut self) -> &InputStream {
+        if let Source::End(_) = self.source
+            && let Source::End(end) = mem::replace(&mut self.source, Source::Between)
+        {
+            self.source = Source::Stream(PipeReader::read_via_stream(end));
+        }
+        match &self.source {
+            Source::Stream(stream) => stream,
+            Source::End(_) | Source::Between => unreachable!("the end has become a stream above"),
+        }
+    }
+
+    /// How many bytes can be read now without waiting. To be asked before the first read.
+    ///
+    /// # Errors
+    /// `Unsupported` once reading has begun.
+    pub fn available(&self) -> io::Result<u64> {
+        Ok(self.end()?.available()?)
+    }
+
+    /// How many bytes the pipe holds. To be asked before the first read.
+    ///
+    /// # Errors
+    /// `Unsupported` once reading has begun.
+    pub fn capacity(&self) -> io::Result<u64> {
+        Ok(self.end()?.capacity()?)
+    }
+
+    fn end(&self) -> io::Result<&PipeReader> {
+        match &self.source {
+            Source::End(end) => Ok(end),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Reads what is there, without waiting: `WouldBlock` where nothing is.
+    ///
+    /// # Errors
+    /// `WouldBlock`; else as [`Read::read`].
+    pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match taken(self.stream().read(buf.len() as u64), buf)? {
+            Some(0) if !buf.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+            read => Ok(read.unwrap_or(0)),
+        }
+    }
+}
+
+impl Read for Reader {
+    /// Waits for bytes and reads some; `Ok(0)` at the end of file.
+    ///
+    /// # Errors
+    /// `TimedOut` where the operator's patience with an absent writer has run out.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        Ok(taken(self.stream().blocking_read(buf.len() as u64), buf)?.unwrap_or(0))
+    }
+}
+
+/// Copies what was read to where it is wanted; `None` at the end of file.
+fn taken(read: Result<Vec<u8>, StreamError>, buf: &mut [u8]) -> io::Result<Option<usize>> {
+    match read {
+        Ok(bytes) => {
+            buf[..bytes.len()].copy_from_slice(&bytes);
+            Ok(Some(bytes.len()))
+        }
+        Err(StreamError::Closed) => Ok(None),
+        Err(error) => Err(of_stream(error)),
+    }
+}
+
+/// The end that bytes go into. Dropping it closes it; what it was given before is delivered.
+#[derive(Debug)]
+pub struct Writer {
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    End(PipeWriter),
+    Stream(OutputStream),
+    /// Only while one becomes the other.
+    Between,
+}
+
+impl Writer {
+    fn new(end: PipeWriter) -> Self {
+        Self { sink: Sink::End(end) }
+    }
+
+    fn stream(&mut self) -> &OutputStream {
+        if let Sink::End(_) = self.sink
+            && let Sink::End(end) = mem::replace(&mut self.sink, Sink::Between)
+        {
+            self.sink = Sink::Stream(PipeWriter::write_via_stream(end));
+        }
+        match &self.sink {
+            Sink::Stream(stream) => stream,
+            Sink::End(_) | Sink::Between => unreachable!("the end has become a stream above"),
+        }
+    }
+
+    /// How many bytes the pipe holds. To be asked before the first write.
+    ///
+    /// # Errors
+    /// `Unsupported` once writing has begun, and while a named pipe has no reader.
+    pub fn capacity(&self) -> io::Result<u64> {
+        match &self.sink {
+            Sink::End(end) => Ok(end.capacity()?),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Writes what there is room for, without waiting: `WouldBlock` where there is none.
+    ///
+    /// # Errors
+    /// `WouldBlock`; else as [`Write::write`].
+    pub fn try_write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let stream = self.stream();
+        let permit = stream.check_write().map_err(of_stream)?;
+        let n = buf.len().min(usize::try_from(permit).unwrap_or(usize::MAX));
+        if n == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        stream.write(&buf[..n]).map_err(of_stream)?;
+        Ok(n)
+    }
+}
+
+impl Write for Writer {
+    /// Waits for room and writes some. What is written is delivered, also if the writer is dropped
+    /// right after.
+    ///
+    /// # Errors
+    /// `BrokenPipe` where the reader is gone, `TimedOut` where the operator's patience with an
+    /// absent reader has run out.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.try_write(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream().subscribe().block();
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits until the kernel has all that was written.
+    ///
+    /// # Errors
+    /// As [`Write::write`].
+    fn flush(&mut self) -> io::Result<()> {
+        match &self.sink {
+            Sink::Stream(stream) => stream.blocking_flush().map_err(of_stream),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An end that can be waited for: a [`Reader`] until it has bytes or is at its end, a [`Writer`]
+/// until it has room or its reader is gone.
+pub trait Readiness {
+    #[doc(hidden)]
+    fn subscribe(&mut self) -> poll::Pollable;
+}
+
+impl Readiness for Reader {
+    fn subscribe(&mut self) -> poll::Pollable {
+        self.stream().subscribe()
+    }
+}
+
+impl Readiness for Writer {
+    fn subscribe(&mut self) -> poll::Pollable {
+        self.stream().subscribe()
+    }
+}
+
+/// Waits until at least one of `ends` is ready, and gives the indices of those that are: poll(2).
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// let mut a = pipehost_guest::open_reader("a")?;
+/// let mut b = pipehost_guest::open_reader("b")?;
+/// for ready in pipehost_guest::wait(&mut [&mut a, &mut b]) {
+///     println!("{} has something", ["a", "b"][ready]);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+/// Where `ends` is empty: that would wait for ever.
+pub fn wait(ends: &mut [&mut dyn Readiness]) -> Vec<usize> {
+    assert!(!ends.is_empty(), "waiting for nothing never ends");
+    let pollables: Vec<_> = ends.iter_mut().map(|end| end.subscribe()).collect();
+    let ready = poll::poll(&pollables.iter().collect::<Vec<_>>());
+    ready.into_iter().map(|index| index as usize).collect()
+}

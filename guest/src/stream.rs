@@ -1,0 +1,382 @@
+//! `async` ends over the streams of WASI 0.3. See [`async_main!`](crate::async_main) for how to
+//! start a program that uses them, and [`future`] for how to do several things at once.
+
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use wit_bindgen::{FutureReader, StreamRead, StreamReader, StreamResult, StreamWriter};
+
+use crate::bindings::p3::types::{PipeReader, PipeWriter};
+use crate::bindings::p3::{anonymous, cli, named, types, wit_stream};
+use crate::filter::{input_name, output_name};
+
+/// Doing several things at once: the parts of the `futures` crate that a filter needs.
+pub mod future {
+    pub use futures::future::{Either, join, join_all, select, select_all, try_join, try_join_all};
+}
+
+/// How many bytes are read at a time where nobody says how many.
+const BUFFER: usize = 64 * 1024;
+
+/// Opens the granted pipe `name` for reading. Does not wait: reads wait for a writer.
+///
+/// # Errors
+/// As [`crate::open_reader`].
+pub fn open_reader(name: &str) -> io::Result<Reader> {
+    Ok(Reader::new(named::open_reader(name)?))
+}
+
+/// Opens the granted pipe `name` for writing. Does not wait: writes wait for a reader.
+///
+/// # Errors
+/// As [`crate::open_writer`].
+pub fn open_writer(name: &str) -> io::Result<Writer> {
+    Ok(Writer::new(named::open_writer(name)?))
+}
+
+/// Both ends of an anonymous pipe.
+#[derive(Debug)]
+pub struct Pipe {
+    /// What is written comes out here.
+    pub reader: Reader,
+    /// What goes in here can be read.
+    pub writer: Writer,
+}
+
+/// Makes an anonymous pipe: pipe(2).
+///
+/// # Errors
+/// As [`crate::pipe()`].
+pub fn pipe() -> io::Result<Pipe> {
+    let (reader, writer) = anonymous::create()?;
+    Ok(Pipe { reader: Reader::new(reader), writer: Writer::new(writer) })
+}
+
+/// What a filter reads: as [`crate::input`].
+///
+/// # Errors
+/// As [`open_reader`].
+pub fn input() -> io::Result<Reader> {
+    match input_name() {
+        Some(name) => open_reader(&name),
+        None => {
+            let (stream, outcome) = cli::stdin::read_via_stream();
+            let source = Source::Stream(stream, Some(Outcome::Stdio(outcome)));
+            Ok(Reader { source })
+        }
+    }
+}
+
+/// What a filter writes: as [`crate::output`].
+///
+/// # Errors
+/// As [`open_writer`].
+pub fn output() -> io::Result<Writer> {
+    match output_name() {
+        Some(name) => open_writer(name),
+        None => Ok(Writer { sink: Sink::Stdout }),
+    }
+}
+
+/// How a stream ended, told by the host once it has.
+#[derive(Debug)]
+enum Outcome {
+    Pipe(FutureReader<Result<(), types::ErrorCode>>),
+    Stdio(FutureReader<Result<(), cli::types::ErrorCode>>),
+}
+
+impl Outcome {
+    async fn wait(self) -> io::Result<()> {
+        match self {
+            Self::Pipe(outcome) => Ok(outcome.await?),
+            Self::Stdio(outcome) => Ok(outcome.await?),
+        }
+    }
+}
+
+/// The end that bytes come out of. Dropping it closes it: the other side's next write meets EPIPE.
+#[derive(Debug)]
+pub struct Reader {
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    End(PipeReader),
+    Stream(StreamReader<u8>, Option<Outcome>),
+    Ended,
+}
+
+impl Reader {
+    fn new(end: PipeReader) -> Self {
+        Self { source: Source::End(end) }
+    }
+
+    /// How many bytes can be read now without waiting. To be asked before the first read.
+    ///
+    /// # Errors
+    /// `Unsupported` once reading has begun, and for stdin.
+    pub fn available(&self) -> io::Result<u64> {
+        Ok(self.end()?.available()?)
+    }
+
+    /// How many bytes the pipe holds. To be asked before the first read.
+    ///
+    /// # Errors
+    /// `Unsupported` once reading has begun, and for stdin.
+    pub fn capacity(&self) -> io::Result<u64> {
+        Ok(self.end()?.capacity()?)
+    }
+
+    fn end(&self) -> io::Result<&PipeReader> {
+        match &self.source {
+            Source::End(end) => Ok(end),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn stream(&mut self) -> Option<&mut StreamReader<u8>> {
+        if let Source::End(_) = self.source
+            && let Source::End(end) = mem::replace(&mut self.source, Source::Ended)
+        {
+            let (stream, outcome) = PipeReader::read_via_stream(end);
+            self.source = Source::Stream(stream, Some(Outcome::Pipe(outcome)));
+        }
+        match &mut self.source {
+            Source::Stream(stream, _) => Some(stream),
+            Source::End(_) | Source::Ended => None,
+        }
+    }
+
+    /// Waits for bytes and appends some to `buf`: as many as it has room for at the most, or 64 KiB
+    /// where it has none. Gives how many; 0 at the end of file.
+    ///
+    /// Cancel safe: bytes that had arrived when the future is dropped are in `buf`.
+    ///
+    /// # Errors
+    /// `TimedOut` where the operator's patience with an absent writer has run out.
+    pub async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        if buf.len() == buf.capacity() {
+            buf.reserve(BUFFER);
+        }
+        let before = buf.len();
+        let Some(stream) = self.stream() else {
+            return Ok(0);
+        };
+        let result = Reading { read: Some(Box::pin(stream.read(mem::take(buf)))), buf }.await;
+        match result {
+            StreamResult::Dropped => self.ended().await,
+            StreamResult::Complete(_) | StreamResult::Cancelled => Ok(buf.len() - before),
+        }
+    }
+
+    /// Reads everything up to the end of file.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub async fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let before = buf.len();
+        while self.read(buf).await? > 0 {}
+        Ok(buf.len() - before)
+    }
+
+    /// Waits until a read would get on: with bytes, or with the end of file. Takes nothing out.
+    /// Cancel safe.
+    pub async fn ready(&mut self) {
+        if let Some(stream) = self.stream() {
+            stream.read(Vec::new()).await;
+        }
+    }
+
+    async fn ended(&mut self) -> io::Result<usize> {
+        match mem::replace(&mut self.source, Source::Ended) {
+            Source::Stream(stream, Some(outcome)) => {
+                drop(stream);
+                outcome.wait().await.map(|()| 0)
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+/// A read under way that gives its buffer back whatever becomes of it.
+struct Reading<'a> {
+    read: Option<Pin<Box<StreamRead<'a, u8>>>>,
+    buf: &'a mut Vec<u8>,
+}
+
+impl Future for Reading<'_> {
+    type Output = StreamResult;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StreamResult> {
+        let Some(read) = &mut self.read else {
+            return Poll::Ready(StreamResult::Cancelled);
+        };
+        let (result, buf) = ready!(read.as_mut().poll(cx));
+        self.read = None;
+        *self.buf = buf;
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Some(mut read) = self.read.take() {
+            let (_, buf) = read.as_mut().cancel();
+            *self.buf = buf;
+        }
+    }
+}
+
+/// The end that bytes go into. Dropping it closes it; [`Writer::close`] also tells how that went.
+#[derive(Debug)]
+pub struct Writer {
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    End(PipeWriter),
+    Stdout,
+    Stream(StreamWriter<u8>, Outcome),
+    Closed,
+}
+
+impl Writer {
+    fn new(end: PipeWriter) -> Self {
+        Self { sink: Sink::End(end) }
+    }
+
+    /// How many bytes the pipe holds. To be asked before the first write.
+    ///
+    /// # Errors
+    /// `Unsupported` once writing has begun, for stdout, and while a named pipe has no reader.
+    pub fn capacity(&self) -> io::Result<u64> {
+        match &self.sink {
+            Sink::End(end) => Ok(end.capacity()?),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Begins to write what comes down `data`.
+    fn feed(self, data: StreamReader<u8>) -> Option<Outcome> {
+        match self.sink {
+            Sink::End(end) => Some(Outcome::Pipe(PipeWriter::write_via_stream(end, data))),
+            Sink::Stdout => Some(Outcome::Stdio(cli::stdout::write_via_stream(data))),
+            Sink::Stream(..) | Sink::Closed => None,
+        }
+    }
+
+    fn stream(&mut self) -> Option<&mut StreamWriter<u8>> {
+        if let Sink::End(_) | Sink::Stdout = self.sink {
+            let (writer, data) = wit_stream::new();
+            let idle = Self { sink: mem::replace(&mut self.sink, Sink::Closed) };
+            if let Some(outcome) = idle.feed(data) {
+                self.sink = Sink::Stream(writer, outcome);
+            }
+        }
+        match &mut self.sink {
+            Sink::Stream(writer, _) => Some(writer),
+            _ => None,
+        }
+    }
+
+    /// Writes all of `bytes`, and gives their buffer back, empty. When it is done the kernel has
+    /// them all.
+    ///
+    /// Dropping the future in between leaves it open how many were written.
+    ///
+    /// # Errors
+    /// `BrokenPipe` where the reader is gone, `TimedOut` where the operator's patience with an
+    /// absent reader has run out.
+    pub async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        let Some(stream) = self.stream() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut rest = stream.write_all(bytes).await;
+        if rest.is_empty() {
+            return Ok(rest);
+        }
+        rest.clear();
+        self.end().await?;
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Waits until a write would get on: with room, or with an error. Cancel safe.
+    pub async fn ready(&mut self) {
+        if let Some(stream) = self.stream() {
+            stream.write(Vec::new()).await;
+        }
+    }
+
+    /// Closes the end, and waits until the host has it all.
+    ///
+    /// # Errors
+    /// As [`Writer::write_all`].
+    pub async fn close(mut self) -> io::Result<()> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> io::Result<()> {
+        match mem::replace(&mut self.sink, Sink::Closed) {
+            Sink::Stream(stream, outcome) => {
+                drop(stream);
+                outcome.wait().await
+            }
+            Sink::End(_) | Sink::Stdout | Sink::Closed => Ok(()),
+        }
+    }
+}
+
+/// Copies everything from `reader` to `writer`, and gives how many bytes that was.
+///
+/// # Errors
+/// As [`Reader::read`] and [`Writer::write_all`].
+pub async fn copy(reader: &mut Reader, writer: &mut Writer) -> io::Result<u64> {
+    let mut total = 0;
+    let mut buf = Vec::with_capacity(BUFFER);
+    loop {
+        match reader.read(&mut buf).await? {
+            0 => return Ok(total),
+            n => total += n as u64,
+        }
+        buf = writer.write_all(buf).await?;
+    }
+}
+
+/// Hands everything from `reader` to `writer` without looking at it: the host moves the bytes, and
+/// the guest sees none of them.
+///
+/// # Errors
+/// As [`copy`].
+pub async fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<()> {
+    if let Sink::Stream(..) | Sink::Closed = writer.sink {
+        copy(&mut reader, &mut writer).await?;
+        return writer.close().await;
+    }
+    if reader.stream().is_none() {
+        return Ok(());
+    }
+    let Source::Stream(data, ended) = mem::replace(&mut reader.source, Source::Ended) else {
+        return Ok(());
+    };
+    if let Some(outcome) = writer.feed(data) {
+        outcome.wait().await?;
+    }
+    match ended {
+        Some(outcome) => outcome.wait().await,
+        None => Ok(()),
+    }
+}
+
+/// Waits until one of `readers` has bytes or is at its end, and gives its index. Takes nothing out.
+/// Cancel safe.
+///
+/// # Panics
+/// Where `readers` is empty: that would wait for ever.
+pub async fn ready_any(readers: &mut [Reader]) -> usize {
+    let waiting = readers.iter_mut().map(|reader| Box::pin(reader.ready()));
+    futures::future::select_all(waiting).await.1
+}

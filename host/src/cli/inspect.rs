@@ -1,0 +1,146 @@
+//! `pipehost inspect`: what a guest is, and what it needs.
+
+use std::io::Write;
+
+use anyhow::{Context, anyhow};
+use serde::Serialize;
+
+use super::args::InspectArgs;
+use super::exit::{Failure, OrStatus, Status};
+use super::source::Source;
+use crate::engine::Engine;
+use crate::guest::Guest;
+use crate::interfaces::Interface;
+
+/// The report, as `--json` prints it. Its fields are part of the interface.
+#[derive(Debug, Serialize)]
+struct Report {
+    guest: String,
+    /// `component` or `module`.
+    kind: &'static str,
+    /// The version of WASI that it is started by; null where it cannot be started.
+    wasi: Option<String>,
+    imports: Vec<Import>,
+    exports: Vec<String>,
+    /// Whether `pipehost run` can run it.
+    runnable: bool,
+    /// The command that grants what it needs; null where it cannot be run.
+    run: Option<String>,
+    /// Options that it may have a use for.
+    may_use: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Import {
+    name: String,
+    /// Whether pipehost provides it.
+    provided: bool,
+}
+
+pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
+    let source = Source::of(&args.guest)?;
+    let engine = Engine::new().map_err(|error| anyhow!("{error:#}")).or_status(Status::Io)?;
+    let report = Report::of(&source.load(&engine)?, &source.display());
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report).context("JSON").or_status(Status::Io)? + "\n",
+        false => report.text(),
+    };
+    print(&text)
+}
+
+/// Writes `text` to stdout, as the whole of what a command has to say.
+pub(crate) fn print(text: &str) -> Result<Status, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Status::Guest(0)),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Status::BrokenPipe),
+        Err(error) => Err(error).context("stdout").or_status(Status::Io),
+    }
+}
+
+impl Report {
+    fn of(guest: &Guest, shown: &str) -> Self {
+        let parsed = |name: &String| name.parse::<Interface>().ok();
+        let provided = |name: &String| match guest.is_component() {
+            true => parsed(name).is_some_and(|interface| interface.is_provided()),
+            false => name.starts_with("wasi_"),
+        };
+        let imports: Vec<_> = guest
+            .imports()
+            .iter()
+            .map(|name| Import { name: name.clone(), provided: provided(name) })
+            .collect();
+        let uses = |package: &str, name: &str| {
+            guest.imports().iter().filter_map(parsed).any(|it| it.is(package, name))
+        };
+        let runnable = guest.version().is_some() && imports.iter().all(|import| import.provided);
+        let mut run = format!("pipehost run {}", quoted(shown));
+        if uses("pipehost:pipes", "named") {
+            run += " --fifo in=PATH,r --fifo out=PATH,w";
+        }
+        let mut may_use = Vec::new();
+        if uses("wasi:filesystem", "preopens") || !guest.is_component() {
+            may_use.push("--dir HOST[::GUEST][,ro]");
+        }
+        if uses("wasi:cli", "environment") || !guest.is_component() {
+            may_use.push("--env NAME=VALUE");
+            may_use.push("-- ARGS...");
+        }
+        Self {
+            guest: shown.into(),
+            kind: if guest.is_component() { "component" } else { "module" },
+            wasi: guest.version().map(|version| version.to_string()),
+            imports,
+            exports: guest.exports().to_vec(),
+            runnable,
+            run: runnable.then_some(run),
+            may_use,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = match &self.wasi {
+            Some(version) => format!("{}: a {} for WASI {version}\n", self.guest, self.kind),
+            None => format!("{}: a {} that exports no wasi:cli/run\n", self.guest, self.kind),
+        };
+        text += "\nimports:\n";
+        for Import { name, provided } in &self.imports {
+            let missing = if *provided { "" } else { "   (not provided by pipehost)" };
+            text += &format!("  {name}{missing}\n");
+        }
+        text += "\nexports:\n";
+        for name in &self.exports {
+            text += &format!("  {name}\n");
+        }
+        if let Some(run) = &self.run {
+            text += &format!("\nrun it with:\n  {run}\n");
+            if !self.may_use.is_empty() {
+                text += &format!("\nit may have a use for: {}\n", self.may_use.join("  "));
+            }
+        }
+        // Names are the guest's own: they may hold anything.
+        text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    }
+}
+
+/// A word as a shell wants it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted("./a-b.wasm"), "./a-b.wasm");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,76 @@
+//! The command line: arguments in, one line and a status out. The only user of clap and of anyhow.
+
+mod args;
+mod exit;
+mod inspect;
+mod log;
+mod run;
+mod signals;
+mod source;
+mod values;
+mod wit;
+
+use std::io::Write;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use exit::{Failure, Status};
+
+/// Runs the command line of this process and gives its exit status.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).code(),
+    };
+    log::start(cli.verbose);
+    let outcome = match cli.command {
+        Command::Run(args) => run::main(args, cli.verbose > 0),
+        Command::Inspect(args) => inspect::main(&args),
+        Command::Wit(args) => wit::main(&args),
+    };
+    match outcome {
+        Ok(status) => status.code(),
+        Err(Failure { status, error }) => {
+            say(&format!("{error:#}"));
+            status.code()
+        }
+    }
+}
+
+/// The one line on stderr that says why. It may fail: stderr can be gone.
+pub(crate) fn say(line: &str) {
+    let line = line.replace(char::is_control, " ");
+    let _ = writeln!(std::io::stderr(), "pipehost: {line}");
+}
+
+/// What to print, and the status, where clap has no arguments for us.
+fn usage(error: &clap::Error) -> Status {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => Status::Guest(0),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Status::BrokenPipe,
+            Err(_) => Status::Io,
+        },
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            say("a command is missing; type `pipehost --help` for the commands and examples");
+            Status::Usage
+        }
+        _ => {
+            let text = error.render().to_string();
+            let message: Vec<&str> = text
+                .split("\n\nUsage:")
+                .next()
+                .unwrap_or(&text)
+                .split("\n\nFor more information")
+                .next()
+                .unwrap_or(&text)
+                .trim_start_matches("error: ")
+                .split_whitespace()
+                .collect();
+            say(&format!("{} (see `pipehost run --help`)", message.join(" ")));
+            Status::Usage
+        }
+    }
+}

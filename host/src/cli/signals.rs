@@ -1,0 +1,69 @@
+//! SIGINT, SIGTERM and SIGHUP: the first ends the run tidily, the second at once.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::sync::watch;
+
+use super::exit::Status;
+use crate::os::Fifo;
+
+/// How long a tidy end may take before it is cut short.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The FIFOs that must not be left behind, whichever way the process ends.
+pub(crate) type Leftovers = Arc<Mutex<Vec<Arc<Fifo>>>>;
+
+/// The signals of this process, watched by a thread of its own: it works whatever the guest or a
+/// file system does to the main thread.
+pub(crate) struct SignalWatch {
+    first: watch::Receiver<Option<u8>>,
+}
+
+impl SignalWatch {
+    pub(crate) fn start(leftovers: Leftovers) -> io::Result<Self> {
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let (announce, first) = watch::channel(None);
+        std::thread::Builder::new().name("signals".into()).stack_size(128 * 1024).spawn(
+            move || {
+                let mut seen = None;
+                for signal in signals.forever() {
+                    let number = u8::try_from(signal).unwrap_or(0);
+                    match seen {
+                        None => {
+                            seen = Some(number);
+                            // Fails where the run is over already.
+                            let _ = announce.send(Some(number));
+                            let leftovers = Arc::clone(&leftovers);
+                            std::thread::spawn(move || {
+                                std::thread::sleep(PATIENCE);
+                                leave(&leftovers, number);
+                            });
+                        }
+                        Some(first) => leave(&leftovers, first),
+                    }
+                }
+            },
+        )?;
+        Ok(Self { first })
+    }
+
+    /// Waits for the first signal. Cancel safe.
+    pub(crate) async fn received(&mut self) -> u8 {
+        match self.first.wait_for(Option::is_some).await {
+            Ok(number) => number.unwrap_or(0),
+            // The thread is gone, and with it all that could come.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+fn leave(leftovers: &Leftovers, number: u8) -> ! {
+    for fifo in leftovers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        fifo.remove();
+    }
+    std::process::exit(Status::Signal(number).code().into());
+}

@@ -1,0 +1,79 @@
+//! From the GUEST of a command line to a compiled guest.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::exit::{Failure, OrStatus, Status};
+use crate::bundled;
+use crate::engine::Engine;
+use crate::guest::{Guest, GuestError};
+
+/// What GUEST names.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Bundled(&'static str, &'static [u8]),
+    File(PathBuf),
+}
+
+impl Source {
+    pub(crate) fn of(guest: &Path) -> Result<Self, Failure> {
+        let Some(name) = guest.to_str().and_then(|text| text.strip_prefix('@')) else {
+            return Ok(Self::File(guest.into()));
+        };
+        match bundled::guest(name) {
+            Some((name, bytes)) => Ok(Self::Bundled(name, bytes)),
+            None => {
+                let known: Vec<_> = bundled::names().map(|name| format!("@{name}")).collect();
+                let error = anyhow!(
+                    "no guest @{name} comes with pipehost; there are {} (a file of that name is \
+                     ./@{name})",
+                    known.join(", ")
+                );
+                Err(error).or_status(Status::Missing)
+            }
+        }
+    }
+
+    /// What the guest sees as the name that it was started by.
+    pub(crate) fn program(&self) -> String {
+        match self {
+            Self::Bundled(name, _) => (*name).into(),
+            Self::File(path) => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    /// Reads and compiles the guest. Blocks.
+    pub(crate) fn load(&self, engine: &Engine) -> Result<Guest, Failure> {
+        let guest = match self {
+            Self::Bundled(_, bytes) => Guest::from_bytes(engine, bytes),
+            Self::File(path) => Guest::from_file(engine, path),
+        };
+        guest.map_err(|error| self.failure(error))
+    }
+
+    /// The status and the text of what is wrong with the guest.
+    pub(crate) fn failure(&self, error: GuestError) -> Failure {
+        let status = match () {
+            () if error.is_permission() => Status::NotPermitted,
+            () if error.is_missing() => Status::Missing,
+            () => Status::NotUsable,
+        };
+        let names_itself =
+            matches!(error, GuestError::Unreadable { .. } | GuestError::IsAFolder(_));
+        let error = match names_itself {
+            true => anyhow!("{error}"),
+            false => anyhow!("{}: {error}", self.display()),
+        };
+        Failure { status, error }
+    }
+
+    pub(crate) fn display(&self) -> String {
+        match self {
+            Self::Bundled(name, _) => format!("@{name}"),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}

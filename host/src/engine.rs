@@ -1,0 +1,181 @@
+//! The WebAssembly engine, and the pulse that keeps a guest from holding its thread for ever.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::thread::Thread;
+use std::time::Duration;
+
+use wasmtime::{Config, EngineWeak};
+
+/// How often a guest that computes without calling out gives its thread back, so that timers,
+/// signals and deliveries on that thread go on. Far below the 250 ms within which a timeout must
+/// have ended a guest.
+const PULSE: Duration = Duration::from_millis(10);
+
+/// After so many pulses without a running guest the pulse stops, and costs nothing any more.
+const IDLE_PULSES: u32 = 10;
+
+/// An engine set up for pipehost's guests, with its pulse.
+///
+/// Cloning gives another handle to the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    engine: wasmtime::Engine,
+    pulse: Arc<Pulse>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Sets up an engine: components of WASI 0.2 and 0.3 and core modules, interruptible.
+    ///
+    /// # Errors
+    /// Where the machine's processor is not supported, or no thread is to be had.
+    pub fn new() -> wasmtime::Result<Self> {
+        let mut config = Config::new();
+        config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
+        let engine = wasmtime::Engine::new(&config)?;
+        let pulse = Arc::new(Pulse::start(engine.weak())?);
+        Ok(Self { engine, pulse })
+    }
+
+    /// The wasmtime engine, to make components and stores with.
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    /// Runs `guest`, a future in which a store of this engine executes, under the pulse.
+    pub(crate) fn pulsed<F: Future>(
+        &self,
+        guest: F,
+    ) -> impl Future<Output = F::Output> + use<'_, F> {
+        Pulsed { guest: Box::pin(guest), pulse: &self.pulse }
+    }
+}
+
+/// A thread that ticks the engine's epoch while guests run, and sleeps while none does: a guest
+/// that waits must not cost CPU. Dropping it ends the thread.
+struct Pulse {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// How many guests execute at this moment.
+    running: AtomicUsize,
+    asleep: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Pulse {
+    fn start(engine: EngineWeak) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let thread =
+            std::thread::Builder::new().name("pulse".into()).stack_size(64 * 1024).spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.beat(&engine)
+            })?;
+        Ok(Self { shared, thread: thread.thread().clone() })
+    }
+
+    fn enter(&self) {
+        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        if self.shared.asleep.load(Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+    }
+
+    fn leave(&self) {
+        self.shared.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+impl Shared {
+    fn beat(&self, engine: &EngineWeak) {
+        let mut idle = 0;
+        while !self.stop.load(Ordering::SeqCst) {
+            if self.running.load(Ordering::SeqCst) > 0 {
+                idle = 0;
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            } else {
+                idle += 1;
+            }
+            if idle <= IDLE_PULSES {
+                std::thread::sleep(PULSE);
+                continue;
+            }
+            // Say so first and look again then: whoever enters after that look wakes us.
+            self.asleep.store(true, Ordering::SeqCst);
+            if self.running.load(Ordering::SeqCst) == 0 && !self.stop.load(Ordering::SeqCst) {
+                std::thread::park();
+            }
+            self.asleep.store(false, Ordering::SeqCst);
+            idle = 0;
+        }
+    }
+}
+
+/// Marks each poll of a guest as running.
+struct Pulsed<'a, F> {
+    guest: Pin<Box<F>>,
+    pulse: &'a Pulse,
+}
+
+impl<F: Future> Future for Pulsed<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        struct Leave<'a>(&'a Pulse);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        self.pulse.enter();
+        let _leave = Leave(self.pulse);
+        self.guest.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_pulse_beats_for_a_guest_that_computes() {
+        let engine = Engine::new().unwrap();
+        let module = wasmtime::Module::new(
+            engine.wasmtime(),
+            r#"(module (func (export "spin") (loop br 0)))"#,
+        )
+        .unwrap();
+        let mut store = wasmtime::Store::new(engine.wasmtime(), ());
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        let instance = wasmtime::Instance::new_async(&mut store, &module, &[]).await.unwrap();
+        let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+        // Twice, with a sleep of the pulse between.
+        for _ in 0..2 {
+            let mut call = std::pin::pin!(engine.pulsed(spin.call_async(&mut store, ())));
+            let polled = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            std::thread::sleep(PULSE * (IDLE_PULSES + 5));
+            assert!(engine.pulse.shared.asleep.load(Ordering::SeqCst));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Real kernel pipes for sandboxed WASI components.
+//!
+//! A pipe is a capability. The host makes and owns real kernel pipes: anonymous ones by `os_pipe`,
+//! named ones by mkfifo(3). A guest, a WASI component, gets handles to exactly the ends that its
+//! operator granted, through the WIT package `pipehost:pipes`, in a version for WASI 0.2 and one
+//! for WASI 0.3. On the other side of a pipe sits whatever likes to: `cat`, `jq`, another guest.
+//!
+//! # Embedding
+//!
+//! A host that has a wasmtime store of its own adds the package to its linker, as it adds the
+//! wasmtime-wasi crates: with a ctx ([`Pipes`]) and a view ([`PipesView`]).
+//!
+//! ```no_run
+#![doc = include_str!("../../examples/embed/src/main.rs")]
+//! ```
+//!
+//! Or it leaves everything to [`run::Setup`], which is what the `pipehost` command does.
+//!
+//! # What a guest can reach
+//!
+//! By default: anonymous pipes of its own (64), clocks, random numbers, 256 MiB of memory, and the
+//! standard streams that its host gives it. Nothing else until it is granted: no named pipe, no
+//! file, no variable, no network.
+//!
+//! # How to deadlock
+//!
+//! The host never does: opening a pipe waits for nobody, and reads and writes of one guest hold
+//! nothing that another needs. A guest can still wait for itself: see the documentation of
+//! `pipehost_guest`.
+//!
+//! # Layers
+//!
+//! [`os`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
+//! [`engine`], [`guest`] and [`run`] what makes a file run, [`cli`] the command line. Each knows
+//! only those before it.
+
+mod bundled;
+pub mod cli;
+pub mod engine;
+pub mod guest;
+pub mod interfaces;
+mod limits;
+#[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
+pub mod os;
+pub mod pipe;
+pub mod run;
+pub mod wasi;
+
+pub use interfaces::PACKAGES;
+pub use os::{Fifo, FifoOptions};
+pub use pipe::{Grant, Pipes};
+pub use wasi::{PipesCtxView, PipesView, add_to_linker};

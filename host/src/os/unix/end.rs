@@ -1,0 +1,278 @@
+//! A descriptor that is read or written without ever blocking the thread.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::{Direction, reopen};
+
+/// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
+const PIPE_BUF: usize = 4096;
+
+/// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
+const AT_CURSOR: u64 = u64::MAX;
+
+/// One end of a pipe, or what stands in its place: a terminal, a socket, a file.
+///
+/// Reads and writes answer [`io::ErrorKind::WouldBlock`] instead of waiting; [`End::ready`] waits.
+/// Must be made inside a tokio runtime, and belongs to it.
+pub struct End {
+    fd: Waitable,
+    calls: Calls,
+    direction: Direction,
+    /// RWF_NOWAIT turned out to be unknown for this kind of descriptor: poll(2) comes first then.
+    unflagged: AtomicBool,
+}
+
+enum Waitable {
+    Polled(AsyncFd<OwnedFd>),
+    /// epoll(7) refuses what is always ready: regular files, /dev/null.
+    Always(OwnedFd),
+}
+
+/// What keeps a call from blocking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calls {
+    /// O_NONBLOCK, on a description that is ours alone; or nothing has to, as for a file.
+    Plain,
+    /// RWF_NOWAIT in each call: the description is shared with other processes, and O_NONBLOCK
+    /// on it would change their reads and writes too.
+    Flagged,
+    /// MSG_DONTWAIT in each call, for the same reason.
+    Socket,
+}
+
+impl End {
+    /// Takes a descriptor whose description nobody shares, and sets O_NONBLOCK on it.
+    pub fn owned(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
+        let flags = rustix::fs::fcntl_getfl(&fd)?;
+        if !flags.contains(OFlags::NONBLOCK) {
+            rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+        }
+        Self::new(fd, Calls::Plain, direction)
+    }
+
+    /// Takes a descriptor whose description others may share; leaves its flags alone.
+    ///
+    /// Pipes and terminals are opened anew by their name under /proc, which gives a description
+    /// of our own. Where that is refused (the pipe was made by another user), each call carries
+    /// the flag.
+    pub fn shared(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+        if kind == FileType::Socket {
+            return Self::new(fd, Calls::Socket, direction);
+        }
+        if kind == FileType::Fifo || rustix::termios::isatty(&fd) {
+            let access = match direction {
+                Direction::Read => OFlags::RDONLY,
+                Direction::Write => OFlags::WRONLY,
+            };
+            if let Ok(own) = reopen(fd.as_fd(), access | OFlags::NONBLOCK | OFlags::NOCTTY) {
+                return Self::new(own, Calls::Plain, direction);
+            }
+        }
+        Self::new(fd, Calls::Flagged, direction)
+    }
+
+    fn new(fd: OwnedFd, calls: Calls, direction: Direction) -> io::Result<Self> {
+        let interest = match direction {
+            Direction::Read => Interest::READABLE,
+            Direction::Write => Interest::WRITABLE,
+        };
+        // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
+        // until it is dropped; nothing takes it out or replaces it.
+        let (fd, calls) = match unsafe { AsyncFd::register_with_interest(fd, interest) } {
+            Ok(fd) => (Waitable::Polled(fd), calls),
+            Err(refused) => match refused.into_parts() {
+                (fd, error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                    (Waitable::Always(fd), Calls::Plain)
+                }
+                (_, error) => return Err(error),
+            },
+        };
+        Ok(Self { fd, calls, direction, unflagged: AtomicBool::new(false) })
+    }
+
+    /// read(2) into `buf`. `Ok(0)` is the end of file, but for a FIFO that no writer has opened
+    /// yet: [`End::hung_up`] tells them apart.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing is there to be read yet; else those of read(2).
+    pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.calls {
+            Calls::Plain => restart(|| rustix::io::read(self, &mut *buf)),
+            Calls::Socket => {
+                restart(|| rustix::net::recv(self, &mut *buf, RecvFlags::DONTWAIT).map(|(n, _)| n))
+            }
+            Calls::Flagged => self.flagged(|flags| {
+                rustix::io::preadv2(self, &mut [IoSliceMut::new(buf)], AT_CURSOR, flags)
+            }),
+        }
+    }
+
+    /// As [`End::read`], appending to `buf` up to its capacity.
+    pub fn read_to_spare(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        if self.calls == Calls::Plain {
+            return restart(|| rustix::io::read(self, spare_capacity(&mut *buf)));
+        }
+        let before = buf.len();
+        buf.resize(buf.capacity(), 0);
+        let result = self.read(&mut buf[before..]);
+        buf.truncate(before + *result.as_ref().unwrap_or(&0));
+        result
+    }
+
+    /// write(2) of `buf`, as much of it as there is room for. At most PIPE_BUF bytes go into a
+    /// pipe in one piece or not at all.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is no room yet, `BrokenPipe` where the reader is gone; else those
+    /// of write(2).
+    pub fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        match self.calls {
+            Calls::Plain => restart(|| rustix::io::write(self, buf)),
+            Calls::Socket => {
+                restart(|| rustix::net::send(self, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+            }
+            Calls::Flagged => self.flagged(|flags| {
+                // Without the flag, only what a writable pipe surely has room for cannot block.
+                let most = match flags.is_empty() {
+                    true => buf.len().min(PIPE_BUF),
+                    false => buf.len(),
+                };
+                rustix::io::pwritev2(self, &[IoSlice::new(&buf[..most])], AT_CURSOR, flags)
+            }),
+        }
+    }
+
+    /// Makes a call with RWF_NOWAIT; where that is unknown, makes it without, after poll(2) said
+    /// that it will not wait.
+    fn flagged(
+        &self,
+        mut call: impl FnMut(ReadWriteFlags) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
+        if !self.unflagged.load(Ordering::Relaxed) {
+            match restart(|| call(ReadWriteFlags::NOWAIT)) {
+                Err(error) if error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
+                    self.unflagged.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        if !self.is_ready()? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        restart(|| call(ReadWriteFlags::empty()))
+    }
+
+    /// Waits until a read or write would get on: with bytes or room, or with an end or an error.
+    /// Takes nothing out and puts nothing in. Cancel safe.
+    pub async fn ready(&self) -> io::Result<()> {
+        let Waitable::Polled(fd) = &self.fd else {
+            return Ok(());
+        };
+        loop {
+            let mut guard = match self.direction {
+                Direction::Read => fd.readable().await?,
+                Direction::Write => fd.writable().await?,
+            };
+            // What tokio remembers may be from before the last read: ask the kernel.
+            if self.is_ready()? {
+                return Ok(());
+            }
+            guard.clear_ready();
+        }
+    }
+
+    /// Whether a read or write would get on now: poll(2) without waiting.
+    pub fn is_ready(&self) -> io::Result<bool> {
+        match &self.fd {
+            Waitable::Always(_) => Ok(true),
+            Waitable::Polled(_) => Ok(!self.poll()?.is_empty()),
+        }
+    }
+
+    /// Whether the other side has been there and is gone. A FIFO that no writer has opened since
+    /// this end was opened is not hung up: Linux keeps POLLHUP back until it has seen one.
+    pub fn hung_up(&self) -> io::Result<bool> {
+        match &self.fd {
+            Waitable::Always(_) => Ok(true),
+            Waitable::Polled(_) => {
+                Ok(self.poll()?.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
+            }
+        }
+    }
+
+    fn poll(&self) -> io::Result<PollFlags> {
+        let interest = match self.direction {
+            Direction::Read => PollFlags::IN,
+            Direction::Write => PollFlags::OUT,
+        };
+        let mut fds = [PollFd::new(self, interest)];
+        restart(|| rustix::event::poll(&mut fds, Some(&Timespec::default())))?;
+        Ok(fds[0].revents())
+    }
+
+    /// How many bytes can be read now: FIONREAD.
+    pub fn available(&self) -> io::Result<u64> {
+        Ok(rustix::io::ioctl_fionread(self)?)
+    }
+
+    /// How many bytes the pipe holds: F_GETPIPE_SZ.
+    ///
+    /// # Errors
+    /// EBADF where this is no pipe.
+    pub fn capacity(&self) -> io::Result<u64> {
+        Ok(rustix::pipe::fcntl_getpipe_size(self)? as u64)
+    }
+
+    /// Asks for another capacity in bytes: F_SETPIPE_SZ. The kernel rounds up to a power of two
+    /// of pages.
+    ///
+    /// # Errors
+    /// EPERM above the user's limits (pipe(7), /proc/sys/fs/pipe-*), EBUSY where more than that
+    /// waits in the pipe.
+    pub fn set_capacity(&self, bytes: u64) -> io::Result<()> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        rustix::pipe::fcntl_setpipe_size(self, bytes)?;
+        Ok(())
+    }
+
+    /// Whether this is a terminal: isatty(3).
+    pub fn is_terminal(&self) -> bool {
+        rustix::termios::isatty(self)
+    }
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.fd {
+            Waitable::Polled(fd) => fd.get_ref().as_fd(),
+            Waitable::Always(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End")
+            .field("fd", &self.as_fd())
+            .field("calls", &self.calls)
+            .field("direction", &self.direction)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Repeats a call that a signal interrupted.
+fn restart<T>(call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    Ok(rustix::io::retry_on_intr(call)?)
+}

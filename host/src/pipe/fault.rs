@@ -1,0 +1,91 @@
+//! How operations on pipes fail: the error codes of the WIT package.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// The cases of `error-code` in `pipehost:pipes/types`, which documents each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ErrorCode {
+    /// No such grant, or not in that direction.
+    #[error("not permitted")]
+    NotPermitted,
+    /// Not of the form that names have.
+    #[error("invalid name")]
+    InvalidName,
+    /// A limit of the operator's or of the system's.
+    #[error("limit exceeded")]
+    LimitExceeded,
+    /// The reader is gone: EPIPE.
+    #[error("broken pipe")]
+    BrokenPipe,
+    /// No peer came in time.
+    #[error("timed out")]
+    TimedOut,
+    /// The end is open already.
+    #[error("in use")]
+    InUse,
+    /// There is no such operation here.
+    #[error("unsupported")]
+    Unsupported,
+    /// Any other error of the system's.
+    #[error("input/output error")]
+    Io,
+}
+
+/// A failed operation: what a guest is told, and the system's own error where there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What a guest is told.
+    pub code: ErrorCode,
+    errno: Option<i32>,
+}
+
+impl std::error::Error for Fault {}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.code, self.errno) {
+            (ErrorCode::Io | ErrorCode::LimitExceeded, Some(errno)) => {
+                // "No space left on device (os error 28)": the number helps nobody.
+                let text = io::Error::from_raw_os_error(errno).to_string();
+                f.write_str(text.split(" (os error").next().unwrap_or(&text))
+            }
+            (code, _) => code.fmt(f),
+        }
+    }
+}
+
+impl From<ErrorCode> for Fault {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, errno: None }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        let errno = error.raw_os_error();
+        let is = |known: Errno| errno == Some(known.raw_os_error());
+        let code = if error.kind() == io::ErrorKind::BrokenPipe {
+            ErrorCode::BrokenPipe
+        } else if is(Errno::MFILE) || is(Errno::NFILE) {
+            ErrorCode::LimitExceeded
+        } else if error.kind() == io::ErrorKind::Unsupported || is(Errno::BADF) {
+            ErrorCode::Unsupported
+        } else {
+            ErrorCode::Io
+        };
+        Self { code, errno }
+    }
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> Self {
+        match (fault.errno, fault.code) {
+            (Some(errno), _) => io::Error::from_raw_os_error(errno),
+            (None, ErrorCode::BrokenPipe) => io::ErrorKind::BrokenPipe.into(),
+            (None, ErrorCode::TimedOut) => io::ErrorKind::TimedOut.into(),
+            (None, code) => io::Error::other(code),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What went wrong on the ends of a guest's pipes, for its operator.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Fault;
+use crate::os::Direction;
+
+/// A guest can make pipes fail without end; this many failures are remembered.
+const MOST_NOTES: usize = 256;
+
+/// A failure of one pipe end.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The end: a granted pipe's name, or `stdin`, `stdout`, `stderr`.
+    pub label: Arc<str>,
+    /// Which end of it.
+    pub direction: Direction,
+    /// What happened.
+    pub fault: Fault,
+}
+
+/// The failures of one guest's pipe ends, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    notes: Arc<Mutex<Vec<Note>>>,
+}
+
+impl Journal {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn note(&self, label: &Arc<str>, direction: Direction, fault: Fault) {
+        tracing::debug!("{label}: {fault}");
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < MOST_NOTES {
+            notes.push(Note { label: Arc::clone(label), direction, fault });
+        }
+    }
+
+    /// What has been noted so far.
+    pub fn notes(&self) -> Vec<Note> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,22 @@
+//! What a pipe is: its ends, their readiness, who may open them, and how many there may be.
+//!
+//! Knows the system calls below it ([`crate::os`]) and nothing of WebAssembly above it.
+
+mod drains;
+mod fault;
+mod grant;
+mod journal;
+mod name;
+mod reader;
+mod registry;
+mod slots;
+mod writer;
+
+pub use drains::Drains;
+pub use fault::{ErrorCode, Fault};
+pub use grant::{Directions, EofPolicy, Grant};
+pub use journal::{Journal, Note};
+pub use name::{InvalidName, PipeName};
+pub use reader::{Read, Reader};
+pub use registry::{DuplicateName, Pipes, PipesBuilder};
+pub use writer::Writer;

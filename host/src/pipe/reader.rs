@@ -1,0 +1,219 @@
+//! The end that bytes come out of.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::registry::Hold;
+use super::writer::set_capacity;
+use super::{ErrorCode, Fault, Journal};
+use crate::os::{Direction, End, Fifo};
+
+/// What an attempt to read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// Everything is read and the last writer is gone. Stays so.
+    End,
+    /// Nothing to be read yet: await [`Reader::ready`].
+    Wait,
+}
+
+/// The end of a pipe that bytes come out of. Dropping it closes it.
+///
+/// Reads nothing ahead: what was not asked for stays in the kernel.
+#[derive(Debug)]
+pub struct Reader {
+    state: State,
+    /// A writer has been seen: 0 bytes from the kernel now mean the end of file.
+    peer_seen: bool,
+    /// Until when a writer must have come.
+    deadline: Option<Instant>,
+    /// Set for `eof=reopen`: the FIFO to open again when its writers are gone.
+    reopen: Option<Arc<Fifo>>,
+    label: Arc<str>,
+    journal: Journal,
+    _hold: Hold,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Arc<End>),
+    Ended,
+    Failed(Fault),
+}
+
+impl Reader {
+    /// Reads from an end whose writer is or has been there: an anonymous pipe, a descriptor that
+    /// was inherited, a file. `label` is what messages call it.
+    pub fn new(end: End, label: &str, journal: &Journal) -> Self {
+        Self {
+            state: State::Open(Arc::new(end)),
+            peer_seen: true,
+            deadline: None,
+            reopen: None,
+            label: label.into(),
+            journal: journal.clone(),
+            _hold: Hold::default(),
+        }
+    }
+
+    /// Reads from a FIFO, whose first writer may come later: until then nothing is ready, and from
+    /// `deadline` on the reader has failed with `timed-out`. `capacity` in bytes is asked for.
+    ///
+    /// # Errors
+    /// Those of opening the FIFO, which never waits.
+    pub fn fifo(
+        fifo: &Arc<Fifo>,
+        reopen: bool,
+        deadline: Option<Instant>,
+        capacity: Option<u64>,
+        label: &str,
+        journal: &Journal,
+    ) -> io::Result<Self> {
+        let end = fifo.open_reader()?;
+        set_capacity(&end, capacity, label);
+        let mut reader = Self::new(end, label, journal);
+        reader.peer_seen = false;
+        reader.deadline = deadline;
+        reader.reopen = reopen.then(|| Arc::clone(fifo));
+        Ok(reader)
+    }
+
+    pub(super) fn holding(mut self, hold: Hold) -> Self {
+        self._hold = hold;
+        self
+    }
+
+    /// Reads into `buf`, which must have room for at least one byte. Never blocks.
+    ///
+    /// # Errors
+    /// `timed-out` where no writer came in time, `io`; the same again at every later call.
+    pub fn try_read(&mut self, buf: &mut [u8]) -> Result<Read, Fault> {
+        debug_assert!(!buf.is_empty());
+        self.attempt(|end| end.read(buf))
+    }
+
+    /// As [`Reader::try_read`], appending to `buf` up to its capacity.
+    pub fn try_read_to_spare(&mut self, buf: &mut Vec<u8>) -> Result<Read, Fault> {
+        debug_assert!(buf.capacity() > buf.len());
+        self.attempt(|end| end.read_to_spare(buf))
+    }
+
+    fn attempt(&mut self, mut read: impl FnMut(&End) -> io::Result<usize>) -> Result<Read, Fault> {
+        loop {
+            let end = match &self.state {
+                State::Open(end) => end,
+                State::Ended => return Ok(Read::End),
+                State::Failed(fault) => return Err(*fault),
+            };
+            match read(end) {
+                Ok(0) if self.peer_seen => match self.next_writer() {
+                    Ok(true) => {}
+                    Ok(false) => self.state = State::Ended,
+                    Err(error) => return Err(self.fail(error.into())),
+                },
+                // A writer has come and gone. It may have written since the read above.
+                Ok(0) if end.hung_up()? => self.peer_seen = true,
+                Ok(0) => return self.before_first_writer(),
+                Ok(n) => {
+                    self.peer_seen = true;
+                    return Ok(Read::Bytes(n));
+                }
+                // The kernel says so only while a writer is there.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.peer_seen = true;
+                    return Ok(Read::Wait);
+                }
+                Err(error) => return Err(self.fail(error.into())),
+            }
+        }
+    }
+
+    /// At the end of file: for `eof=reopen`, opens the FIFO again, so that the kernel forgets the
+    /// writers that were. A writer that has come in the meantime is found by the next read.
+    fn next_writer(&mut self) -> io::Result<bool> {
+        let Some(fifo) = &self.reopen else {
+            return Ok(false);
+        };
+        self.state = State::Open(Arc::new(fifo.open_reader()?));
+        self.peer_seen = false;
+        self.deadline = None;
+        Ok(true)
+    }
+
+    fn before_first_writer(&mut self) -> Result<Read, Fault> {
+        match self.deadline {
+            Some(deadline) if deadline <= Instant::now() => {
+                Err(self.fail(ErrorCode::TimedOut.into()))
+            }
+            _ => Ok(Read::Wait),
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) -> Fault {
+        self.state = State::Failed(fault);
+        self.journal.note(&self.label, Direction::Read, fault);
+        fault
+    }
+
+    /// A future that resolves when a read may get on, or has failed. It takes nothing out, holds
+    /// no lock and is cancel safe; it may resolve early, so try again and wait again.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let end = match &self.state {
+            State::Open(end) => Some(Arc::clone(end)),
+            State::Ended | State::Failed(_) => None,
+        };
+        let deadline = self.deadline.filter(|_| !self.peer_seen);
+        async move {
+            let Some(end) = end else { return };
+            tokio::select! {
+                // An error shows again in the read that follows.
+                _ = end.ready() => {}
+                () = at(deadline) => {}
+            }
+        }
+    }
+
+    /// Whether a read would get on now.
+    pub fn is_ready(&self) -> bool {
+        match &self.state {
+            State::Open(end) => end.is_ready().unwrap_or(true),
+            State::Ended | State::Failed(_) => true,
+        }
+    }
+
+    /// How many bytes can be read now.
+    pub fn available(&self) -> Result<u64, Fault> {
+        match &self.state {
+            State::Open(end) => Ok(end.available()?),
+            State::Ended => Ok(0),
+            State::Failed(fault) => Err(*fault),
+        }
+    }
+
+    /// How many bytes the pipe holds.
+    pub fn capacity(&self) -> Result<u64, Fault> {
+        match &self.state {
+            State::Open(end) => Ok(end.capacity()?),
+            State::Ended => Err(ErrorCode::Unsupported.into()),
+            State::Failed(fault) => Err(*fault),
+        }
+    }
+
+    /// Whether it reads from a terminal.
+    pub fn is_terminal(&self) -> bool {
+        matches!(&self.state, State::Open(end) if end.is_terminal())
+    }
+}
+
+/// Resolves at `deadline`, or never.
+pub(super) async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

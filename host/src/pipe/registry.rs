@@ -1,0 +1,249 @@
+//! The pipes of one guest: those that were granted to it, and those that it makes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::grant::{EofPolicy, Source};
+use super::slots::{Slot, Slots};
+use super::writer::set_capacity;
+use super::{Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader, Writer};
+use crate::os::{self, Direction, End};
+
+/// How many pipes a guest may have open unless told otherwise.
+const DEFAULT_MAX_PIPES: usize = 64;
+
+/// The pipes of one guest.
+///
+/// By default a guest has nothing granted, may make anonymous pipes, have 64 pipes open, and wait
+/// for peers without end. Must be made inside a tokio runtime.
+#[derive(Debug)]
+pub struct Pipes {
+    granted: Vec<Granted>,
+    slots: Slots,
+    open_timeout: Option<Duration>,
+    drains: Drains,
+    journal: Journal,
+}
+
+#[derive(Debug)]
+struct Granted {
+    grant: Grant,
+    reader: Busy,
+    writer: Busy,
+}
+
+/// Sets up [`Pipes`].
+#[derive(Debug)]
+pub struct PipesBuilder {
+    pipes: Pipes,
+}
+
+/// Two grants have the same name.
+#[derive(Debug, thiserror::Error)]
+#[error("the pipe name `{0}` is granted twice; give one of them another: NAME=PATH")]
+pub struct DuplicateName(PipeName);
+
+impl PipesBuilder {
+    /// Grants a pipe.
+    ///
+    /// # Errors
+    /// Where one of that name is granted already.
+    pub fn grant(mut self, grant: Grant) -> Result<Self, DuplicateName> {
+        if self.pipes.granted.iter().any(|granted| granted.grant.name == grant.name) {
+            return Err(DuplicateName(grant.name));
+        }
+        self.pipes.granted.push(Granted {
+            grant,
+            reader: Busy::default(),
+            writer: Busy::default(),
+        });
+        Ok(self)
+    }
+
+    /// How many pipes the guest may have open: an anonymous pipe counts once, as does each
+    /// opened end of a granted one. Default 64.
+    pub fn max_pipes(mut self, count: usize) -> Self {
+        self.pipes.slots = Slots::new(count);
+        self
+    }
+
+    /// How long an opened FIFO may be without its first peer; default is for ever.
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.pipes.open_timeout = Some(timeout);
+        self
+    }
+
+    /// The pipes.
+    pub fn build(self) -> Pipes {
+        self.pipes
+    }
+}
+
+impl Pipes {
+    /// Sets up pipes, with nothing granted at first.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn builder() -> PipesBuilder {
+        PipesBuilder {
+            pipes: Self {
+                granted: Vec::new(),
+                slots: Slots::new(DEFAULT_MAX_PIPES),
+                open_timeout: None,
+                drains: Drains::new(),
+                journal: Journal::new(),
+            },
+        }
+    }
+
+    /// What was granted, in the order of the grants.
+    pub fn list(&self) -> impl Iterator<Item = (&PipeName, Directions)> {
+        self.granted.iter().map(|granted| (&granted.grant.name, granted.grant.directions))
+    }
+
+    /// Opens the granted pipe `name` for reading. Never blocks: a writer may come later.
+    ///
+    /// # Errors
+    /// `invalid-name`, `not-permitted`, `in-use`, `limit-exceeded`, `io`.
+    pub fn open_reader(&mut self, name: &str) -> Result<Reader, Fault> {
+        let opening = self.opening(name, Direction::Read)?;
+        let Opening { grant, hold, deadline, drains: _, journal } = opening;
+        let label = grant.name.as_str();
+        let reader = match &mut grant.source {
+            Source::Fifo(fifo) => {
+                let reopen = grant.eof == EofPolicy::Reopen;
+                Reader::fifo(fifo, reopen, deadline, grant.capacity, label, journal)?
+            }
+            Source::Descriptor(fd) => {
+                let end = take_descriptor(fd, Direction::Read)?;
+                set_capacity(&end, grant.capacity, label);
+                Reader::new(end, label, journal)
+            }
+        };
+        Ok(reader.holding(hold))
+    }
+
+    /// Opens the granted pipe `name` for writing. Never blocks: a reader may come later.
+    ///
+    /// # Errors
+    /// `invalid-name`, `not-permitted`, `in-use`, `limit-exceeded`, `io`.
+    pub fn open_writer(&mut self, name: &str) -> Result<Writer, Fault> {
+        let opening = self.opening(name, Direction::Write)?;
+        let Opening { grant, hold, deadline, drains, journal } = opening;
+        let label = grant.name.as_str();
+        let writer = match &mut grant.source {
+            Source::Fifo(fifo) => {
+                Writer::fifo(fifo, grant.capacity, deadline, label, drains, journal)?
+            }
+            Source::Descriptor(fd) => {
+                let end = take_descriptor(fd, Direction::Write)?;
+                set_capacity(&end, grant.capacity, label);
+                Writer::new(end, label, drains, journal)
+            }
+        };
+        Ok(writer.holding(hold))
+    }
+
+    /// Makes an anonymous pipe.
+    ///
+    /// # Errors
+    /// `limit-exceeded`, `io`.
+    pub fn create(&self) -> Result<(Reader, Writer), Fault> {
+        const LABEL: &str = "an anonymous pipe";
+        let slot = Arc::new(self.slots.take()?);
+        let (reader, writer) = os::anonymous()?;
+        Ok((
+            Reader::new(reader, LABEL, &self.journal)
+                .holding(Hold { _slot: Some(Arc::clone(&slot)), _busy: None }),
+            Writer::new(writer, LABEL, &self.drains, &self.journal)
+                .holding(Hold { _slot: Some(slot), _busy: None }),
+        ))
+    }
+
+    /// The deliveries that go on after the guest has closed its ends.
+    pub fn drains(&self) -> &Drains {
+        &self.drains
+    }
+
+    /// The failures of the guest's pipe ends.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// How long an opened FIFO may be without its first peer.
+    pub fn open_timeout(&self) -> Option<Duration> {
+        self.open_timeout
+    }
+
+    /// Everything that is asked before an end is opened.
+    fn opening(&mut self, name: &str, direction: Direction) -> Result<Opening<'_>, ErrorCode> {
+        let name: PipeName = name.parse().map_err(|_| ErrorCode::InvalidName)?;
+        let granted = self
+            .granted
+            .iter_mut()
+            .find(|granted| granted.grant.name == name)
+            .filter(|granted| granted.grant.directions.permit(direction))
+            .ok_or(ErrorCode::NotPermitted)?;
+        let busy = match direction {
+            Direction::Read => &granted.reader,
+            Direction::Write => &granted.writer,
+        };
+        let hold = Hold { _busy: Some(busy.take()?), _slot: Some(Arc::new(self.slots.take()?)) };
+        Ok(Opening {
+            grant: &mut granted.grant,
+            hold,
+            deadline: self.open_timeout.map(|timeout| Instant::now() + timeout),
+            drains: &self.drains,
+            journal: &self.journal,
+        })
+    }
+}
+
+struct Opening<'a> {
+    grant: &'a mut Grant,
+    hold: Hold,
+    deadline: Option<Instant>,
+    drains: &'a Drains,
+    journal: &'a Journal,
+}
+
+fn take_descriptor(
+    fd: &mut Option<std::os::fd::OwnedFd>,
+    direction: Direction,
+) -> Result<End, Fault> {
+    // An inherited descriptor closed with its last handle: nothing is left to be permitted.
+    let fd = fd.take().ok_or(ErrorCode::NotPermitted)?;
+    Ok(End::shared(fd, direction)?)
+}
+
+/// What an open end keeps from others, until it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    _slot: Option<Arc<Slot>>,
+    _busy: Option<BusyGuard>,
+}
+
+/// Whether one end of a granted pipe is open.
+#[derive(Debug, Default)]
+struct Busy(Arc<AtomicBool>);
+
+#[derive(Debug)]
+struct BusyGuard(Arc<AtomicBool>);
+
+impl Busy {
+    fn take(&self) -> Result<BusyGuard, ErrorCode> {
+        match self.0.swap(true, Ordering::Relaxed) {
+            true => Err(ErrorCode::InUse),
+            false => Ok(BusyGuard(Arc::clone(&self.0))),
+        }
+    }
+}
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,308 @@
+//! The end that bytes go into.
+
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use tokio::time::Instant;
+
+use super::reader::at;
+use super::registry::Hold;
+use super::{Drains, ErrorCode, Fault, Journal};
+use crate::os::{Direction, End, Fifo, ReaderWait};
+
+/// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can
+/// make the host hold: so much for each pipe that it may have open.
+const PERMIT: usize = 64 * 1024;
+
+/// The end of a pipe that bytes go into. Dropping it closes it, once what it accepted is written.
+#[derive(Debug)]
+pub struct Writer {
+    flow: Flow,
+    drains: Drains,
+    hold: Hold,
+}
+
+#[derive(Debug)]
+struct Flow {
+    state: State,
+    /// Accepted, and not yet in the kernel.
+    outbox: Bytes,
+    capacity: Option<u64>,
+    label: Arc<str>,
+    journal: Journal,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A FIFO without a reader, so far.
+    Waiting {
+        reader: ReaderWait,
+        deadline: Option<Instant>,
+    },
+    Open(Arc<End>),
+    Failed(Fault),
+}
+
+impl Writer {
+    /// Writes to an end whose reader is there: an anonymous pipe, a descriptor that was inherited,
+    /// a file. `label` is what messages call it.
+    pub fn new(end: End, label: &str, drains: &Drains, journal: &Journal) -> Self {
+        Self {
+            flow: Flow {
+                state: State::Open(Arc::new(end)),
+                outbox: Bytes::new(),
+                capacity: None,
+                label: label.into(),
+                journal: journal.clone(),
+            },
+            drains: drains.clone(),
+            hold: Hold::default(),
+        }
+    }
+
+    /// Writes to a FIFO, whose reader may come later: until then nothing is ready, and from
+    /// `deadline` on the writer has failed with `timed-out`. `capacity` in bytes is asked for when
+    /// the reader is there.
+    ///
+    /// # Errors
+    /// Those of opening the FIFO, which never waits.
+    pub fn fifo(
+        fifo: &Fifo,
+        capacity: Option<u64>,
+        deadline: Option<Instant>,
+        label: &str,
+        drains: &Drains,
+        journal: &Journal,
+    ) -> io::Result<Self> {
+        let label: Arc<str> = label.into();
+        let state = match fifo.open_writer()? {
+            Some(end) => State::opened(end, capacity, &label),
+            None => State::Waiting { reader: fifo.wait_for_reader()?, deadline },
+        };
+        Ok(Self {
+            flow: Flow { state, outbox: Bytes::new(), capacity, label, journal: journal.clone() },
+            drains: drains.clone(),
+            hold: Hold::default(),
+        })
+    }
+
+    pub(super) fn holding(mut self, hold: Hold) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// Writes as much of `buf` as there is room for, behind all that was accepted before. `None`
+    /// where there is no room, or no reader yet: await [`Writer::ready`]. Never blocks.
+    ///
+    /// # Errors
+    /// `broken-pipe` where the reader is gone, `timed-out` where none came in time, `io`; the same
+    /// again at every later call.
+    pub fn try_write(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
+        if !self.flow.deliver()? {
+            return Ok(None);
+        }
+        self.flow.write(buf)
+    }
+
+    /// How many bytes [`Writer::accept`] takes now; 0 where there is no room, or no reader yet.
+    ///
+    /// # Errors
+    /// As [`Writer::try_write`].
+    pub fn permit(&mut self) -> Result<usize, Fault> {
+        match self.flow.deliver()? && self.flow.has_room()? {
+            true => Ok(PERMIT),
+            false => Ok(0),
+        }
+    }
+
+    /// Takes all of `bytes`, at most as many as [`Writer::permit`] last said. What the kernel has no
+    /// room for is kept and written later, also after a drop. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Writer::try_write`].
+    pub fn accept(&mut self, mut bytes: Bytes) -> Result<(), Fault> {
+        if self.flow.deliver()? {
+            while !bytes.is_empty() {
+                match self.flow.write(&bytes)? {
+                    Some(n) => bytes.advance(n),
+                    None => break,
+                }
+            }
+            self.flow.outbox = bytes;
+        } else if !bytes.is_empty() {
+            // Against the permit. Refusing keeps the memory bounded whoever calls.
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        Ok(())
+    }
+
+    /// Whether all that was accepted is in the kernel.
+    ///
+    /// # Errors
+    /// As [`Writer::try_write`].
+    pub fn try_flush(&mut self) -> Result<bool, Fault> {
+        if self.flow.outbox.is_empty() {
+            return Ok(true);
+        }
+        self.flow.deliver()
+    }
+
+    /// A future that resolves when a write may get on, or has failed. It puts nothing in, holds no
+    /// lock and is cancel safe; it may resolve early, so try again and wait again.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.flow.ready()
+    }
+
+    /// How many bytes the pipe holds.
+    ///
+    /// # Errors
+    /// `unsupported` where a FIFO has no reader yet: it holds nothing then.
+    pub fn capacity(&mut self) -> Result<u64, Fault> {
+        self.flow.advance()?;
+        match &self.flow.state {
+            State::Open(end) => Ok(end.capacity()?),
+            State::Waiting { .. } => Err(ErrorCode::Unsupported.into()),
+            State::Failed(fault) => Err(*fault),
+        }
+    }
+
+    /// Whether it writes to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        matches!(&self.flow.state, State::Open(end) if end.is_terminal())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.flow.outbox.is_empty() {
+            return;
+        }
+        let rest = Flow {
+            state: State::Failed(ErrorCode::BrokenPipe.into()),
+            outbox: Bytes::new(),
+            capacity: None,
+            label: Arc::clone(&self.flow.label),
+            journal: self.flow.journal.clone(),
+        };
+        let mut flow = mem::replace(&mut self.flow, rest);
+        let hold = mem::take(&mut self.hold);
+        self.drains.spawn(async move {
+            // A failure is in the journal.
+            while let Ok(false) = flow.deliver() {
+                flow.ready().await;
+            }
+            drop(hold);
+        });
+    }
+}
+
+impl State {
+    fn opened(end: End, capacity: Option<u64>, label: &str) -> Self {
+        set_capacity(&end, capacity, label);
+        Self::Open(Arc::new(end))
+    }
+}
+
+/// Asks for a capacity; a refusal leaves a pipe that works, so it is only said.
+pub(super) fn set_capacity(end: &End, capacity: Option<u64>, label: &str) {
+    let Some(bytes) = capacity else { return };
+    if let Err(error) = end.set_capacity(bytes) {
+        let had = end.capacity().unwrap_or(0);
+        tracing::warn!(
+            "{label}: a capacity of {bytes} bytes is refused ({error}); it stays at {had}"
+        );
+    }
+}
+
+impl Flow {
+    /// Sees whether the reader that is waited for has come, or is late.
+    fn advance(&mut self) -> Result<(), Fault> {
+        let State::Waiting { reader, deadline } = &self.state else {
+            return Ok(());
+        };
+        match reader.take() {
+            Some(opened) => match opened.and_then(|fd| End::owned(fd, Direction::Write)) {
+                Ok(end) => {
+                    self.state = State::opened(end, self.capacity, &self.label);
+                    Ok(())
+                }
+                Err(error) => Err(self.fail(error.into())),
+            },
+            None if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                Err(self.fail(ErrorCode::TimedOut.into()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
+        self.advance()?;
+        let end = match &self.state {
+            State::Open(end) => end,
+            State::Waiting { .. } => return Ok(None),
+            State::Failed(fault) => return Err(*fault),
+        };
+        match end.write(buf) {
+            Ok(n) => Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(self.fail(error.into())),
+        }
+    }
+
+    /// Writes what was accepted; whether nothing of it is left.
+    fn deliver(&mut self) -> Result<bool, Fault> {
+        while !self.outbox.is_empty() {
+            let bytes = self.outbox.clone();
+            match self.write(&bytes)? {
+                Some(n) => self.outbox.advance(n),
+                None => return Ok(false),
+            }
+        }
+        match &self.state {
+            State::Failed(fault) => Err(*fault),
+            _ => Ok(true),
+        }
+    }
+
+    fn has_room(&mut self) -> Result<bool, Fault> {
+        self.advance()?;
+        match &self.state {
+            State::Open(end) => Ok(end.is_ready()?),
+            State::Waiting { .. } => Ok(false),
+            State::Failed(fault) => Err(*fault),
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) -> Fault {
+        self.outbox.clear();
+        self.state = State::Failed(fault);
+        self.journal.note(&self.label, Direction::Write, fault);
+        fault
+    }
+
+    fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        enum Until<D> {
+            Reader(D, Option<Instant>),
+            Room(Arc<End>),
+            Now,
+        }
+        let until = match &self.state {
+            State::Waiting { reader, deadline } => Until::Reader(reader.done(), *deadline),
+            State::Open(end) => Until::Room(Arc::clone(end)),
+            State::Failed(_) => Until::Now,
+        };
+        async move {
+            match until {
+                Until::Reader(done, deadline) => tokio::select! {
+                    () = done => {}
+                    () = at(deadline) => {}
+                },
+                // An error shows again in the write that follows.
+                Until::Room(end) => drop(end.ready().await),
+                Until::Now => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Running one guest to its end.
+
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Store, Trap};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::engine::Engine;
+use crate::guest::{Guest, GuestError, Kind};
+use crate::interfaces::WasiVersion;
+use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
+use crate::pipe::{Drains, Journal, Pipes};
+use crate::wasi::{self, PipesCtxView, PipesView, Stdio, StdioCtxView, StdioView};
+
+/// Everything that one guest is given.
+///
+/// By default, beyond the pipes and the standard streams: no arguments, no environment, no files,
+/// no network, the clocks and random numbers of the host, 256 MiB of memory.
+pub struct Setup {
+    wasi: WasiCtxBuilder,
+    stdio: Stdio,
+    pipes: Pipes,
+    max_memory: u64,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup")
+            .field("stdio", &self.stdio)
+            .field("pipes", &self.pipes)
+            .field("max_memory", &self.max_memory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a guest ended.
+#[derive(Debug)]
+pub enum End {
+    /// By itself, with this status: 0 to 255.
+    Exited(u8),
+    /// By a trap. The error's chain has the WebAssembly backtrace.
+    Trapped(wasmtime::Error),
+}
+
+impl Setup {
+    /// A guest with these pipes and standard streams, and nothing else.
+    pub fn new(pipes: Pipes, stdio: Stdio) -> Self {
+        Self { wasi: WasiCtxBuilder::new(), stdio, pipes, max_memory: DEFAULT_MAX_MEMORY }
+    }
+
+    /// The other grants of WASI: arguments, environment, folders. Its standard streams are
+    /// replaced by those of [`Setup::new`].
+    pub fn wasi(&mut self) -> &mut WasiCtxBuilder {
+        &mut self.wasi
+    }
+
+    /// How many bytes all of the guest's memories and tables may have together. Default 256 MiB.
+    pub fn max_memory(&mut self, bytes: u64) -> &mut Self {
+        self.max_memory = bytes;
+        self
+    }
+
+    /// The deliveries that go on after the guest has ended: await [`Drains::idle`] before leaving.
+    pub fn drains(&self) -> Drains {
+        self.pipes.drains().clone()
+    }
+
+    /// The failures of the guest's pipe ends and standard streams.
+    pub fn journal(&self) -> Journal {
+        self.pipes.journal().clone()
+    }
+
+    /// Runs `guest` to its end. Must be awaited inside a tokio runtime with its I/O and timers
+    /// enabled. Never blocks the thread for longer than a pulse (10 ms) plus one system call.
+    ///
+    /// Dropping the future ends the guest where it stands and closes all its ends. What its writers
+    /// had accepted is delivered by [`Setup::drains`].
+    ///
+    /// # Errors
+    /// Where the guest does not fit what pipehost provides. A trap is no error but an [`End`].
+    pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<End, GuestError> {
+        match &guest.kind {
+            Kind::Command(component, version) => {
+                self.run_component(engine, guest, component, *version).await
+            }
+            Kind::Module(module) => self.run_module(engine, guest, module).await,
+            Kind::Library => Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
+        }
+    }
+
+    async fn run_component(
+        mut self,
+        engine: &Engine,
+        guest: &Guest,
+        component: &wasmtime::component::Component,
+        version: WasiVersion,
+    ) -> Result<End, GuestError> {
+        let explain = |error| guest.explain(&error);
+        let linker = component_linker(engine).map_err(explain)?;
+        let pre = linker.instantiate_pre(component).map_err(explain)?;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        self.wire_stdio(false);
+        let mut store = Store::new(
+            engine.wasmtime(),
+            State {
+                wasi: self.wasi.build(),
+                table,
+                stdio: self.stdio,
+                pipes: self.pipes,
+                memory: MemoryBudget::new(self.max_memory),
+            },
+        );
+        store.limiter(|state| &mut state.memory);
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_hostcall_fuel(MAX_CALL_BYTES);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(MAX_HANDLES);
+        }
+        yield_at_each_pulse(&mut store);
+
+        let ended = engine.pulsed(async {
+            match version {
+                WasiVersion::V0_3 => {
+                    let pre = wasmtime_wasi::p3::bindings::CommandPre::new(pre)?;
+                    let command = pre.instantiate_async(&mut store).await?;
+                    store
+                        .run_concurrent(async |accessor| {
+                            command.wasi_cli_run().call_run(accessor).await
+                        })
+                        .await?
+                }
+                _ => {
+                    let pre = wasmtime_wasi::p2::bindings::CommandPre::new(pre)?;
+                    let command = pre.instantiate_async(&mut store).await?;
+                    command.wasi_cli_run().call_run(&mut store).await
+                }
+            }
+        });
+        Ok(End::of_command(ended.await))
+    }
+
+    async fn run_module(
+        mut self,
+        engine: &Engine,
+        guest: &Guest,
+        module: &wasmtime::Module,
+    ) -> Result<End, GuestError> {
+        let explain = |error| guest.explain(&error);
+        let mut linker = wasmtime::Linker::new(engine.wasmtime());
+        wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| {
+            &mut state.wasi
+        })
+        .map_err(explain)?;
+        let pre = linker.instantiate_pre(module).map_err(explain)?;
+        self.wire_stdio(true);
+        let mut store = Store::new(
+            engine.wasmtime(),
+            ModuleState {
+                wasi: self.wasi.build_p1(),
+                memory: MemoryBudget::new(self.max_memory),
+                _pipes: self.pipes,
+            },
+        );
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(MAX_CALL_BYTES);
+        yield_at_each_pulse(&mut store);
+
+        let no_run = || GuestError::NoRun { exports: guest.exports().to_vec() };
+        if module.get_export("_start").is_none() {
+            return Err(no_run());
+        }
+        let ended = engine.pulsed(async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+            start.call_async(&mut store, ()).await
+        });
+        Ok(End::of_command(ended.await.map(Ok)))
+    }
+
+    fn wire_stdio(&mut self, legacy: bool) {
+        self.wasi
+            .stdin(self.stdio.p2_stdin())
+            .stdout(self.stdio.p2_stdout(legacy))
+            .stderr(self.stdio.p2_stderr(legacy));
+    }
+}
+
+impl End {
+    /// What the outcome of `run` means.
+    fn of_command(outcome: wasmtime::Result<Result<(), ()>>) -> Self {
+        match outcome {
+            Ok(Ok(())) => Self::Exited(0),
+            Ok(Err(())) => Self::Exited(1),
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                // As exit(3): what a parent sees of a status is its low eight bits.
+                Some(I32Exit(status)) => Self::Exited((status & 0xff) as u8),
+                None => Self::Trapped(error),
+            },
+        }
+    }
+
+    /// What the trap was, in a few words.
+    pub fn trap_summary(error: &wasmtime::Error) -> String {
+        match error.downcast_ref::<Trap>() {
+            Some(trap) => trap.to_string(),
+            None => crate::guest::one_line(&error.root_cause()),
+        }
+    }
+}
+
+fn yield_at_each_pulse<T>(store: &mut Store<T>) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+}
+
+fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    use wasmtime_wasi::cli::WasiCliView as _;
+    use wasmtime_wasi::p3::bindings::cli;
+    use wasmtime_wasi::{cli::WasiCli, p3};
+
+    let mut linker = Linker::new(engine.wasmtime());
+    let l = &mut linker;
+    wasmtime_wasi::p2::add_to_linker_async(l)?;
+    p3::clocks::add_to_linker(l)?;
+    p3::filesystem::add_to_linker(l)?;
+    p3::random::add_to_linker(l)?;
+    p3::sockets::add_to_linker(l)?;
+    // All of `wasi:cli@0.3` but the standard streams, which are ours.
+    cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    wasi::add_stdio_to_linker(l)?;
+    wasi::add_to_linker(l)?;
+    Ok(linker)
+}
+
+/// The data of a component's store.
+struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    stdio: Stdio,
+    pipes: Pipes,
+    memory: MemoryBudget,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl PipesView for State {
+    fn pipes(&mut self) -> PipesCtxView<'_> {
+        PipesCtxView { ctx: &mut self.pipes, table: &mut self.table }
+    }
+}
+
+impl StdioView for State {
+    fn stdio(&mut self) -> StdioCtxView<'_> {
+        StdioCtxView { ctx: &mut self.stdio }
+    }
+}
+
+/// The data of a core module's store. WASI 0.1 has no way to name a pipe, so the grants only stay
+/// open until the module has ended.
+struct ModuleState {
+    wasi: WasiP1Ctx,
+    memory: MemoryBudget,
+    _pipes: Pipes,
+}

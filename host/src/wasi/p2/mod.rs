@@ -1,0 +1,143 @@
+//! `pipehost:pipes@0.2.0`, over `wasi:io/streams`.
+
+mod streams;
+
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+
+use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
+use crate::pipe::{ErrorCode, Fault, Reader, Writer};
+
+pub(super) use streams::{Eof, InputStream, OutputStream};
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit/p2",
+        world: "imports",
+        with: {
+            "wasi:io": wasmtime_wasi_io::bindings::wasi::io,
+            "pipehost:pipes/types.pipe-reader": crate::pipe::Reader,
+            "pipehost:pipes/types.pipe-writer": crate::pipe::Writer,
+        },
+        imports: { default: trappable },
+        require_store_data_send: true,
+        trappable_error_type: {
+            "pipehost:pipes/types.error-code" => crate::pipe::Fault,
+        },
+    });
+}
+
+use bindings::pipehost::pipes::{anonymous, named, types};
+
+/// Adds `pipehost:pipes@0.2.0` to `linker`.
+///
+/// # Errors
+/// Where the linker has an instance of that name already.
+pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    types::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
+    anonymous::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
+    named::add_to_linker::<T, HasPipes>(linker, T::pipes)
+}
+
+impl types::Host for PipesCtxView<'_> {
+    fn convert_error_code(&mut self, fault: Fault) -> wasmtime::Result<types::ErrorCode> {
+        Ok(fault.code.into())
+    }
+
+    fn pipe_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<types::ErrorCode>> {
+        let error = self.table.get(&error)?;
+        Ok(error.downcast_ref::<Fault>().map(|fault| fault.code.into()))
+    }
+}
+
+impl types::HostPipeReader for PipesCtxView<'_> {
+    fn available(&mut self, this: Resource<Reader>) -> Result<u64, Fault> {
+        self.reader(&this)?.available()
+    }
+
+    fn capacity(&mut self, this: Resource<Reader>) -> Result<u64, Fault> {
+        self.reader(&this)?.capacity()
+    }
+
+    fn read_via_stream(
+        &mut self,
+        this: Resource<Reader>,
+    ) -> wasmtime::Result<Resource<DynInputStream>> {
+        let reader = SharedReader::new(self.table.delete(this)?);
+        let stream: DynInputStream = Box::new(InputStream::new(reader));
+        Ok(self.table.push(stream)?)
+    }
+
+    fn drop(&mut self, this: Resource<Reader>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl types::HostPipeWriter for PipesCtxView<'_> {
+    fn capacity(&mut self, this: Resource<Writer>) -> Result<u64, Fault> {
+        self.writer(&this)?.capacity()
+    }
+
+    fn write_via_stream(
+        &mut self,
+        this: Resource<Writer>,
+    ) -> wasmtime::Result<Resource<DynOutputStream>> {
+        let writer = SharedWriter::new(self.table.delete(this)?);
+        let stream: DynOutputStream = Box::new(OutputStream::new(writer, Eof::Closed));
+        Ok(self.table.push(stream)?)
+    }
+
+    fn drop(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl anonymous::Host for PipesCtxView<'_> {
+    fn create(&mut self) -> Result<(Resource<Reader>, Resource<Writer>), Fault> {
+        self.create_pipe()
+    }
+}
+
+impl named::Host for PipesCtxView<'_> {
+    fn list(&mut self) -> wasmtime::Result<Vec<named::GrantedPipe>> {
+        let list = self.ctx.list().map(|(name, directions)| {
+            let mut flags = named::Directions::empty();
+            if directions.read {
+                flags |= named::Directions::READ;
+            }
+            if directions.write {
+                flags |= named::Directions::WRITE;
+            }
+            named::GrantedPipe { name: name.to_string(), directions: flags }
+        });
+        Ok(list.collect())
+    }
+
+    fn open_reader(&mut self, name: String) -> Result<Resource<Reader>, Fault> {
+        self.open_reader_handle(&name)
+    }
+
+    fn open_writer(&mut self, name: String) -> Result<Resource<Writer>, Fault> {
+        self.open_writer_handle(&name)
+    }
+}
+
+impl From<ErrorCode> for types::ErrorCode {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::NotPermitted => Self::NotPermitted,
+            ErrorCode::InvalidName => Self::InvalidName,
+            ErrorCode::LimitExceeded => Self::LimitExceeded,
+            ErrorCode::BrokenPipe => Self::BrokenPipe,
+            ErrorCode::TimedOut => Self::TimedOut,
+            ErrorCode::InUse => Self::InUse,
+            ErrorCode::Unsupported => Self::Unsupported,
+            ErrorCode::Io => Self::Io,
+        }
+    }
+}

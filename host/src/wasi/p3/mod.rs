@@ -1,0 +1,140 @@
+//! `pipehost:pipes@0.3.0`, over `stream<u8>`.
+
+mod streams;
+
+use wasmtime::component::{Access, FutureReader, Linker, Resource, StreamReader};
+
+use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
+use crate::pipe::{ErrorCode, Fault, Reader, Writer};
+
+pub(super) use streams::{read_via_stream, write_via_stream};
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit/p3",
+        world: "imports",
+        with: {
+            "pipehost:pipes/types.pipe-reader": crate::pipe::Reader,
+            "pipehost:pipes/types.pipe-writer": crate::pipe::Writer,
+        },
+        imports: {
+            "pipehost:pipes/types.[static]pipe-reader.read-via-stream": store | trappable,
+            "pipehost:pipes/types.[static]pipe-writer.write-via-stream": store | trappable,
+            default: trappable,
+        },
+        trappable_error_type: {
+            "pipehost:pipes/types.error-code" => crate::pipe::Fault,
+        },
+    });
+}
+
+use bindings::pipehost::pipes::{anonymous, named, types};
+
+/// Adds `pipehost:pipes@0.3.0` to `linker`, whose engine must have
+/// `Config::wasm_component_model_async` enabled.
+///
+/// # Errors
+/// Where the linker has an instance of that name already.
+pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    types::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
+    anonymous::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
+    named::add_to_linker::<T, HasPipes>(linker, T::pipes)
+}
+
+impl types::Host for PipesCtxView<'_> {
+    fn convert_error_code(&mut self, fault: Fault) -> wasmtime::Result<types::ErrorCode> {
+        Ok(fault.code.into())
+    }
+}
+
+impl types::HostPipeReader for PipesCtxView<'_> {
+    fn available(&mut self, this: Resource<Reader>) -> Result<u64, Fault> {
+        self.reader(&this)?.available()
+    }
+
+    fn capacity(&mut self, this: Resource<Reader>) -> Result<u64, Fault> {
+        self.reader(&this)?.capacity()
+    }
+
+    fn drop(&mut self, this: Resource<Reader>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl<T: 'static> types::HostPipeReaderWithStore<T> for HasPipes {
+    fn read_via_stream(
+        mut store: Access<'_, T, Self>,
+        this: Resource<Reader>,
+    ) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<(), types::ErrorCode>>)> {
+        let reader = SharedReader::new(store.get().table.delete(this)?);
+        read_via_stream(&mut store, reader, |fault| fault.code.into())
+    }
+}
+
+impl types::HostPipeWriter for PipesCtxView<'_> {
+    fn capacity(&mut self, this: Resource<Writer>) -> Result<u64, Fault> {
+        self.writer(&this)?.capacity()
+    }
+
+    fn drop(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl<T: 'static> types::HostPipeWriterWithStore<T> for HasPipes {
+    fn write_via_stream(
+        mut store: Access<'_, T, Self>,
+        this: Resource<Writer>,
+        data: StreamReader<u8>,
+    ) -> wasmtime::Result<FutureReader<Result<(), types::ErrorCode>>> {
+        let writer = SharedWriter::new(store.get().table.delete(this)?);
+        write_via_stream(&mut store, writer, data, |fault| fault.code.into())
+    }
+}
+
+impl anonymous::Host for PipesCtxView<'_> {
+    fn create(&mut self) -> Result<(Resource<Reader>, Resource<Writer>), Fault> {
+        self.create_pipe()
+    }
+}
+
+impl named::Host for PipesCtxView<'_> {
+    fn list(&mut self) -> wasmtime::Result<Vec<named::GrantedPipe>> {
+        let list = self.ctx.list().map(|(name, directions)| {
+            let mut flags = named::Directions::empty();
+            if directions.read {
+                flags |= named::Directions::READ;
+            }
+            if directions.write {
+                flags |= named::Directions::WRITE;
+            }
+            named::GrantedPipe { name: name.to_string(), directions: flags }
+        });
+        Ok(list.collect())
+    }
+
+    fn open_reader(&mut self, name: String) -> Result<Resource<Reader>, Fault> {
+        self.open_reader_handle(&name)
+    }
+
+    fn open_writer(&mut self, name: String) -> Result<Resource<Writer>, Fault> {
+        self.open_writer_handle(&name)
+    }
+}
+
+impl From<ErrorCode> for types::ErrorCode {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::NotPermitted => Self::NotPermitted,
+            ErrorCode::InvalidName => Self::InvalidName,
+            ErrorCode::LimitExceeded => Self::LimitExceeded,
+            ErrorCode::BrokenPipe => Self::BrokenPipe,
+            ErrorCode::TimedOut => Self::TimedOut,
+            ErrorCode::InUse => Self::InUse,
+            ErrorCode::Unsupported => Self::Unsupported,
+            ErrorCode::Io => Self::Io,
+        }
+    }
+}

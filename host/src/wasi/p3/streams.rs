@@ -1,0 +1,194 @@
+//! `stream<u8>` over pipe ends: read(2) straight into the guest's buffer, write(2) straight from it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+use wasmtime::component::{
+    ComponentType, Destination, FutureReader, Lift, Lower, Source, StreamConsumer, StreamProducer,
+    StreamReader, StreamResult,
+};
+use wasmtime::{AsContextMut, StoreContextMut};
+
+use crate::pipe::{Fault, Read};
+use crate::wasi::{SharedReader, SharedWriter};
+
+/// How much is read at once where the stream's reader is the host itself, not a guest.
+const HOST_BUFFER: usize = 64 * 1024;
+
+type Readiness = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A stream of what comes out of `reader`, and a future of how that ended.
+pub(in crate::wasi) fn read_via_stream<E>(
+    mut store: impl AsContextMut,
+    reader: SharedReader,
+    code: fn(Fault) -> E,
+) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<(), E>>)>
+where
+    E: ComponentType + Lift + Lower + Send + Sync + 'static,
+{
+    let (failed, outcome) = oneshot::channel();
+    let producer = Producer { reader, readiness: None, failed: Some(failed) };
+    let stream = StreamReader::new(&mut store, producer)?;
+    Ok((stream, future(&mut store, outcome, code)?))
+}
+
+/// Writes what comes down `data` to `writer`, and gives a future of how that ended.
+pub(in crate::wasi) fn write_via_stream<E>(
+    mut store: impl AsContextMut,
+    writer: SharedWriter,
+    data: StreamReader<u8>,
+    code: fn(Fault) -> E,
+) -> wasmtime::Result<FutureReader<Result<(), E>>>
+where
+    E: ComponentType + Lift + Lower + Send + Sync + 'static,
+{
+    let (failed, outcome) = oneshot::channel();
+    let consumer = Consumer { writer, readiness: None, failed: Some(failed) };
+    data.pipe(&mut store, consumer)?;
+    future(&mut store, outcome, code)
+}
+
+/// Resolves when the other half of `outcome` is dropped, or has sent why it failed.
+fn future<E>(
+    store: impl AsContextMut,
+    outcome: oneshot::Receiver<Fault>,
+    code: fn(Fault) -> E,
+) -> wasmtime::Result<FutureReader<Result<(), E>>>
+where
+    E: ComponentType + Lift + Lower + Send + Sync + 'static,
+{
+    FutureReader::new(store, async move {
+        wasmtime::error::Ok(match outcome.await {
+            Ok(fault) => Err(code(fault)),
+            Err(_) => Ok(()),
+        })
+    })
+}
+
+struct Producer {
+    reader: SharedReader,
+    readiness: Option<Readiness>,
+    failed: Option<oneshot::Sender<Fault>>,
+}
+
+impl<D> StreamProducer<D> for Producer {
+    type Item = u8;
+    type Buffer = BytesMut;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, D>,
+        destination: Destination<'a, u8, BytesMut>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let this = &mut *self;
+        if destination.remaining(&mut store) == Some(0) {
+            while !this.reader.lock().is_ready() {
+                let reader = &this.reader;
+                match poll_ready(&mut this.readiness, || Box::pin(reader.ready()), cx) {
+                    Poll::Pending if finish => return cancelled(&mut this.readiness),
+                    poll => ready!(poll),
+                }
+            }
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        let mut destination = destination.as_direct(store, HOST_BUFFER);
+        loop {
+            let read = this.reader.lock().try_read(destination.remaining());
+            match read {
+                Ok(Read::Bytes(n)) => {
+                    this.readiness = None;
+                    destination.mark_written(n);
+                    return Poll::Ready(Ok(StreamResult::Completed));
+                }
+                Ok(Read::Wait) => {
+                    let reader = &this.reader;
+                    match poll_ready(&mut this.readiness, || Box::pin(reader.ready()), cx) {
+                        Poll::Pending if finish => return cancelled(&mut this.readiness),
+                        poll => ready!(poll),
+                    }
+                }
+                Ok(Read::End) => return Poll::Ready(Ok(StreamResult::Dropped)),
+                Err(fault) => return dropped(&mut this.failed, fault),
+            }
+        }
+    }
+}
+
+struct Consumer {
+    writer: SharedWriter,
+    readiness: Option<Readiness>,
+    failed: Option<oneshot::Sender<Fault>>,
+}
+
+impl<D> StreamConsumer<D> for Consumer {
+    type Item = u8;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'_, D>,
+        source: Source<'_, u8>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let this = &mut *self;
+        let mut source = source.as_direct(store);
+        loop {
+            let attempt = {
+                let mut writer = this.writer.lock();
+                match source.remaining() {
+                    [] => writer.permit().map(|n| (n > 0).then_some(0)),
+                    bytes => writer.try_write(bytes),
+                }
+            };
+            match attempt {
+                Ok(Some(n)) => {
+                    this.readiness = None;
+                    if n > 0 {
+                        source.mark_read(n);
+                    }
+                    return Poll::Ready(Ok(StreamResult::Completed));
+                }
+                Ok(None) => {
+                    let writer = &this.writer;
+                    match poll_ready(&mut this.readiness, || Box::pin(writer.ready()), cx) {
+                        Poll::Pending if finish => return cancelled(&mut this.readiness),
+                        poll => ready!(poll),
+                    }
+                }
+                Err(fault) => return dropped(&mut this.failed, fault),
+            }
+        }
+    }
+}
+
+/// Polls the readiness that is waited for, starting to wait if nobody does yet.
+fn poll_ready(
+    readiness: &mut Option<Readiness>,
+    start: impl FnOnce() -> Readiness,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    ready!(readiness.get_or_insert_with(start).as_mut().poll(cx));
+    *readiness = None;
+    Poll::Ready(())
+}
+
+/// A read or write was called off; it has taken nothing, as nothing is taken before it is ready.
+fn cancelled(readiness: &mut Option<Readiness>) -> Poll<wasmtime::Result<StreamResult>> {
+    *readiness = None;
+    Poll::Ready(Ok(StreamResult::Cancelled))
+}
+
+fn dropped(
+    failed: &mut Option<oneshot::Sender<Fault>>,
+    fault: Fault,
+) -> Poll<wasmtime::Result<StreamResult>> {
+    if let Some(failed) = failed.take() {
+        // Nobody has to be interested.
+        let _ = failed.send(fault);
+    }
+    Poll::Ready(Ok(StreamResult::Dropped))
+}
