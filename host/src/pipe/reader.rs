@@ -178,12 +178,20 @@ impl Reader {
         }
     }
 
-    /// Whether a read would get on now.
-    pub fn is_ready(&self) -> bool {
-        match &self.state {
-            State::Open(end) => end.is_ready().unwrap_or(true),
-            State::Ended | State::Failed(_) => true,
+    /// Whether a read would get on now: [`Reader::ready`] without its early returns. For
+    /// `eof=reopen`, forgets a writer that has gone without leaving bytes.
+    pub fn is_ready(&mut self) -> bool {
+        let State::Open(end) = &self.state else {
+            return true;
+        };
+        let late = self.deadline.filter(|_| !self.peer_seen).is_some_and(|at| at <= Instant::now());
+        if late || !end.is_ready().unwrap_or(true) {
+            return late;
         }
+        let gone =
+            self.reopen.is_some() && matches!((end.hung_up(), end.available()), (Ok(true), Ok(0)));
+        // Where that fails, the next read tells.
+        !(gone && matches!(self.next_writer(), Ok(true)))
     }
 
     /// How many bytes can be read now.

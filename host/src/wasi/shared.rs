@@ -23,9 +23,21 @@ impl SharedReader {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Reader::ready`].
+    /// Resolves when a read would get on, or has failed. Takes nothing out. Cancel safe.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.lock().ready()
+        let reader = self.clone();
+        async move {
+            loop {
+                let ready = {
+                    let mut reader = reader.lock();
+                    if reader.is_ready() {
+                        return;
+                    }
+                    reader.ready()
+                };
+                ready.await;
+            }
+        }
     }
 }
 
@@ -38,8 +50,20 @@ impl SharedWriter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Writer::ready`].
+    /// Resolves when there is a permit to write, or writing has failed. Cancel safe.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.lock().ready()
+        let writer = self.clone();
+        async move {
+            loop {
+                let ready = {
+                    let mut writer = writer.lock();
+                    match writer.permit() {
+                        Ok(0) => writer.ready(),
+                        Ok(_) | Err(_) => return,
+                    }
+                };
+                ready.await;
+            }
+        }
     }
 }

@@ -139,17 +139,7 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
 #[async_trait]
 impl Pollable for OutputStream {
     async fn ready(&mut self) {
-        // Ready for the next write is ready for a permit: what was accepted before goes first.
-        loop {
-            let ready = {
-                let mut writer = self.writer.lock();
-                match writer.permit() {
-                    Ok(0) => writer.ready(),
-                    Ok(_) | Err(_) => return,
-                }
-            };
-            ready.await;
-        }
+        self.writer.ready().await;
     }
 }
 

@@ -86,14 +86,12 @@ impl<D> StreamProducer<D> for Producer {
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let this = &mut *self;
         if destination.remaining(&mut store) == Some(0) {
-            while !this.reader.lock().is_ready() {
-                let reader = &this.reader;
-                match poll_ready(&mut this.readiness, || Box::pin(reader.ready()), cx) {
-                    Poll::Pending if finish => return cancelled(&mut this.readiness),
-                    poll => ready!(poll),
-                }
-            }
-            return Poll::Ready(Ok(StreamResult::Completed));
+            let reader = &this.reader;
+            return match poll_ready(&mut this.readiness, || Box::pin(reader.ready()), cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(StreamResult::Completed)),
+                Poll::Pending if finish => cancelled(&mut this.readiness),
+                Poll::Pending => Poll::Pending,
+            };
         }
         let mut destination = destination.as_direct(store, HOST_BUFFER);
         loop {

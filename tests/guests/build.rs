@@ -1,0 +1,21 @@
+//! Builds the test programs and the examples for wasm32-wasip2.
+
+use std::env;
+use std::path::Path;
+
+#[path = "../../host/build_guests.rs"]
+mod build_guests;
+
+const GUESTS: [&str; 9] =
+    ["cat", "lines", "merge", "ping-pong", "plain", "probe2", "probe3", "tee", "upper"];
+
+fn main() {
+    let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let root = Path::new(&here).ancestors().nth(2).expect("this is in tests/guests");
+    let built = build_guests::build(root, &GUESTS);
+    for folder in ["examples", "tests/programs", "host/build_guests.rs"] {
+        println!("cargo::rerun-if-changed={}", root.join(folder).display());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-env=TEST_GUESTS={}", built.display());
+}

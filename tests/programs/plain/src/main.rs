@@ -1,0 +1,57 @@
+//! A program that knows nothing of pipehost: what any Rust program does when built for WASI.
+
+use std::io::{self, Read, Write};
+
+fn main() -> io::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["copy"] => io::copy(&mut io::stdin().lock(), &mut io::stdout().lock()).map(|_| ()),
+        ["copy-64k"] => {
+            let mut buf = vec![0; 65536];
+            loop {
+                match io::stdin().read(&mut buf)? {
+                    0 => return io::stdout().flush(),
+                    n => io::stdout().write_all(&buf[..n])?,
+                }
+            }
+        }
+        ["args", ..] => {
+            println!("{}", std::env::args().collect::<Vec<_>>().join("|"));
+            Ok(())
+        }
+        ["env"] => {
+            for (name, value) in std::env::vars() {
+                println!("{name}={value}");
+            }
+            Ok(())
+        }
+        ["exit", status] => std::process::exit(status.parse().expect("a number")),
+        ["read", path] => io::stdout().write_all(&std::fs::read(path)?),
+        ["write", path, text] => std::fs::write(path, text),
+        ["stderr", text] => io::stderr().write_all(text.as_bytes()),
+        ["panic"] => panic!("as asked"),
+        ["lines", count] => {
+            for n in 0..count.parse::<u64>().expect("a number") {
+                println!("{n}");
+            }
+            Ok(())
+        }
+        ["resolve", host] => std::net::TcpStream::connect(host).map(|_| ()),
+        ["grow", mib] => {
+            let mib: usize = mib.parse().expect("a number");
+            let mut hoard: Vec<Vec<u8>> = Vec::new();
+            for _ in 0..mib {
+                let mut piece = Vec::new();
+                if piece.try_reserve_exact(1 << 20).is_err() {
+                    println!("refused after {} MiB", hoard.len());
+                    return Ok(());
+                }
+                piece.resize(1 << 20, 1);
+                hoard.push(piece);
+            }
+            println!("got {mib} MiB");
+            Ok(())
+        }
+        _ => panic!("unknown arguments {args:?}"),
+    }
+}

@@ -1,0 +1,260 @@
+//! Does with pipes of WASI 0.2 what its arguments say, and tells on stdout what it saw.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use pipehost_guest::{open_reader, open_writer, pipe, wait};
+
+fn main() -> io::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["list"] => {
+            for pipe in pipehost_guest::granted() {
+                println!("{} {} {}", pipe.name, pipe.directions.read, pipe.directions.write);
+            }
+        }
+        // `open r in w out`: opens in this order, and keeps everything open to the end.
+        ["open", ref opens @ ..] => {
+            let mut held: Vec<Box<dyn std::any::Any>> = Vec::new();
+            for open in opens.chunks(2) {
+                let name = name_of(open[1]);
+                let opened = match open[0] {
+                    "r" => open_reader(&name).map(|end| held.push(Box::new(end))),
+                    _ => open_writer(&name).map(|end| held.push(Box::new(end))),
+                };
+                report(opened);
+            }
+        }
+        ["reopen", name] => {
+            for _ in 0..2 {
+                report(open_reader(name).map(drop));
+            }
+        }
+        ["copy", from, to] => {
+            let (mut from, mut to) = (open_reader(from)?, open_writer(to)?);
+            pass(&mut from, &mut to)?;
+        }
+        ["io-copy", from, to] => {
+            io::copy(&mut open_reader(from)?, &mut open_writer(to)?)?;
+        }
+        // Through an anonymous pipe: writes a piece, reads a piece.
+        ["through", from, to] => {
+            let (mut from, mut to) = (open_reader(from)?, open_writer(to)?);
+            let mut pipe = pipe()?;
+            let mut buf = vec![0; 32 * 1024];
+            loop {
+                let n = from.read(&mut buf)?;
+                if n == 0 {
+                    break;
+                }
+                pipe.writer.write_all(&buf[..n])?;
+                pipe.reader.read_exact(&mut buf[..n])?;
+                to.write_all(&buf[..n])?;
+            }
+        }
+        ["anonymous"] => anonymous()?,
+        ["swap", in_name, out_name] => {
+            // The writer first: whoever is on the other side may do it the other way round.
+            let mut output = open_writer(out_name)?;
+            let mut input = open_reader(in_name)?;
+            output.write_all(b"hello from the guest\n")?;
+            output.flush()?;
+            drop(output);
+            let mut text = String::new();
+            input.read_to_string(&mut text)?;
+            print!("{text}");
+        }
+        // Prints each pipe's name as bytes come from it, until all are at their end.
+        ["wait", ref names @ ..] => {
+            let mut readers = Vec::new();
+            for name in names {
+                readers.push((*name, open_reader(name)?));
+            }
+            while !readers.is_empty() {
+                let mut ends: Vec<&mut dyn pipehost_guest::Readiness> =
+                    readers.iter_mut().map(|(_, reader)| reader as _).collect();
+                let at = wait(&mut ends)[0];
+                let mut buf = [0; 256];
+                match readers[at].1.try_read(&mut buf)? {
+                    0 => {
+                        println!("{} end", readers[at].0);
+                        readers.remove(at);
+                    }
+                    n => println!("{} {}", readers[at].0, String::from_utf8_lossy(&buf[..n])),
+                }
+            }
+        }
+        ["try", name] => {
+            let mut reader = open_reader(name)?;
+            report(reader.try_read(&mut [0; 8]).map(|_| ()));
+        }
+        ["fill", name] => {
+            let mut writer = open_writer(name)?;
+            let mut total = 0;
+            wait(&mut [&mut writer]);
+            loop {
+                match writer.try_write(&[7; 4096]) {
+                    Ok(n) => total += n,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            println!("{total}");
+        }
+        ["info", name] => {
+            let mut reader = open_reader(name)?;
+            println!("capacity {}", reader.capacity()?);
+            wait_for_bytes(&mut reader)?;
+        }
+        ["write", name, text] => open_writer(name)?.write_all(text.as_bytes())?,
+        // Writes for ever, and tells why it could not go on.
+        ["flood", name] => {
+            let mut writer = open_writer(name)?;
+            let buf = [b'x'; 8192];
+            let error = loop {
+                if let Err(error) = writer.write_all(&buf) {
+                    break error;
+                }
+            };
+            report(Err(error));
+        }
+        ["drain", name] => {
+            let mut total = 0u64;
+            let mut reader = open_reader(name)?;
+            let mut buf = vec![0; 65536];
+            let result = loop {
+                match reader.read(&mut buf) {
+                    Ok(0) => break Ok(()),
+                    Ok(n) => total += n as u64,
+                    Err(error) => break Err(error),
+                }
+            };
+            println!("{total}");
+            report(result);
+        }
+        ["trap-after", name, text] => {
+            let mut writer = open_writer(name)?;
+            writer.write_all(text.as_bytes())?;
+            std::process::abort();
+        }
+        // Hands over more than a pipe holds, as far as it is accepted at once, and traps.
+        ["trap-full", name] => {
+            let mut writer = open_writer(name)?;
+            wait(&mut [&mut writer]);
+            let mut accepted = 0;
+            while let Ok(n) = writer.try_write(&[b'y'; 60_000]) {
+                accepted += n;
+            }
+            println!("{accepted}");
+            std::process::abort();
+        }
+        ["trap"] => std::process::abort(),
+        ["spin"] => loop {
+            std::hint::black_box(());
+        },
+        ["many", count] => {
+            let mut held = Vec::new();
+            for _ in 0..count.parse::<u32>().expect("a number") {
+                match pipe() {
+                    Ok(pipe) => held.push(pipe),
+                    Err(error) => {
+                        println!("{} then {:?}", held.len(), error.kind());
+                        return Ok(());
+                    }
+                }
+            }
+            println!("{}", held.len());
+        }
+        // Empty writes must not pile up anywhere.
+        ["empty-writes", name, count] => {
+            let mut writer = open_writer(name)?;
+            for _ in 0..count.parse::<u64>().expect("a number") {
+                let _ = writer.try_write(&[]);
+                writer.flush()?;
+            }
+        }
+        _ => panic!("unknown arguments {args:?}"),
+    }
+    Ok(())
+}
+
+/// Names that no command line can hold.
+fn name_of(text: &str) -> String {
+    match text {
+        "EMPTY" => String::new(),
+        "NUL" => "a\0b".into(),
+        "LONG" => "x".repeat(64 * 1024),
+        // Against all rules: a `String` that is no UTF-8.
+        "NOT-UTF-8" => not_utf8(),
+        text => text.into(),
+    }
+}
+
+#[allow(unsafe_code, reason = "an attacker would not mind")]
+fn not_utf8() -> String {
+    // SAFETY: there is none; the text goes straight to the host, which has to cope.
+    unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, b'x']) }
+}
+
+fn report(result: io::Result<()>) {
+    match result {
+        Ok(()) => println!("ok"),
+        Err(error) => println!("{:?}", error.kind()),
+    }
+}
+
+fn pass(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buf = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buf)? {
+            0 => return to.flush(),
+            n => to.write_all(&buf[..n])?,
+        }
+    }
+}
+
+/// A second look at `available` needs an end that has not been read from.
+fn wait_for_bytes(reader: &mut pipehost_guest::Reader) -> io::Result<()> {
+    while reader.available()? == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    println!("available {}", reader.available()?);
+    let mut one = [0];
+    reader.read_exact(&mut one)?;
+    report(reader.available().map(|_| ()));
+    Ok(())
+}
+
+fn anonymous() -> io::Result<()> {
+    // What goes in comes out, and then the end of file.
+    let mut both = pipe()?;
+    println!("capacity {} {}", both.reader.capacity()?, both.writer.capacity()?);
+    both.writer.write_all(b"hello")?;
+    both.writer.flush()?;
+    println!("available {}", both.reader.available()?);
+    drop(both.writer);
+    let mut text = String::new();
+    both.reader.read_to_string(&mut text)?;
+    println!("{text} and the end");
+    println!("again {}", both.reader.read(&mut [0; 8])?);
+
+    // Nothing yet is not the end of file.
+    let mut both = pipe()?;
+    report(both.reader.try_read(&mut [0; 8]).map(|_| ()));
+
+    // Nobody reads any more.
+    drop(both.reader);
+    report(both.writer.write_all(b"x"));
+    report(both.writer.write_all(b"x"));
+
+    // Dropped right after a write that the pipe had no room for: delivered all the same.
+    let mut both = pipe()?;
+    let mut sent = 0;
+    while let Ok(n) = both.writer.try_write(&[1; 50_000]) {
+        sent += n;
+    }
+    drop(both.writer);
+    let mut all = Vec::new();
+    both.reader.read_to_end(&mut all)?;
+    println!("all {}", all.len() == sent);
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! What the end-to-end tests share: the built binary, the built guests, real peers, and a watchdog.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use pipehost_test_guests::guest;
+
+/// Both versions of the package, by the probe that speaks it.
+pub const PROBES: [&str; 2] = ["probe2", "probe3"];
+
+/// Ends the whole test process if a test hangs: the test that is named last then.
+pub struct Watchdog {
+    _alive: mpsc::Sender<()>,
+}
+
+pub fn watchdog() -> Watchdog {
+    watchdog_after(Duration::from_secs(120))
+}
+
+pub fn watchdog_after(limit: Duration) -> Watchdog {
+    let (alive, dropped) = mpsc::channel();
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    thread::spawn(move || {
+        if dropped.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("watchdog: {test} hangs");
+            std::process::abort();
+        }
+    });
+    Watchdog { _alive: alive }
+}
+
+/// Looks for `condition` to come true, for as long as the watchdog permits.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(60), "never: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A folder of its own for a test.
+pub struct Dir(tempfile::TempDir);
+
+impl Dir {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A FIFO made by mkfifo(1).
+    pub fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    }
+
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub fn is_empty(&self) -> bool {
+        fs::read_dir(self.0.path()).unwrap().next().is_none()
+    }
+}
+
+/// `pipehost ARGS...`, with nothing on stdin.
+pub fn pipehost<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipehost"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// `pipehost run GUEST ARGS...`
+pub fn run<I: AsRef<OsStr>>(guest_name: &str, args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = pipehost(["run"]);
+    match guest_name.starts_with('@') {
+        true => command.arg(guest_name),
+        false => command.arg(guest(guest_name)),
+    };
+    command.args(args);
+    command
+}
+
+/// A command that a shell runs, with the tested `pipehost` on its PATH.
+pub fn sh(script: &str) -> Command {
+    let bin = Path::new(env!("CARGO_BIN_EXE_pipehost")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.arg("-c").arg(script).env("PATH", path).stdin(Stdio::null());
+    command
+}
+
+/// How a process ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// The status, and one line of ours on stderr that holds all of `parts`.
+    #[track_caller]
+    pub fn expect_line(self, code: i32, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        let ours: Vec<_> =
+            self.stderr.lines().filter(|line| line.starts_with("pipehost: ")).collect();
+        assert_eq!(ours.len(), 1, "one line says why: {self:#?}");
+        for part in parts {
+            assert!(ours[0].contains(part), "{part:?} is in the line: {self:#?}");
+        }
+        self
+    }
+}
+
+/// A process that is killed when the test is over, however it is over.
+pub struct Running {
+    child: Child,
+    collectors: Vec<(bool, thread::JoinHandle<String>)>,
+}
+
+pub trait Start {
+    /// Starts it, collecting what it says on a thread for each stream, unless redirected before.
+    fn start(&mut self) -> Running;
+    /// Runs it to its end.
+    fn end(&mut self) -> Ended;
+}
+
+impl Start for Command {
+    fn start(&mut self) -> Running {
+        Running::new(self.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    fn end(&mut self) -> Ended {
+        self.start().end()
+    }
+}
+
+impl Running {
+    /// Starts it with its streams as they are set.
+    pub fn new(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut collectors = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            collectors.push((true, collect(stdout)));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            collectors.push((false, collect(stderr)));
+        }
+        Self { child, collectors }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn stdin(&mut self) -> std::process::ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{name}")).arg(self.pid().to_string());
+        assert!(kill.status().unwrap().success());
+    }
+
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub fn end(mut self) -> Ended {
+        let status = self.child.wait().unwrap();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        for (is_stdout, collector) in self.collectors.drain(..) {
+            let text = collector.join().unwrap();
+            if is_stdout { stdout = text } else { stderr = text }
+        }
+        Ended { code: status.code(), signal: status.signal(), stdout, stderr }
+    }
+
+    /// Whether a thread of that name runs in it.
+    pub fn has_thread(&self, name: &str) -> bool {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
+        tasks.flatten().any(|task| {
+            fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim() == name
+        })
+    }
+
+    /// Whether it has `path` open.
+    pub fn has_open(&self, path: &Path) -> bool {
+        let Ok(fds) = fs::read_dir(format!("/proc/{}/fd", self.pid())) else { return false };
+        fds.flatten().any(|fd| {
+            let Ok(target) = fs::read_link(fd.path()) else { return false };
+            let info = format!("/proc/{}/fdinfo/{}", self.pid(), fd.file_name().to_string_lossy());
+            let flags = fs::read_to_string(info).unwrap_or_default();
+            // O_PATH (010000000) is how a FIFO is held before it is opened.
+            target == path
+                && !flags.lines().any(|l| l.starts_with("flags:") && l.contains("1000000"))
+        })
+    }
+
+    /// Whether it waits: all of its threads sleep.
+    pub fn sleeps(&self) -> bool {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
+        tasks.flatten().all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+        })
+    }
+
+    /// The time that all of its threads have had a processor for.
+    pub fn cpu_time(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let nanos = tasks.flatten().map(|task| {
+            let stat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            stat.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// 100 MB in which no two places are alike, made once.
+pub fn big_file() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let path = folder.join("100MB");
+        if fs::metadata(&path).map(|file| file.len()).unwrap_or(0) != 100_000_000 {
+            let mut bytes = Vec::with_capacity(100_000_000);
+            let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+            while bytes.len() < 100_000_000 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                bytes.extend_from_slice(&state.to_le_bytes());
+            }
+            // Under a name of its own first: several test processes may do this at once.
+            let scratch = folder.join(format!("100MB.{}", std::process::id()));
+            File::create(&scratch).unwrap().write_all(&bytes).unwrap();
+            fs::rename(&scratch, &path).unwrap();
+        }
+        path
+    })
+}
+
+/// The SHA-256 of [`big_file`], by sha256sum(1).
+pub fn big_sum() -> &'static str {
+    static SUM: OnceLock<String> = OnceLock::new();
+    SUM.get_or_init(|| {
+        let sum = sh(&format!("sha256sum < {}", big_file().display())).end().expect(0);
+        sum.stdout
+    })
+}
+
+/// A writer's whole life: `cat FROM > FIFO`.
+pub fn cat_into(from: &Path, fifo: &Path) -> Running {
+    sh(&format!("cat {} > {}", from.display(), fifo.display())).start()
+}
+
+/// A reader's whole life, with the sum of what it read as its output.
+pub fn sum_of(fifo: &Path) -> Running {
+    sh(&format!("sha256sum < {}", fifo.display())).start()
+}
+
+/// `--fifo` and its value.
+pub fn fifo(name: &str, path: &Path, keys: &str) -> [String; 2] {
+    ["--fifo".into(), format!("{name}={}{keys}", path.display())]
+}
