@@ -152,6 +152,13 @@ impl Setup {
             &mut state.wasi
         })
         .map_err(explain)?;
+        // Theirs takes statuses up to 125 only.
+        linker
+            .allow_shadowing(true)
+            .func_wrap("wasi_snapshot_preview1", "proc_exit", |status: i32| {
+                Err::<(), _>(wasmtime::Error::new(I32Exit(status)))
+            })
+            .map_err(explain)?;
         let pre = linker.instantiate_pre(module).map_err(explain)?;
         self.wire_stdio(true);
         let mut store = Store::new(
@@ -203,7 +210,7 @@ impl End {
     /// What the trap was, in a few words.
     pub fn trap_summary(error: &wasmtime::Error) -> String {
         match error.downcast_ref::<Trap>() {
-            Some(trap) => trap.to_string(),
+            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
             None => crate::guest::one_line(&error.root_cause()),
         }
     }

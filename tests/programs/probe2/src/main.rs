@@ -106,6 +106,14 @@ fn main() -> io::Result<()> {
             wait_for_bytes(&mut reader)?;
         }
         ["write", name, text] => open_writer(name)?.write_all(text.as_bytes())?,
+        // Records that must stay whole: PIPE_BUF bytes each, all of one letter.
+        ["records", name, letter, count] => {
+            let mut writer = open_writer(name)?;
+            let record = letter.repeat(4096);
+            for _ in 0..count.parse::<u32>().expect("a number") {
+                writer.write_all(record.as_bytes())?;
+            }
+        }
         // Writes for ever, and tells why it could not go on.
         ["flood", name] => {
             let mut writer = open_writer(name)?;

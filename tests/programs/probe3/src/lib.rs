@@ -124,6 +124,13 @@ async fn run() -> io::Result<()> {
             writer.write_all(text.as_bytes().to_vec()).await?;
             writer.close().await?;
         }
+        ["records", name, letter, count] => {
+            let mut writer = open_writer(name)?;
+            for _ in 0..count.parse::<u32>().expect("a number") {
+                writer.write_all(letter.repeat(4096).into_bytes()).await?;
+            }
+            writer.close().await?;
+        }
         ["flood", name] => {
             let mut writer = open_writer(name)?;
             let mut buf = vec![b'x'; 8192];
