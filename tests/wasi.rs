@@ -145,8 +145,24 @@ fn a_program_in_a_shell_pipeline_ends_with_its_reader() {
         let script = format!("yes | pipehost run {relay} | head -n 1; exit ${{PIPESTATUS[1]}}");
         let ended = sh(&script).end().expect(141);
         assert_eq!(ended.stdout.to_lowercase(), "y\n");
-        assert!(!ended.stderr.contains("pipehost:"), "quietly: {ended:?}");
+        assert_eq!(ended.stderr, "", "quietly");
     }
+    // It panics for it: quietly too.
+    let script = format!(
+        "pipehost run {} -- lines 1000000 | head -n 1; exit ${{PIPESTATUS[0]}}",
+        plain.display()
+    );
+    assert_eq!(sh(&script).end().expect(141).stderr, "");
+}
+
+#[test]
+fn a_guest_that_goes_on_without_its_reader_keeps_its_voice() {
+    let _dog = watchdog();
+    let plain = guest("plain");
+    let script =
+        format!("pipehost run {} -- go-on | head -n 1; exit ${{PIPESTATUS[0]}}", plain.display());
+    let ended = sh(&script).end().expect(0);
+    assert_eq!(ended.stderr, "before\nnobody reads this, so what\n");
 }
 
 #[test]

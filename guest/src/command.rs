@@ -61,6 +61,8 @@ pub mod __private {
     pub use bindings::export_command;
     pub use bindings::exports::wasi::cli::run::Guest;
 
+    /// The error type is the `result` of `wasi:cli/run`.
+    #[allow(clippy::result_unit_err)]
     pub fn report(result: std::io::Result<()>) -> Result<(), ()> {
         result.map_err(|error| eprintln!("Error: {error}"))
     }

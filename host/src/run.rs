@@ -10,7 +10,7 @@ use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
 use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
 use crate::pipe::{Drains, Journal, Pipes};
-use crate::wasi::{self, PipesCtxView, PipesView, Stdio, StdioCtxView, StdioView};
+use crate::wasi::{self, HushedStderr, PipesCtxView, PipesView, Stdio, StdioCtxView, StdioView};
 
 /// Everything that one guest is given.
 ///
@@ -63,6 +63,11 @@ impl Setup {
     /// The deliveries that go on after the guest has ended: await [`Drains::idle`] before leaving.
     pub fn drains(&self) -> Drains {
         self.pipes.drains().clone()
+    }
+
+    /// What the guest says on stderr after its stdout's reader has left: see [`Stdio::hushed`].
+    pub fn hushed(&self) -> HushedStderr {
+        self.stdio.hushed()
     }
 
     /// The failures of the guest's pipe ends and standard streams.

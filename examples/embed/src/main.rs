@@ -1,3 +1,4 @@
+//! A host of its own that gives a guest of WASI 0.2 one FIFO, under the name `in`.
 use pipehost::{Fifo, FifoOptions, Grant, Pipes, PipesCtxView, PipesView};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Result, Store};
@@ -33,12 +34,7 @@ async fn main() -> Result<()> {
     let pipes = Pipes::builder().grant(Grant::fifo("in".parse()?, fifo))?.build();
     let wasi = WasiCtx::builder().inherit_stdio().build();
     let mut store = Store::new(&engine, State { table: ResourceTable::new(), wasi, pipes });
-    let guest =
-        Command::instantiate_async(&mut store, &Component::from_file(&engine, guest)?, &linker)
-            .await?;
-    guest
-        .wasi_cli_run()
-        .call_run(&mut store)
-        .await?
-        .map_err(|()| wasmtime::format_err!("the guest failed"))
+    let component = Component::from_file(&engine, guest)?;
+    let guest = Command::instantiate_async(&mut store, &component, &linker).await?;
+    guest.wasi_cli_run().call_run(&mut store).await?.map_err(|()| wasmtime::Error::msg("failed"))
 }

@@ -50,7 +50,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a guest on the pipes that it is granted.
     #[command(after_help = format!("{RUN_EXAMPLES}\n\n{STATUSES}"))]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show what a guest imports, exports and needs.
     Inspect(InspectArgs),
     /// Print the WIT package that guests are written against.

@@ -26,7 +26,7 @@ pub fn main() -> u8 {
     };
     log::start(cli.verbose);
     let outcome = match cli.command {
-        Command::Run(args) => run::main(args, cli.verbose > 0),
+        Command::Run(args) => run::main(*args, cli.verbose > 0),
         Command::Inspect(args) => inspect::main(&args),
         Command::Wit(args) => wit::main(&args),
     };

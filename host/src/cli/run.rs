@@ -104,12 +104,18 @@ impl Run {
         });
         let guest = guest.await.context("compiling failed").or_status(Status::NotUsable)??;
 
-        let (drains, journal) = (setup.drains(), setup.journal());
+        let (drains, journal, hushed) = (setup.drains(), setup.journal(), setup.hushed());
         let ended = setup.run(&engine, &guest).await.map_err(|error| source.failure(error))?;
         let seen_by_guest = journal.notes().len();
         drains.idle().await;
         let run = Self { verbose, open_timeout: args.open_timeout };
-        Ok(run.status(ended, &journal, seen_by_guest))
+        let status = run.status(ended, &journal, seen_by_guest);
+        if status != Status::BrokenPipe {
+            hushed.release().await;
+        }
+        drop(hushed);
+        drains.idle().await;
+        Ok(status)
     }
 
     /// The status of a run, and the line that says why.

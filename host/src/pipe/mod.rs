@@ -10,6 +10,8 @@ mod name;
 mod reader;
 mod registry;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use drains::Drains;

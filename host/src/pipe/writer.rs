@@ -155,6 +155,11 @@ impl Writer {
         self.flow.ready()
     }
 
+    /// Whether its reader is known to be gone.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.flow.state, State::Failed(fault) if fault.code == ErrorCode::BrokenPipe)
+    }
+
     /// How many bytes the pipe holds.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use crate::pipe::Pipes;
 
 pub(crate) use shared::{SharedReader, SharedWriter};
-pub use stdio::Stdio;
+pub use stdio::{HushedStderr, Stdio};
 pub(crate) use stdio::{StdioCtxView, StdioView, add_to_linker as add_stdio_to_linker};
 
 /// Gives pipehost access to a store's data: implement it for the `T` of your `Store<T>`.

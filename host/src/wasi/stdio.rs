@@ -21,11 +21,16 @@ pub struct Stdio {
 impl Stdio {
     /// Standard streams over these ends.
     pub fn new(stdin: Reader, stdout: Writer, stderr: Writer) -> Self {
-        Self {
-            stdin: SharedReader::new(stdin),
-            stdout: SharedWriter::new(stdout),
-            stderr: SharedWriter::new(stderr),
-        }
+        let stdout = SharedWriter::new(stdout);
+        let stderr = SharedWriter::hushed(stderr, &stdout);
+        Self { stdin: SharedReader::new(stdin), stdout, stderr }
+    }
+
+    /// What the guest said on stderr after its stdout's reader had left. A native program would have
+    /// been ended by SIGPIPE and not have said it, so it is kept back (64 KiB of it at the most)
+    /// until [`HushedStderr::release`].
+    pub fn hushed(&self) -> HushedStderr {
+        HushedStderr(self.stderr.clone())
     }
 
     /// For `WasiCtxBuilder::stdin`, of a component or (`legacy`) of a WASI 0.1 module.
@@ -41,6 +46,18 @@ impl Stdio {
     /// For `WasiCtxBuilder::stderr`, as [`Stdio::p2_stdout`].
     pub fn p2_stderr(&self, legacy: bool) -> impl StdoutStream + use<> {
         Stdout(self.stderr.clone(), legacy)
+    }
+}
+
+/// See [`Stdio::hushed`]. Dropping it drops what was kept back.
+#[derive(Debug)]
+pub struct HushedStderr(SharedWriter);
+
+impl HushedStderr {
+    /// Writes what was kept back. Waits as long as stderr's reader pleases. Cancel safe, but for
+    /// bytes that are lost then.
+    pub async fn release(&self) {
+        self.0.release().await;
     }
 }
 
@@ -67,7 +84,7 @@ struct Stdout(SharedWriter, bool);
 
 impl IsTerminal for Stdout {
     fn is_terminal(&self) -> bool {
-        self.0.lock().is_terminal()
+        self.0.is_terminal()
     }
 }
 
@@ -124,7 +141,7 @@ impl stderr::Host for StdioCtxView<'_> {}
 impl<T: 'static> stdin::HostWithStore<T> for HasStdio {
     fn read_via_stream(
         mut store: Access<'_, T, Self>,
-    ) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<(), ErrorCode>>)> {
+    ) -> wasmtime::Result<p3::ByteStream<ErrorCode>> {
         let reader = store.get().ctx.stdin.clone();
         p3::read_via_stream(&mut store, reader, code)
     }

@@ -90,7 +90,7 @@ impl OutputStream {
 #[async_trait]
 impl wasmtime_wasi::p2::OutputStream for OutputStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let accepted = self.writer.lock().accept(bytes);
+        let accepted = self.writer.accept(bytes);
         accepted.map_err(|fault| match fault.code {
             ErrorCode::LimitExceeded => {
                 StreamError::trap("write of more than check-write permitted")
@@ -100,12 +100,12 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        let flushed = self.writer.lock().try_flush();
+        let flushed = self.writer.try_flush();
         flushed.map(|_| ()).map_err(|fault| self.error(fault))
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let permit = self.writer.lock().permit();
+        let permit = self.writer.permit();
         permit.map_err(|fault| self.error(fault))
     }
 
@@ -122,7 +122,7 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
     /// Straight from `bytes` into the kernel, in one piece where it fits PIPE_BUF.
     async fn blocking_write_and_flush(&mut self, mut bytes: Bytes) -> StreamResult<()> {
         loop {
-            let written = self.writer.lock().try_write(&bytes);
+            let written = self.writer.try_write(&bytes);
             match written.map_err(|fault| self.error(fault))? {
                 Some(n) => {
                     let _ = bytes.split_to(n);

@@ -7,7 +7,7 @@ use wasmtime::component::{Access, FutureReader, Linker, Resource, StreamReader};
 use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
 use crate::pipe::{ErrorCode, Fault, Reader, Writer};
 
-pub(super) use streams::{read_via_stream, write_via_stream};
+pub(super) use streams::{ByteStream, read_via_stream, write_via_stream};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -66,7 +66,7 @@ impl<T: 'static> types::HostPipeReaderWithStore<T> for HasPipes {
     fn read_via_stream(
         mut store: Access<'_, T, Self>,
         this: Resource<Reader>,
-    ) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<(), types::ErrorCode>>)> {
+    ) -> wasmtime::Result<ByteStream<types::ErrorCode>> {
         let reader = SharedReader::new(store.get().table.delete(this)?);
         read_via_stream(&mut store, reader, |fault| fault.code.into())
     }

@@ -17,6 +17,9 @@ use crate::wasi::{SharedReader, SharedWriter};
 /// How much is read at once where the stream's reader is the host itself, not a guest.
 const HOST_BUFFER: usize = 64 * 1024;
 
+/// What `read-via-stream` gives: the bytes, and how they ended.
+pub(in crate::wasi) type ByteStream<E> = (StreamReader<u8>, FutureReader<Result<(), E>>);
+
 type Readiness = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A stream of what comes out of `reader`, and a future of how that ended.
@@ -24,7 +27,7 @@ pub(in crate::wasi) fn read_via_stream<E>(
     mut store: impl AsContextMut,
     reader: SharedReader,
     code: fn(Fault) -> E,
-) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<(), E>>)>
+) -> wasmtime::Result<ByteStream<E>>
 where
     E: ComponentType + Lift + Lower + Send + Sync + 'static,
 {
@@ -135,12 +138,9 @@ impl<D> StreamConsumer<D> for Consumer {
         let this = &mut *self;
         let mut source = source.as_direct(store);
         loop {
-            let attempt = {
-                let mut writer = this.writer.lock();
-                match source.remaining() {
-                    [] => writer.permit().map(|n| (n > 0).then_some(0)),
-                    bytes => writer.try_write(bytes),
-                }
+            let attempt = match source.remaining() {
+                [] => this.writer.permit().map(|n| (n > 0).then_some(0)),
+                bytes => this.writer.try_write(bytes),
             };
             match attempt {
                 Ok(Some(n)) => {

@@ -36,6 +36,13 @@ fn main() -> io::Result<()> {
             }
             Ok(())
         }
+        // Its reader leaves; it says so, and ends well.
+        ["go-on"] => {
+            eprintln!("before");
+            while writeln!(io::stdout(), "a line").is_ok() {}
+            eprintln!("nobody reads this, so what");
+            Ok(())
+        }
         ["resolve", host] => std::net::TcpStream::connect(host).map(|_| ()),
         ["grow", mib] => {
             let mib: usize = mib.parse().expect("a number");

@@ -1,0 +1,257 @@
+//! The ends of a pipe against a model of one: bytes in order, none lost, none twice.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::os::{Fifo, FifoOptions};
+
+#[derive(Clone, Debug)]
+enum Step {
+    TryWrite(usize),
+    Accept(usize),
+    Flush,
+    Read(usize),
+    ReadToSpare(usize),
+    DropWriter,
+    DropReader,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![Just(1usize), 1..5000usize, Just(4096), 60_000..70_000usize];
+    prop_oneof![
+        4 => size.clone().prop_map(Step::TryWrite),
+        4 => size.clone().prop_map(Step::Accept),
+        1 => Just(Step::Flush),
+        6 => size.clone().prop_map(Step::Read),
+        2 => size.prop_map(Step::ReadToSpare),
+        1 => Just(Step::DropWriter),
+        1 => Just(Step::DropReader),
+    ]
+}
+
+/// Bytes that tell where in the stream they stand.
+fn piece(at: u64, len: usize) -> Vec<u8> {
+    (at..at + len as u64).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
+}
+
+struct Model {
+    sent: u64,
+    /// Given to the writer, and not yet read.
+    under_way: VecDeque<u8>,
+}
+
+impl Model {
+    fn send(&mut self, bytes: &[u8]) {
+        self.sent += bytes.len() as u64;
+        self.under_way.extend(bytes);
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> Result<(), TestCaseError> {
+        let expected: Vec<u8> = self.under_way.drain(..bytes.len()).collect();
+        prop_assert!(expected == bytes, "in order, none lost, none twice");
+        Ok(())
+    }
+}
+
+async fn follow(
+    steps: Vec<Step>,
+    reader: Reader,
+    writer: Writer,
+    drains: Drains,
+) -> Result<(), TestCaseError> {
+    let (mut reader, mut writer) = (Some(reader), Some(writer));
+    let mut model = Model { sent: 0, under_way: VecDeque::new() };
+    for step in steps {
+        match (step, &mut reader, &mut writer) {
+            (Step::TryWrite(len), reader, Some(writer)) => {
+                let bytes = piece(model.sent, len);
+                match writer.try_write(&bytes) {
+                    Ok(Some(n)) => model.send(&bytes[..n]),
+                    Ok(None) => {}
+                    Err(fault) => {
+                        prop_assert_eq!(fault.code, ErrorCode::BrokenPipe);
+                        prop_assert!(reader.is_none());
+                    }
+                }
+            }
+            (Step::Accept(len), reader, Some(writer)) => match writer.permit() {
+                Ok(permit) => {
+                    let bytes = piece(model.sent, len.min(permit));
+                    if writer.accept(Bytes::from(bytes.clone())).is_ok() {
+                        model.send(&bytes);
+                    } else {
+                        prop_assert!(reader.is_none());
+                    }
+                }
+                Err(_) => prop_assert!(reader.is_none()),
+            },
+            (Step::Flush, reader, Some(writer)) => {
+                prop_assert!(writer.try_flush().is_ok() || reader.is_none());
+            }
+            (Step::Read(len), Some(reader), writer) => {
+                let mut buf = vec![0; len];
+                match reader.try_read(&mut buf) {
+                    Ok(Read::Bytes(n)) => model.receive(&buf[..n])?,
+                    Ok(Read::Wait) => {}
+                    Ok(Read::End) => {
+                        prop_assert!(writer.is_none());
+                        prop_assert!(model.under_way.is_empty());
+                    }
+                    Err(fault) => prop_assert!(false, "{}", fault),
+                }
+            }
+            (Step::ReadToSpare(len), Some(reader), _) => {
+                let mut buf = Vec::with_capacity(len);
+                if let Ok(Read::Bytes(n)) = reader.try_read_to_spare(&mut buf) {
+                    prop_assert_eq!(n, buf.len());
+                    model.receive(&buf)?;
+                }
+            }
+            (Step::DropWriter, _, _) => writer = None,
+            (Step::DropReader, _, _) => reader = None,
+            _ => {}
+        }
+    }
+    // Whatever happened: once the writer is gone, the reader finds all that was accepted, and then
+    // the end, which it finds again.
+    drop(writer);
+    if let Some(mut reader) = reader {
+        loop {
+            let mut buf = vec![0; 50_000];
+            match reader.try_read(&mut buf) {
+                Ok(Read::Bytes(n)) => model.receive(&buf[..n])?,
+                Ok(Read::Wait) => reader.ready().await,
+                Ok(Read::End) => break,
+                Err(fault) => prop_assert!(false, "{}", fault),
+            }
+        }
+        prop_assert!(model.under_way.is_empty(), "{} bytes lost", model.under_way.len());
+        prop_assert_eq!(reader.try_read(&mut [0]), Ok(Read::End));
+    }
+    drains.idle().await;
+    Ok(())
+}
+
+fn in_runtime<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limited = async { timeout(Duration::from_secs(60), future).await };
+    runtime.block_on(limited).expect("no step waits for ever")
+}
+
+fn a_fifo() -> (tempfile::TempDir, Arc<Fifo>) {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = Fifo::prepare(&dir.path().join("x"), FifoOptions::default()).unwrap();
+    (dir, Arc::new(fifo))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn an_anonymous_pipe_follows_the_model(steps in prop::collection::vec(step(), 0..60)) {
+        in_runtime(async {
+            let pipes = Pipes::builder().build();
+            let (reader, writer) = pipes.create().unwrap();
+            follow(steps, reader, writer, pipes.drains().clone()).await
+        })?;
+    }
+
+    #[test]
+    fn a_fifo_follows_the_model(
+        reader_first in any::<bool>(),
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
+        in_runtime(async {
+            let (_dir, fifo) = a_fifo();
+            let grant = Grant::fifo("x".parse().unwrap(), fifo);
+            let mut pipes = Pipes::builder().grant(grant).unwrap().build();
+            let drains = pipes.drains().clone();
+            let (reader, mut writer) = if reader_first {
+                let reader = pipes.open_reader("x").unwrap();
+                (reader, pipes.open_writer("x").unwrap())
+            } else {
+                let writer = pipes.open_writer("x").unwrap();
+                (pipes.open_reader("x").unwrap(), writer)
+            };
+            // The model knows of no absent peers.
+            while writer.permit().unwrap() == 0 {
+                writer.ready().await;
+            }
+            follow(steps, reader, writer, drains).await
+        })?;
+    }
+}
+
+#[test]
+fn ends_are_held_one_at_a_time_and_slots_are_counted() {
+    in_runtime(async {
+        let (_dir, fifo) = a_fifo();
+        let grant = Grant::fifo("x".parse().unwrap(), fifo);
+        let mut pipes = Pipes::builder().grant(grant).unwrap().max_pipes(2).build();
+        let first = pipes.open_reader("x").unwrap();
+        assert_eq!(pipes.open_reader("x").unwrap_err().code, ErrorCode::InUse);
+        drop(first);
+        let (first, second) = pipes.create().unwrap();
+        let third = pipes.open_reader("x").unwrap();
+        assert_eq!(pipes.create().unwrap_err().code, ErrorCode::LimitExceeded);
+        assert_eq!(pipes.open_writer("x").unwrap_err().code, ErrorCode::LimitExceeded);
+        // Half of a pipe is a pipe.
+        drop(first);
+        assert_eq!(pipes.create().unwrap_err().code, ErrorCode::LimitExceeded);
+        drop((second, third));
+        pipes.create().unwrap();
+    });
+}
+
+#[test]
+fn an_absent_peer_is_late_at_the_deadline_and_not_before() {
+    in_runtime(async {
+        let (_dir, fifo) = a_fifo();
+        let grant = Grant::fifo("x".parse().unwrap(), fifo);
+        let limit = Duration::from_millis(50);
+        let mut pipes = Pipes::builder().grant(grant).unwrap().open_timeout(limit).build();
+        let started = Instant::now();
+        let mut reader = pipes.open_reader("x").unwrap();
+        assert_eq!(reader.try_read(&mut [0]), Ok(Read::Wait));
+        assert!(!reader.is_ready());
+        reader.ready().await;
+        assert!(reader.is_ready() && started.elapsed() >= limit);
+        assert_eq!(reader.try_read(&mut [0]).unwrap_err().code, ErrorCode::TimedOut);
+        drop(reader);
+        let mut writer = pipes.open_writer("x").unwrap();
+        assert_eq!(writer.permit(), Ok(0));
+        writer.ready().await;
+        assert_eq!(writer.permit().unwrap_err().code, ErrorCode::TimedOut);
+        let notes = pipes.journal().notes();
+        assert_eq!(
+            notes.iter().map(|note| note.fault.code).collect::<Vec<_>>(),
+            [ErrorCode::TimedOut; 2]
+        );
+    });
+}
+
+/// Nobody comes, and nobody waits any more: the thread in open(2) ends.
+#[test]
+fn a_writer_that_is_given_up_leaves_no_thread() {
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
+        tasks.map(name).filter(|it| matches!(it, Ok(it) if it == "fifo-writer\n")).count()
+    };
+    in_runtime(async {
+        let (_dir, fifo) = a_fifo();
+        let grant = Grant::fifo("x".parse().unwrap(), fifo);
+        let mut pipes = Pipes::builder().grant(grant).unwrap().build();
+        for _ in 0..200 {
+            drop(pipes.open_writer("x").unwrap());
+        }
+    });
+    // Other tests of this process wait for readers too, but not many at once.
+    assert!(threads() < 10, "{} threads", threads());
+}
