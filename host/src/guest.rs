@@ -9,7 +9,7 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 
 use crate::engine::Engine;
-use crate::interfaces::{Interface, WasiVersion};
+use crate::interfaces::{Interface, WasiVersion, is_provided_module};
 
 /// The largest guest that is read: bounds what compiling one can cost.
 const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
@@ -73,11 +73,11 @@ pub enum GuestError {
         theirs: String,
     },
     /// Something that it imports does not fit what pipehost provides.
-    #[error("does not fit what pipehost provides: {0}")]
+    #[error("does not fit what pipehost provides, or what it is permitted: {0}")]
     Mismatch(String),
     /// It cannot be started.
     #[error(
-        "exports no `wasi:cli/run`, so there is nothing to start; it exports {}",
+        "exports no `wasi:cli/run` (a module: no `_start` without parameters), so there is nothing to start; it exports {}",
         list(.exports)
     )]
     NoRun {
@@ -99,11 +99,12 @@ fn list(names: &[String]) -> String {
 }
 
 impl GuestError {
-    /// Whether the guest is missing, rather than unusable.
+    /// Whether there is no such file, or only a folder.
     pub fn is_missing(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
         match self {
             Self::IsAFolder(_) => true,
-            Self::Unreadable { error, .. } => error.kind() != io::ErrorKind::PermissionDenied,
+            Self::Unreadable { error, .. } => matches!(error.kind(), NotFound | NotADirectory),
             _ => false,
         }
     }
@@ -112,6 +113,11 @@ impl GuestError {
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::Unreadable { error, .. }
             if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether reading it failed in any other way.
+    pub fn is_io(&self) -> bool {
+        matches!(self, Self::Unreadable { .. }) && !self.is_missing() && !self.is_permission()
     }
 }
 
@@ -231,7 +237,7 @@ impl Guest {
                 }
                 Ok(interface) if interface.is_provided() => {}
                 // WASI 0.1's modules have no version in their names.
-                _ if !self.is_component() && name.starts_with("wasi_") => {}
+                _ if !self.is_component() && is_provided_module(name) => {}
                 _ => return GuestError::UnknownImport(name.clone()),
             }
         }

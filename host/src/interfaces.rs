@@ -12,6 +12,14 @@ const OURS: &str = "pipehost:pipes";
 const PROVIDED: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 
+/// The modules of WASI 0.1, by their two names.
+const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
+
+/// Whether a core module that imports from `module` finds that here.
+pub fn is_provided_module(module: &str) -> bool {
+    MODULES.contains(&module)
+}
+
 /// A version of WASI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WasiVersion {

@@ -1,9 +1,9 @@
 //! Running one guest to its end.
 
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Store, Trap};
+use wasmtime::{ExternType, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2, p3};
 
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError, Kind};
@@ -103,6 +103,13 @@ impl Setup {
         let explain = |error| guest.explain(&error);
         let linker = component_linker(engine).map_err(explain)?;
         let pre = linker.instantiate_pre(component).map_err(explain)?;
+        // Whose `run` has another type than it should is refused here, before it runs.
+        let command = match version {
+            WasiVersion::V0_3 => {
+                Command::V0_3(p3::bindings::CommandPre::new(pre).map_err(explain)?)
+            }
+            _ => Command::V0_2(p2::bindings::CommandPre::new(pre).map_err(explain)?),
+        };
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         self.wire_stdio(false);
@@ -124,25 +131,29 @@ impl Setup {
         }
         yield_at_each_pulse(&mut store);
 
+        let mut instantiated = false;
         let ended = engine.pulsed(async {
-            match version {
-                WasiVersion::V0_3 => {
-                    let pre = wasmtime_wasi::p3::bindings::CommandPre::new(pre)?;
+            match command {
+                Command::V0_3(pre) => {
                     let command = pre.instantiate_async(&mut store).await?;
+                    instantiated = true;
                     store
                         .run_concurrent(async |accessor| {
                             command.wasi_cli_run().call_run(accessor).await
                         })
                         .await?
                 }
-                _ => {
-                    let pre = wasmtime_wasi::p2::bindings::CommandPre::new(pre)?;
+                Command::V0_2(pre) => {
                     let command = pre.instantiate_async(&mut store).await?;
+                    instantiated = true;
                     command.wasi_cli_run().call_run(&mut store).await
                 }
             }
         });
-        Ok(End::of_command(ended.await))
+        match ended.await {
+            Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
+            ended => Ok(End::of_command(ended)),
+        }
     }
 
     async fn run_module(
@@ -152,8 +163,17 @@ impl Setup {
         module: &wasmtime::Module,
     ) -> Result<End, GuestError> {
         let explain = |error| guest.explain(&error);
+        match module.get_export("_start") {
+            Some(ExternType::Func(start))
+                if start.params().len() == 0 && start.results().len() == 0 => {}
+            _ => return Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
+        }
         let mut linker = wasmtime::Linker::new(engine.wasmtime());
         wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| {
+            &mut state.wasi
+        })
+        .map_err(explain)?;
+        wasmtime_wasi::p0::add_to_linker_async(&mut linker, |state: &mut ModuleState| {
             &mut state.wasi
         })
         .map_err(explain)?;
@@ -178,16 +198,17 @@ impl Setup {
         store.set_hostcall_fuel(MAX_CALL_BYTES);
         yield_at_each_pulse(&mut store);
 
-        let no_run = || GuestError::NoRun { exports: guest.exports().to_vec() };
-        if module.get_export("_start").is_none() {
-            return Err(no_run());
-        }
+        let mut instantiated = false;
         let ended = engine.pulsed(async {
             let instance = pre.instantiate_async(&mut store).await?;
+            instantiated = true;
             let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
             start.call_async(&mut store, ()).await
         });
-        Ok(End::of_command(ended.await.map(Ok)))
+        match ended.await {
+            Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
+            ended => Ok(End::of_command(ended.map(Ok))),
+        }
     }
 
     fn wire_stdio(&mut self, legacy: bool) {
@@ -221,19 +242,25 @@ impl End {
     }
 }
 
+/// Whether it was the guest's code that ended an instantiation, which can run its start functions,
+/// rather than that it does not fit.
+fn is_of_guest(error: &wasmtime::Error) -> bool {
+    error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>()
+}
+
 fn yield_at_each_pulse<T>(store: &mut Store<T>) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
 }
 
 fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    use wasmtime_wasi::cli::WasiCli;
     use wasmtime_wasi::cli::WasiCliView as _;
     use wasmtime_wasi::p3::bindings::cli;
-    use wasmtime_wasi::{cli::WasiCli, p3};
 
     let mut linker = Linker::new(engine.wasmtime());
     let l = &mut linker;
-    wasmtime_wasi::p2::add_to_linker_async(l)?;
+    p2::add_to_linker_async(l)?;
     p3::clocks::add_to_linker(l)?;
     p3::filesystem::add_to_linker(l)?;
     p3::random::add_to_linker(l)?;
@@ -249,6 +276,12 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasi::add_stdio_to_linker(l)?;
     wasi::add_to_linker(l)?;
     Ok(linker)
+}
+
+/// A component that was found to have a `run`.
+enum Command {
+    V0_2(p2::bindings::CommandPre<State>),
+    V0_3(p3::bindings::CommandPre<State>),
 }
 
 /// The data of a component's store.

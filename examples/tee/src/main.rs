@@ -1,5 +1,5 @@
 //! Writes what it reads from the pipe `in` (or stdin) to the pipe `out` (or stdout), and to each
-//! pipe that its arguments name; without arguments, to all others that it may write.
+//! pipe that its arguments name; without arguments, to all others that it may write and not read.
 //!
 //! As with tee(1), a pipe whose reader goes is left out from then on.
 

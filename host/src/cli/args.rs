@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{
+    ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint,
+};
 
 use super::values::{self, DirSpec, FdSpec, FifoSpec, StdioSpec};
 
@@ -113,9 +115,39 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", default_value = "64", value_parser = values::count)]
     pub(crate) max_pipes: usize,
 
+    /// Which of the grants above comes when, as the guest is to see them in this order.
+    #[arg(skip)]
+    pub(crate) order: Vec<GrantRef>,
+
     /// The guest's own arguments.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
+}
+
+/// A grant by its option and its place among those of that option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrantRef {
+    Fifo(usize),
+    Fd(usize),
+}
+
+impl Cli {
+    /// The arguments of this process.
+    pub(crate) fn from_process() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        if let (Command::Run(args), Some(matches)) =
+            (&mut cli.command, matches.subcommand_matches("run"))
+        {
+            let places = |id: &str| matches.indices_of(id).into_iter().flatten().enumerate();
+            let fifos = places("fifo").map(|(at, place)| (place, GrantRef::Fifo(at)));
+            let fds = places("fd").map(|(at, place)| (place, GrantRef::Fd(at)));
+            let mut order: Vec<_> = fifos.chain(fds).collect();
+            order.sort_unstable_by_key(|(place, _)| *place);
+            args.order = order.into_iter().map(|(_, grant)| grant).collect();
+        }
+        Ok(cli)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use super::exit::{Failure, OrStatus, Status};
 use super::source::Source;
 use crate::engine::Engine;
 use crate::guest::Guest;
-use crate::interfaces::Interface;
+use crate::interfaces::{Interface, is_provided_module};
 
 /// The report, as `--json` prints it. Its fields are part of the interface.
 #[derive(Debug, Serialize)]
@@ -63,7 +63,7 @@ impl Report {
         let parsed = |name: &String| name.parse::<Interface>().ok();
         let provided = |name: &String| match guest.is_component() {
             true => parsed(name).is_some_and(|interface| interface.is_provided()),
-            false => name.starts_with("wasi_"),
+            false => is_provided_module(name),
         };
         let imports: Vec<_> = guest
             .imports()

@@ -1,12 +1,14 @@
 //! The host's own messages, as lines on stderr.
 
-use std::fmt;
+use std::{fmt, io};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::os;
 
 /// Starts to print: warnings, or with `-v` what the host does, or with `-vv` all of it.
 pub(crate) fn start(verbose: u8) {
@@ -17,9 +19,25 @@ pub(crate) fn start(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
+        // It would say on stderr that stderr fails, and panic as that fails.
+        .log_internal_errors(false)
         .event_format(Line)
         .init();
+}
+
+/// Stderr, for a host that must not wait for whoever reads it.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        os::write_message(message);
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// `pipehost: warning: ...`

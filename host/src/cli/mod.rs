@@ -10,17 +10,16 @@ mod source;
 mod values;
 mod wit;
 
-use std::io::Write;
-
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command};
 use exit::{Failure, Status};
 
+use crate::os;
+
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::from_process() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),
     };
@@ -39,10 +38,10 @@ pub fn main() -> u8 {
     }
 }
 
-/// The one line on stderr that says why. It may fail: stderr can be gone.
+/// The one line on stderr that says why.
 pub(crate) fn say(line: &str) {
     let line = line.replace(char::is_control, " ");
-    let _ = writeln!(std::io::stderr(), "pipehost: {line}");
+    os::write_message(format!("pipehost: {line}\n").as_bytes());
 }
 
 /// What to print, and the status, where clap has no arguments for us.

@@ -6,15 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use wasmtime_wasi::FsPerms;
 
-use super::args::RunArgs;
+use super::args::{GrantRef, RunArgs};
 use super::exit::{Failure, OrStatus, Status};
 use super::say;
-use super::signals::{Leftovers, SignalWatch};
+use super::signals::{Leftovers, SignalWatch, clean_up};
 use super::source::Source;
 use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
 use crate::engine::Engine;
 use crate::os::{self, Direction, Fifo, FifoError, FifoOptions};
-use crate::pipe::{Directions, Drains, ErrorCode, Grant, Journal, Note, Pipes, Reader, Writer};
+use crate::pipe::{Drains, ErrorCode, Grant, Journal, Note, Pipes, Reader, Writer, deadline};
 use crate::run::{End, Setup};
 use crate::wasi::Stdio;
 
@@ -29,13 +29,20 @@ pub(crate) fn main(args: RunArgs, verbose: bool) -> Result<Status, Failure> {
         .context("the runtime cannot be started")
         .or_status(Status::Io)?;
     let leftovers = Leftovers::default();
+    // Whichever way this is left.
+    let _clean_up = CleanUp(&leftovers);
     let outcome = runtime.block_on(supervise(args, verbose, &leftovers));
     // A compilation or a file operation may still be under way on a thread: do not wait for it.
     runtime.shutdown_background();
-    for fifo in leftovers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        fifo.remove();
-    }
     outcome
+}
+
+struct CleanUp<'a>(&'a Leftovers);
+
+impl Drop for CleanUp<'_> {
+    fn drop(&mut self) {
+        clean_up(self.0);
+    }
 }
 
 /// Runs the guest until it ends, or a signal or the time limit ends it.
@@ -67,7 +74,7 @@ async fn supervise(args: RunArgs, verbose: bool, leftovers: &Leftovers) -> Resul
     Ok(stopped)
 }
 
-/// The drains of a run, once there are any, for whoever outlives it.
+/// What is still to be delivered of a run, once there is one, for whoever outlives it.
 type Deliveries = std::sync::OnceLock<Drains>;
 
 async fn after(limit: Option<Duration>) {
@@ -106,37 +113,36 @@ impl Run {
 
         let (drains, journal, hushed) = (setup.drains(), setup.journal(), setup.hushed());
         let ended = setup.run(&engine, &guest).await.map_err(|error| source.failure(error))?;
-        let seen_by_guest = journal.notes().len();
         drains.idle().await;
         let run = Self { verbose, open_timeout: args.open_timeout };
-        let status = run.status(ended, &journal, seen_by_guest);
-        if status != Status::BrokenPipe {
-            hushed.release().await;
+        let status = run.status(ended, &journal);
+        match status {
+            Status::BrokenPipe => hushed.discard(),
+            _ => drop(hushed),
         }
-        drop(hushed);
         drains.idle().await;
         Ok(status)
     }
 
     /// The status of a run, and the line that says why.
     ///
-    /// 1. A guest that ended well has its own status, unless bytes that it handed over at the end
-    ///    could not be delivered: it had no chance to see that.
-    /// 2. A guest that failed after a pipe of its failed, fails for that reason: its stdout's
-    ///    reader left (141, quietly, as of SIGPIPE), no peer came in time (124), its standard
-    ///    streams met an error (74).
+    /// 1. A guest that ended well has its own status, unless bytes that it had left behind could not
+    ///    be delivered (141 for stdout's reader, else 74): it had no chance to see that.
+    /// 2. A guest that trapped, or ended with 1, after a pipe of its failed, fails for that reason:
+    ///    its stdout's reader left (141, quietly, as of SIGPIPE), no peer came in time (124), its
+    ///    standard streams met an error (74).
     /// 3. Else the guest's own status, or 134 for a trap.
-    fn status(&self, ended: End, journal: &Journal, seen_by_guest: usize) -> Status {
+    fn status(&self, ended: End, journal: &Journal) -> Status {
         let notes = journal.notes();
-        let unseen = &notes[seen_by_guest.min(notes.len())..];
         let reason = match &ended {
-            End::Exited(0) => self.reason(unseen, true),
-            _ => self.reason(&notes, false),
+            End::Exited(0) => self.reason(notes.iter().filter(|note| note.left_behind)),
+            End::Exited(1) | End::Trapped(_) => self.reason(notes.iter()),
+            End::Exited(_) => None,
         };
         if self.verbose
             && let End::Trapped(error) = &ended
         {
-            eprintln!("pipehost: {error:?}");
+            os::write_message(format!("pipehost: {error:?}\n").as_bytes());
         }
         match (reason, ended) {
             (Some((status, line)), _) => {
@@ -154,10 +160,14 @@ impl Run {
         }
     }
 
-    /// The first of the notes that explains a failure. `lost`: bytes were lost unseen, on any pipe.
-    fn reason(&self, notes: &[Note], lost: bool) -> Option<(Status, Option<String>)> {
-        notes.iter().find_map(|note| {
-            let Note { label, direction, fault } = note;
+    /// The first of the notes that explains a failure.
+    fn reason<'n>(
+        &self,
+        mut notes: impl Iterator<Item = &'n Note>,
+    ) -> Option<(Status, Option<String>)> {
+        notes.find_map(|note| {
+            let Note { label, direction, fault, left_behind } = note;
+            let lost = *left_behind;
             let standard = matches!(&**label, "stdin" | "stdout" | "stderr");
             match fault.code {
                 ErrorCode::BrokenPipe if **label == *"stdout" => Some((Status::BrokenPipe, None)),
@@ -206,11 +216,20 @@ impl Granting<'_> {
             );
             return Err(error).or_status(Status::Usage);
         }
-        for spec in &args.fd {
-            builder = builder.grant(descriptor(spec)?).or_status(Status::Usage)?;
+        let numbers: Vec<_> = args.fd.iter().map(|spec| spec.number).collect();
+        if let Some((_, twice)) =
+            numbers.iter().enumerate().find(|(at, number)| numbers[..*at].contains(number))
+        {
+            let error =
+                anyhow!("descriptor {twice} is granted twice; grant it once, for both ways");
+            return Err(error).or_status(Status::Usage);
         }
-        for spec in &args.fifo {
-            builder = builder.grant(self.fifo_grant(spec)?).or_status(Status::Usage)?;
+        for grant in &args.order {
+            let grant = match grant {
+                GrantRef::Fifo(at) => self.fifo_grant(&args.fifo[*at])?,
+                GrantRef::Fd(at) => descriptor(&args.fd[*at])?,
+            };
+            builder = builder.grant(grant).or_status(Status::Usage)?;
         }
         let pipes = builder.build();
         let (drains, journal) = (pipes.drains(), pipes.journal());
@@ -250,7 +269,7 @@ impl Granting<'_> {
     }
 
     fn deadline(&self) -> Option<tokio::time::Instant> {
-        self.open_timeout.map(|timeout| tokio::time::Instant::now() + timeout)
+        deadline(self.open_timeout)
     }
 
     fn reader(&self, spec: &StdioSpec, journal: &Journal) -> Result<Reader, Failure> {
@@ -266,8 +285,7 @@ impl Granting<'_> {
             StdioSpec::Fifo(path) => {
                 let fifo = self.fifo(path, FifoOptions::default(), "--stdin")?;
                 return Reader::fifo(&fifo, false, self.deadline(), None, LABEL, journal)
-                    .context(LABEL)
-                    .or_status(Status::Io);
+                    .map_err(|error| file_failure("--stdin", path, &error));
             }
         };
         Ok(Reader::new(end, LABEL, journal))
@@ -294,8 +312,7 @@ impl Granting<'_> {
             StdioSpec::Fifo(path) => {
                 let fifo = self.fifo(path, FifoOptions::default(), option)?;
                 return Writer::fifo(&fifo, None, self.deadline(), label, drains, journal)
-                    .context(label)
-                    .or_status(Status::Io);
+                    .map_err(|error| file_failure(option, path, &error));
             }
         };
         Ok(Writer::new(end, label, drains, journal))
@@ -303,12 +320,7 @@ impl Granting<'_> {
 }
 
 fn descriptor(spec: &FdSpec) -> Result<Grant, Failure> {
-    let only = match spec.directions {
-        Directions::READ => Some(Direction::Read),
-        Directions::WRITE => Some(Direction::Write),
-        _ => None,
-    };
-    Grant::descriptor(spec.name.clone(), spec.number, only)
+    Grant::descriptor(spec.name.clone(), spec.number, spec.directions)
         .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fd {error}") })
 }
 

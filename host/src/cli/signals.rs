@@ -1,15 +1,15 @@
-//! SIGINT, SIGTERM and SIGHUP: the first ends the run tidily, the second at once.
+//! SIGINT, SIGTERM, SIGHUP and SIGQUIT: the first ends the run tidily, the second at once.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use super::exit::Status;
-use crate::os::Fifo;
+use crate::os::{self, Fifo};
 
 /// How long a tidy end may take before it is cut short.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -25,7 +25,9 @@ pub(crate) struct SignalWatch {
 
 impl SignalWatch {
     pub(crate) fn start(leftovers: Leftovers) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        // nohup(1), and a shell for what it starts in the background, mean it.
+        let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+        let mut signals = Signals::new(wanted.into_iter().filter(|it| !os::is_ignored(*it)))?;
         let (announce, first) = watch::channel(None);
         std::thread::Builder::new().name("signals".into()).stack_size(128 * 1024).spawn(
             move || {
@@ -38,10 +40,12 @@ impl SignalWatch {
                             // Fails where the run is over already.
                             let _ = announce.send(Some(number));
                             let leftovers = Arc::clone(&leftovers);
-                            std::thread::spawn(move || {
+                            let cut_short = move || {
                                 std::thread::sleep(PATIENCE);
                                 leave(&leftovers, number);
-                            });
+                            };
+                            // Without a thread to be had, a second signal has to do.
+                            let _ = std::thread::Builder::new().spawn(cut_short);
                         }
                         Some(first) => leave(&leftovers, first),
                     }
@@ -61,9 +65,14 @@ impl SignalWatch {
     }
 }
 
-fn leave(leftovers: &Leftovers, number: u8) -> ! {
+/// Removes what must not be left behind.
+pub(crate) fn clean_up(leftovers: &Leftovers) {
     for fifo in leftovers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         fifo.remove();
     }
+}
+
+fn leave(leftovers: &Leftovers, number: u8) -> ! {
+    clean_up(leftovers);
     std::process::exit(Status::Signal(number).code().into());
 }

@@ -59,6 +59,7 @@ impl Source {
         let status = match () {
             () if error.is_permission() => Status::NotPermitted,
             () if error.is_missing() => Status::Missing,
+            () if error.is_io() => Status::Io,
             () => Status::NotUsable,
         };
         let names_itself =

@@ -26,7 +26,8 @@ pub(crate) struct FifoSpec {
 pub(crate) struct FdSpec {
     pub(crate) name: PipeName,
     pub(crate) number: i32,
-    pub(crate) directions: Directions,
+    /// None where no key says.
+    pub(crate) directions: Option<Directions>,
 }
 
 /// `--stdin`, `--stdout`, `--stderr`
@@ -134,7 +135,8 @@ pub(crate) fn fd(text: &str) -> Parsed<FdSpec> {
             _ => return Err(format!("unknown key `{key}`; there are r and w")),
         }
     }
-    Ok(FdSpec { name, number, directions: directions(read, write) })
+    let directions = (read || write).then_some(Directions { read, write });
+    Ok(FdSpec { name, number, directions })
 }
 
 pub(crate) fn stdio(text: &str) -> Parsed<StdioSpec> {

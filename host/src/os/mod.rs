@@ -8,8 +8,8 @@ mod unix;
 
 #[cfg(unix)]
 pub use unix::{
-    Direction, End, Fifo, FifoError, FifoOptions, InheritError, ReaderWait, anonymous, null_end,
-    open_input_file, open_output_file, standard, take_inherited,
+    Direction, End, Fifo, FifoError, FifoOptions, InheritError, ReaderWait, anonymous, is_ignored,
+    null_end, open_input_file, open_output_file, standard, take_inherited, write_message,
 };
 
 #[cfg(not(unix))]

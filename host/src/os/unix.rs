@@ -5,18 +5,23 @@ mod end;
 mod fifo;
 mod reader_wait;
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::FdFlags;
 
 pub use end::End;
 pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use reader_wait::ReaderWait;
+
+/// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
+const PIPE_BUF: usize = 4096;
 
 /// Which way bytes go through an end, seen from this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,43 +75,70 @@ pub fn null_end(direction: Direction) -> io::Result<End> {
     End::shared(file.into(), direction)
 }
 
-/// Opens a file to be read. O_NONBLOCK keeps a FIFO among the arguments from blocking the open.
+/// Opens a file to be read.
+///
+/// # Errors
+/// Those of open(2); and for a FIFO, which is not opened: that alone would release a writer that
+/// waits for its reader.
 pub fn open_input_file(path: &Path) -> io::Result<End> {
-    let file =
-        OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
-    refuse_fifo(&file, path, "--stdin")?;
+    refuse_fifo(path, "--stdin")?;
+    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
     End::shared(file.into(), Direction::Read)
 }
 
 /// Makes or empties a file to be written, with `option` named in the error for a FIFO.
+///
+/// # Errors
+/// As [`open_input_file`].
 pub fn open_output_file(path: &Path, option: &str) -> io::Result<End> {
-    let opened = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(path);
-    let file = match opened {
-        // What open(2) says of a FIFO that nobody reads.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            return Err(fifo_where_file(path, option));
-        }
-        opened => opened?,
-    };
-    refuse_fifo(&file, path, option)?;
+    refuse_fifo(path, option)?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).custom_flags(NONBLOCK).open(path)?;
     End::shared(file.into(), Direction::Write)
 }
 
-fn refuse_fifo(file: &File, path: &Path, option: &str) -> io::Result<()> {
-    let stat = rustix::fs::fstat(file)?;
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo {
-        return Err(fifo_where_file(path, option));
+/// Keeps open(2) itself from blocking, on a device or a FIFO that comes in between.
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
+
+fn refuse_fifo(path: &Path, option: &str) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.file_type().is_fifo() => {
+            Err(io::Error::other(format!("it is a FIFO: write {option} fifo:{}", path.display())))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-fn fifo_where_file(path: &Path, option: &str) -> io::Error {
-    io::Error::other(format!("it is a FIFO: write {option} fifo:{}", path.display()))
+/// Whether whoever started this process had it ignore `signal`, as nohup(1) does.
+pub fn is_ignored(signal: i32) -> bool {
+    // SAFETY: with no new action, sigaction(2) only fills in the old one, for which a zeroed
+    // `sigaction` is a valid place.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// How long a line of ours may wait for whoever reads stderr.
+const MESSAGE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Writes a message of the host's to stderr, as far as that goes: nobody may read it, and the host
+/// must end on time all the same. Blocks for at most 100 ms.
+pub fn write_message(message: &[u8]) {
+    let stderr = io::stderr();
+    for piece in message.chunks(PIPE_BUF) {
+        let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+        let patience = Timespec::try_from(MESSAGE_PATIENCE).unwrap_or_default();
+        // What poll(2) calls writable has room for PIPE_BUF bytes, so that write(2) does not wait.
+        match rustix::event::poll(&mut fds, Some(&patience)) {
+            Ok(ready) if ready > 0 => {}
+            _ => return,
+        }
+        if rustix::io::retry_on_intr(|| rustix::io::write(&stderr, piece)).is_err() {
+            return;
+        }
+    }
 }
 
 /// Why a descriptor number cannot be granted.

@@ -3,8 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::PipeName;
-use crate::os::{Direction, Fifo, InheritError, take_inherited};
+use super::{ErrorCode, Fault, PipeName};
+use crate::os::{Direction, End, Fifo, InheritError, take_inherited};
 
 /// Which ends of a pipe a guest may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,32 @@ pub struct Grant {
 #[derive(Debug)]
 pub(super) enum Source {
     Fifo(Arc<Fifo>),
-    /// Taken out when it is opened: it closes with the guest's handle and cannot be opened again.
-    Descriptor(Option<OwnedFd>),
+    Descriptor(Descriptor),
+}
+
+/// An inherited descriptor. Each of its directions can be opened once, and it closes with the last
+/// handle: nothing is left to be permitted then.
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    fd: Option<OwnedFd>,
+    unopened: Directions,
+}
+
+impl Descriptor {
+    pub(super) fn open(&mut self, direction: Direction) -> Result<End, Fault> {
+        let spent = match direction {
+            Direction::Read => &mut self.unopened.read,
+            Direction::Write => &mut self.unopened.write,
+        };
+        if !std::mem::take(spent) {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        let fd = match (self.unopened.read || self.unopened.write, &self.fd) {
+            (true, Some(fd)) => Some(fd.try_clone()?),
+            _ => self.fd.take(),
+        };
+        Ok(End::shared(fd.ok_or(ErrorCode::NotPermitted)?, direction)?)
+    }
 }
 
 impl Grant {
@@ -72,37 +96,34 @@ impl Grant {
         }
     }
 
-    /// Grants the inherited descriptor `number`, as far as its access mode goes. Takes it over: it
-    /// closes with the guest's handle, or with the grant.
+    /// Grants the inherited descriptor `number`: the directions `asked` for, or all that its access
+    /// mode permits. Takes it over: it closes with the guest's last handle, or with the grant.
     ///
     /// # Errors
-    /// Where `number` was not inherited, or is no pipe, or `only` asks for a direction that it is
-    /// not open for.
+    /// Where `number` was not inherited, or is no pipe, or is not open for what is asked.
     pub fn descriptor(
         name: PipeName,
         number: i32,
-        only: Option<Direction>,
+        asked: Option<Directions>,
     ) -> Result<Self, InheritError> {
         let (fd, open_for) = take_inherited(number)?;
-        let directions = Directions {
-            read: open_for.contains(&Direction::Read) && only != Some(Direction::Write),
-            write: open_for.contains(&Direction::Write) && only != Some(Direction::Read),
+        let open = Directions {
+            read: open_for.contains(&Direction::Read),
+            write: open_for.contains(&Direction::Write),
         };
-        match only {
-            Some(Direction::Read) if !directions.read => {
-                return Err(InheritError::WrongDirection(number, "reading"));
-            }
-            Some(Direction::Write) if !directions.write => {
-                return Err(InheritError::WrongDirection(number, "writing"));
-            }
-            _ => {}
+        let directions = asked.unwrap_or(open);
+        if directions.read && !open.read {
+            return Err(InheritError::WrongDirection(number, "reading"));
+        }
+        if directions.write && !open.write {
+            return Err(InheritError::WrongDirection(number, "writing"));
         }
         Ok(Self {
             name,
             directions,
             eof: EofPolicy::default(),
             capacity: None,
-            source: Source::Descriptor(Some(fd)),
+            source: Source::Descriptor(Descriptor { fd: Some(fd), unopened: directions }),
         })
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Fault;
 use crate::os::Direction;
 
-/// A guest can make pipes fail without end; this many failures are remembered.
+/// A guest can make pipes fail without end; so many failures that it was told of are remembered,
+/// and so many that it was not.
 const MOST_NOTES: usize = 256;
 
 /// A failure of one pipe end.
@@ -17,6 +18,8 @@ pub struct Note {
     pub direction: Direction,
     /// What happened.
     pub fault: Fault,
+    /// The guest had closed the end and was not told: bytes that it had handed over are lost.
+    pub left_behind: bool,
 }
 
 /// The failures of one guest's pipe ends, in order.
@@ -31,11 +34,17 @@ impl Journal {
         Self::default()
     }
 
-    pub(super) fn note(&self, label: &Arc<str>, direction: Direction, fault: Fault) {
+    pub(super) fn note(
+        &self,
+        label: &Arc<str>,
+        direction: Direction,
+        fault: Fault,
+        left_behind: bool,
+    ) {
         tracing::debug!("{label}: {fault}");
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.len() < MOST_NOTES {
-            notes.push(Note { label: Arc::clone(label), direction, fault });
+        if notes.iter().filter(|note| note.left_behind == left_behind).count() < MOST_NOTES {
+            notes.push(Note { label: Arc::clone(label), direction, fault, left_behind });
         }
     }
 

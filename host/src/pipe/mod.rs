@@ -20,5 +20,7 @@ pub use grant::{Directions, EofPolicy, Grant};
 pub use journal::{Journal, Note};
 pub use name::{InvalidName, PipeName};
 pub use reader::{Read, Reader};
+pub(crate) use registry::deadline;
 pub use registry::{DuplicateName, Pipes, PipesBuilder};
+pub(crate) use writer::PERMIT;
 pub use writer::Writer;

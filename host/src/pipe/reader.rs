@@ -47,12 +47,11 @@ enum State {
 }
 
 impl Reader {
-    /// Reads from an end whose writer is or has been there: an anonymous pipe, a descriptor that
-    /// was inherited, a file. `label` is what messages call it.
+    /// Reads from an end that is open: an anonymous pipe, a descriptor that was inherited, a file. `label` is what messages call it.
     pub fn new(end: End, label: &str, journal: &Journal) -> Self {
         Self {
+            peer_seen: !end.awaits_peer(),
             state: State::Open(Arc::new(end)),
-            peer_seen: true,
             deadline: None,
             reopen: None,
             label: label.into(),
@@ -156,7 +155,7 @@ impl Reader {
 
     fn fail(&mut self, fault: Fault) -> Fault {
         self.state = State::Failed(fault);
-        self.journal.note(&self.label, Direction::Read, fault);
+        self.journal.note(&self.label, Direction::Read, fault, false);
         fault
     }
 
@@ -184,9 +183,14 @@ impl Reader {
         let State::Open(end) = &self.state else {
             return true;
         };
-        let late = self.deadline.filter(|_| !self.peer_seen).is_some_and(|at| at <= Instant::now());
-        if late || !end.is_ready().unwrap_or(true) {
-            return late;
+        if !end.is_ready().unwrap_or(true) {
+            let late = |at| !self.peer_seen && at <= Instant::now();
+            if !self.deadline.is_some_and(late) {
+                return false;
+            }
+            // A writer that is there and silent is not late.
+            self.peer_seen = matches!(end.has_writer(), Ok(true));
+            return !self.peer_seen;
         }
         let gone =
             self.reopen.is_some() && matches!((end.hung_up(), end.available()), (Ok(true), Ok(0)));

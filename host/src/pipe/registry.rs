@@ -10,7 +10,7 @@ use super::grant::{EofPolicy, Source};
 use super::slots::{Slot, Slots};
 use super::writer::set_capacity;
 use super::{Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader, Writer};
-use crate::os::{self, Direction, End};
+use crate::os::{self, Direction};
 
 /// How many pipes a guest may have open unless told otherwise.
 const DEFAULT_MAX_PIPES: usize = 64;
@@ -117,8 +117,8 @@ impl Pipes {
                 let reopen = grant.eof == EofPolicy::Reopen;
                 Reader::fifo(fifo, reopen, deadline, grant.capacity, label, journal)?
             }
-            Source::Descriptor(fd) => {
-                let end = take_descriptor(fd, Direction::Read)?;
+            Source::Descriptor(descriptor) => {
+                let end = descriptor.open(Direction::Read)?;
                 set_capacity(&end, grant.capacity, label);
                 Reader::new(end, label, journal)
             }
@@ -138,8 +138,8 @@ impl Pipes {
             Source::Fifo(fifo) => {
                 Writer::fifo(fifo, grant.capacity, deadline, label, drains, journal)?
             }
-            Source::Descriptor(fd) => {
-                let end = take_descriptor(fd, Direction::Write)?;
+            Source::Descriptor(descriptor) => {
+                let end = descriptor.open(Direction::Write)?;
                 set_capacity(&end, grant.capacity, label);
                 Writer::new(end, label, drains, journal)
             }
@@ -153,12 +153,14 @@ impl Pipes {
     /// `limit-exceeded`, `io`.
     pub fn create(&self) -> Result<(Reader, Writer), Fault> {
         const LABEL: &str = "an anonymous pipe";
+        // How a guest treats its own pipes is no concern of its operator's.
+        let journal = Journal::new();
         let slot = Arc::new(self.slots.take()?);
         let (reader, writer) = os::anonymous()?;
         Ok((
-            Reader::new(reader, LABEL, &self.journal)
+            Reader::new(reader, LABEL, &journal)
                 .holding(Hold { _slot: Some(Arc::clone(&slot)), _busy: None }),
-            Writer::new(writer, LABEL, &self.drains, &self.journal)
+            Writer::new(writer, LABEL, &self.drains, &journal)
                 .holding(Hold { _slot: Some(slot), _busy: None }),
         ))
     }
@@ -195,11 +197,16 @@ impl Pipes {
         Ok(Opening {
             grant: &mut granted.grant,
             hold,
-            deadline: self.open_timeout.map(|timeout| Instant::now() + timeout),
+            deadline: deadline(self.open_timeout),
             drains: &self.drains,
             journal: &self.journal,
         })
     }
+}
+
+/// When `timeout` from now is; never, where that is beyond all clocks.
+pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(timeout?)
 }
 
 struct Opening<'a> {
@@ -208,15 +215,6 @@ struct Opening<'a> {
     deadline: Option<Instant>,
     drains: &'a Drains,
     journal: &'a Journal,
-}
-
-fn take_descriptor(
-    fd: &mut Option<std::os::fd::OwnedFd>,
-    direction: Direction,
-) -> Result<End, Fault> {
-    // An inherited descriptor closed with its last handle: nothing is left to be permitted.
-    let fd = fd.take().ok_or(ErrorCode::NotPermitted)?;
-    Ok(End::shared(fd, direction)?)
 }
 
 /// What an open end keeps from others, until it is dropped.

@@ -80,13 +80,16 @@ async fn follow(
                     }
                 }
             }
+            (Step::Accept(len), _, Some(writer)) if len > PERMIT => {
+                prop_assert!(!matches!(writer.accept(Bytes::from(vec![0; len])), Ok(true)));
+            }
             (Step::Accept(len), reader, Some(writer)) => match writer.permit() {
                 Ok(permit) => {
                     let bytes = piece(model.sent, len.min(permit));
-                    if writer.accept(Bytes::from(bytes.clone())).is_ok() {
-                        model.send(&bytes);
-                    } else {
-                        prop_assert!(reader.is_none());
+                    match writer.accept(Bytes::from(bytes.clone())) {
+                        Ok(true) => model.send(&bytes),
+                        Ok(false) => prop_assert!(false, "it was permitted"),
+                        Err(_) => prop_assert!(reader.is_none()),
                     }
                 }
                 Err(_) => prop_assert!(reader.is_none()),

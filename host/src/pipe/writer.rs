@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::os::{Direction, End, Fifo, ReaderWait};
 
 /// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can
 /// make the host hold: so much for each pipe that it may have open.
-const PERMIT: usize = 64 * 1024;
+pub(crate) const PERMIT: usize = 64 * 1024;
 
 /// The end of a pipe that bytes go into. Dropping it closes it, once what it accepted is written.
 #[derive(Debug)]
@@ -30,6 +31,9 @@ struct Flow {
     /// Accepted, and not yet in the kernel.
     outbox: Bytes,
     capacity: Option<u64>,
+    broken: Arc<AtomicBool>,
+    /// Nobody is left who could be told of a failure.
+    left_behind: bool,
     label: Arc<str>,
     journal: Journal,
 }
@@ -50,13 +54,7 @@ impl Writer {
     /// a file. `label` is what messages call it.
     pub fn new(end: End, label: &str, drains: &Drains, journal: &Journal) -> Self {
         Self {
-            flow: Flow {
-                state: State::Open(Arc::new(end)),
-                outbox: Bytes::new(),
-                capacity: None,
-                label: label.into(),
-                journal: journal.clone(),
-            },
+            flow: Flow::new(State::Open(Arc::new(end)), None, label.into(), journal),
             drains: drains.clone(),
             hold: Hold::default(),
         }
@@ -82,7 +80,7 @@ impl Writer {
             None => State::Waiting { reader: fifo.wait_for_reader()?, deadline },
         };
         Ok(Self {
-            flow: Flow { state, outbox: Bytes::new(), capacity, label, journal: journal.clone() },
+            flow: Flow::new(state, capacity, label, journal),
             drains: drains.clone(),
             hold: Hold::default(),
         })
@@ -117,35 +115,44 @@ impl Writer {
         }
     }
 
-    /// Takes all of `bytes`, at most as many as [`Writer::permit`] last said. What the kernel has no
+    /// Takes all of `bytes`, which are at most as many as [`Writer::permit`] said. What the kernel has no
     /// room for is kept and written later, also after a drop. Never blocks.
+    ///
+    /// `Ok(false)`: it is more than is ever permitted, or something accepted before is still under
+    /// way. Nothing of it is taken, so that the memory that a writer can use stays bounded.
     ///
     /// # Errors
     /// As [`Writer::try_write`].
-    pub fn accept(&mut self, mut bytes: Bytes) -> Result<(), Fault> {
-        if self.flow.deliver()? {
-            while !bytes.is_empty() {
-                match self.flow.write(&bytes)? {
-                    Some(n) => bytes.advance(n),
-                    None => break,
-                }
-            }
-            self.flow.outbox = bytes;
-        } else if !bytes.is_empty() {
-            // Against the permit. Refusing keeps the memory bounded whoever calls.
-            return Err(ErrorCode::LimitExceeded.into());
+    pub fn accept(&mut self, mut bytes: Bytes) -> Result<bool, Fault> {
+        if bytes.len() > PERMIT || !self.flow.deliver()? {
+            return Ok(bytes.is_empty());
         }
-        Ok(())
+        while !bytes.is_empty() {
+            match self.flow.write(&bytes)? {
+                Some(n) => bytes.advance(n),
+                None => break,
+            }
+        }
+        self.flow.outbox = bytes;
+        Ok(true)
     }
 
-    /// Whether all that was accepted is in the kernel.
+    /// Takes `bytes` whatever the permit. For the host's own few bytes, which somebody else bounds.
+    pub(crate) fn enqueue(&mut self, bytes: &[u8]) {
+        if let State::Failed(_) = self.flow.state {
+            return;
+        }
+        self.flow.outbox = [&self.flow.outbox, bytes].concat().into();
+        // A failure is in the journal; what is left goes with the next write, or after the drop.
+        let _ = self.flow.deliver();
+    }
+
+    /// Whether all that was accepted is in the kernel. Needs no room beyond that, and no reader
+    /// where nothing is under way.
     ///
     /// # Errors
     /// As [`Writer::try_write`].
     pub fn try_flush(&mut self) -> Result<bool, Fault> {
-        if self.flow.outbox.is_empty() {
-            return Ok(true);
-        }
         self.flow.deliver()
     }
 
@@ -155,9 +162,9 @@ impl Writer {
         self.flow.ready()
     }
 
-    /// Whether its reader is known to be gone.
-    pub fn is_broken(&self) -> bool {
-        matches!(self.flow.state, State::Failed(fault) if fault.code == ErrorCode::BrokenPipe)
+    /// A flag that is set once its reader is known to be gone, and that outlives the writer.
+    pub fn broken(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.flow.broken)
     }
 
     /// How many bytes the pipe holds.
@@ -184,14 +191,10 @@ impl Drop for Writer {
         if self.flow.outbox.is_empty() {
             return;
         }
-        let rest = Flow {
-            state: State::Failed(ErrorCode::BrokenPipe.into()),
-            outbox: Bytes::new(),
-            capacity: None,
-            label: Arc::clone(&self.flow.label),
-            journal: self.flow.journal.clone(),
-        };
-        let mut flow = mem::replace(&mut self.flow, rest);
+        let gone = State::Failed(ErrorCode::BrokenPipe.into());
+        let gone = Flow::new(gone, None, Arc::clone(&self.flow.label), &self.flow.journal);
+        let mut flow = mem::replace(&mut self.flow, gone);
+        flow.left_behind = true;
         let hold = mem::take(&mut self.hold);
         self.drains.spawn(async move {
             // A failure is in the journal.
@@ -222,6 +225,18 @@ pub(super) fn set_capacity(end: &End, capacity: Option<u64>, label: &str) {
 }
 
 impl Flow {
+    fn new(state: State, capacity: Option<u64>, label: Arc<str>, journal: &Journal) -> Self {
+        Self {
+            state,
+            outbox: Bytes::new(),
+            capacity,
+            broken: Arc::default(),
+            left_behind: false,
+            label,
+            journal: journal.clone(),
+        }
+    }
+
     /// Sees whether the reader that is waited for has come, or is late.
     fn advance(&mut self) -> Result<(), Fault> {
         let State::Waiting { reader, deadline } = &self.state else {
@@ -283,7 +298,10 @@ impl Flow {
     fn fail(&mut self, fault: Fault) -> Fault {
         self.outbox.clear();
         self.state = State::Failed(fault);
-        self.journal.note(&self.label, Direction::Write, fault);
+        if fault.code == ErrorCode::BrokenPipe {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        self.journal.note(&self.label, Direction::Write, fault, self.left_behind);
         fault
     }
 

@@ -42,6 +42,9 @@ impl HasData for HasPipes {
 /// Adds `pipehost:pipes` to `linker`, 0.2.0 and 0.3.0 both. `wasi:io` is not added: that is
 /// `wasmtime_wasi::p2::add_to_linker_async`'s to do.
 ///
+/// When the guest is done and its store dropped, await [`Drains::idle`](crate::pipe::Drains::idle):
+/// what it wrote last may be under way.
+///
 /// # Errors
 /// Where the linker has an instance of that name already.
 pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {

@@ -2,15 +2,19 @@
 //! stdout.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::pipe::{Fault, Reader, Writer};
 
-/// How much of what a guest says on stderr is kept while it is not yet known whether it is to be
-/// shown, see [`Hush`].
-const MOST_HELD: usize = 64 * 1024;
+/// How much of what a guest says on stderr is kept back while it is not yet known whether it is to
+/// be shown, and for how long, see [`Hush`]. What a program says of a broken stdout is a line or
+/// two, just before it ends.
+const MOST_HELD: usize = 8 * 1024;
+const LONGEST_HELD: Duration = Duration::from_millis(250);
 
 /// A reader with several handles. The lock is held for system calls that do not block, and never
 /// across an await.
@@ -51,15 +55,23 @@ pub(crate) struct SharedWriter {
     hush: Option<Arc<Hush>>,
 }
 
-/// Keeps what a guest says on stderr once its stdout's reader has left.
+/// Keeps back what a guest says on stderr right after its stdout's reader has left.
 ///
 /// A native program is ended by SIGPIPE there and says nothing. A guest gets an error, and many
 /// complain of it, or panic, before they end. Whether that is the end or the guest goes on is known
-/// only later, so it is kept until then.
+/// a little later: what is more, or older, than such a complaint is shown.
 #[derive(Debug)]
 struct Hush {
-    stdout: SharedWriter,
-    held: Mutex<Vec<u8>>,
+    stdout_broken: Arc<AtomicBool>,
+    state: Mutex<HushState>,
+}
+
+#[derive(Debug)]
+enum HushState {
+    /// The first thing said after stdout broke will be held.
+    Waiting,
+    Holding(Vec<u8>),
+    Over,
 }
 
 impl SharedWriter {
@@ -69,7 +81,8 @@ impl SharedWriter {
 
     /// A writer that is hushed once `stdout` is broken.
     pub(crate) fn hushed(writer: Writer, stdout: &Self) -> Self {
-        let hush = Hush { stdout: stdout.clone(), held: Mutex::default() };
+        let hush =
+            Hush { stdout_broken: stdout.lock().broken(), state: Mutex::new(HushState::Waiting) };
         Self { hush: Some(Arc::new(hush)), ..Self::new(writer) }
     }
 
@@ -91,9 +104,9 @@ impl SharedWriter {
     }
 
     /// As [`Writer::accept`].
-    pub(crate) fn accept(&self, bytes: Bytes) -> Result<(), Fault> {
+    pub(crate) fn accept(&self, bytes: Bytes) -> Result<bool, Fault> {
         if self.hold(&bytes) {
-            return Ok(());
+            return Ok(true);
         }
         self.lock().accept(bytes)
     }
@@ -125,36 +138,76 @@ impl SharedWriter {
         }
     }
 
-    /// Whether `bytes` are hushed. What is beyond the bound is dropped: it would only ever be shown
-    /// of a guest that talks on for long after its output is of no use.
+    /// Waits until all that was accepted is in the kernel; for no more than that, as the pipe may
+    /// stay full for as long as its reader likes. Cancel safe.
+    pub(crate) async fn delivered(&self) -> Result<(), Fault> {
+        loop {
+            let ready = {
+                let mut writer = self.lock();
+                if writer.try_flush()? {
+                    return Ok(());
+                }
+                writer.ready()
+            };
+            ready.await;
+        }
+    }
+
+    /// Whether `bytes` are kept back.
     fn hold(&self, bytes: &[u8]) -> bool {
         let Some(hush) = &self.hush else {
             return false;
         };
-        if !hush.stdout.lock().is_broken() {
+        if !hush.stdout_broken.load(Ordering::Relaxed) {
             return false;
         }
-        let mut held = hush.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MOST_HELD.saturating_sub(held.len()).min(bytes.len());
-        held.extend_from_slice(&bytes[..room]);
-        true
+        let mut state = hush.state();
+        match &mut *state {
+            HushState::Waiting if bytes.len() <= MOST_HELD => {
+                *state = HushState::Holding(bytes.to_vec());
+                let (writer, hush) = (Arc::downgrade(&self.writer), Arc::downgrade(hush));
+                tokio::spawn(async move {
+                    tokio::time::sleep(LONGEST_HELD).await;
+                    if let (Some(writer), Some(hush)) = (writer.upgrade(), hush.upgrade()) {
+                        Self { writer, hush: Some(hush) }.release();
+                    }
+                });
+                true
+            }
+            HushState::Holding(held) if held.len() + bytes.len() <= MOST_HELD => {
+                held.extend_from_slice(bytes);
+                true
+            }
+            HushState::Waiting | HushState::Holding(_) => {
+                drop(state);
+                self.release();
+                false
+            }
+            HushState::Over => false,
+        }
     }
 
-    /// Writes what was hushed, after all: the guest has not ended for its broken stdout.
-    pub(crate) async fn release(&self) {
+    /// Forgets what was kept back.
+    pub(crate) fn discard(&self) {
+        if let Some(hush) = &self.hush {
+            *hush.state() = HushState::Over;
+        }
+    }
+
+    /// Shows what was kept back, after all, and keeps nothing back from now on. Never blocks.
+    pub(crate) fn release(&self) {
         let Some(hush) = &self.hush else {
             return;
         };
-        let held = mem::take(&mut *hush.held.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut rest = &held[..];
-        while !rest.is_empty() {
-            let written = self.lock().try_write(rest);
-            match written {
-                Ok(Some(n)) => rest = &rest[n..],
-                Ok(None) => self.ready().await,
-                // Nobody listens; the journal has it.
-                Err(_) => return,
-            }
+        let state = mem::replace(&mut *hush.state(), HushState::Over);
+        if let HushState::Holding(held) = state {
+            self.lock().enqueue(&held);
         }
+    }
+}
+
+impl Hush {
+    fn state(&self) -> MutexGuard<'_, HushState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

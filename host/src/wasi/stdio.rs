@@ -26,38 +26,44 @@ impl Stdio {
         Self { stdin: SharedReader::new(stdin), stdout, stderr }
     }
 
-    /// What the guest said on stderr after its stdout's reader had left. A native program would have
-    /// been ended by SIGPIPE and not have said it, so it is kept back (64 KiB of it at the most)
-    /// until [`HushedStderr::release`].
+    /// What the guest said on stderr when its stdout's reader had just left. A native program would
+    /// have been ended by SIGPIPE and not have said it, so it is kept back: up to 8 KiB, for 250 ms,
+    /// or until what this returns is dropped.
     pub fn hushed(&self) -> HushedStderr {
         HushedStderr(self.stderr.clone())
     }
 
     /// For `WasiCtxBuilder::stdin`, of a component or (`legacy`) of a WASI 0.1 module.
-    pub fn p2_stdin(&self) -> impl StdinStream + use<> {
+    pub(crate) fn p2_stdin(&self) -> impl StdinStream + use<> {
         Stdin(self.stdin.clone())
     }
 
     /// For `WasiCtxBuilder::stdout`. A WASI 0.1 module is `legacy`: it learns of EPIPE as an errno.
-    pub fn p2_stdout(&self, legacy: bool) -> impl StdoutStream + use<> {
+    pub(crate) fn p2_stdout(&self, legacy: bool) -> impl StdoutStream + use<> {
         Stdout(self.stdout.clone(), legacy)
     }
 
     /// For `WasiCtxBuilder::stderr`, as [`Stdio::p2_stdout`].
-    pub fn p2_stderr(&self, legacy: bool) -> impl StdoutStream + use<> {
+    pub(crate) fn p2_stderr(&self, legacy: bool) -> impl StdoutStream + use<> {
         Stdout(self.stderr.clone(), legacy)
     }
 }
 
-/// See [`Stdio::hushed`]. Dropping it drops what was kept back.
+/// See [`Stdio::hushed`]. Keeps stderr open; dropping it shows what is kept back.
 #[derive(Debug)]
 pub struct HushedStderr(SharedWriter);
 
 impl HushedStderr {
-    /// Writes what was kept back. Waits as long as stderr's reader pleases. Cancel safe, but for
-    /// bytes that are lost then.
-    pub async fn release(&self) {
-        self.0.release().await;
+    /// Forgets what is kept back: the guest has ended as one that SIGPIPE ends.
+    pub fn discard(self) {
+        self.0.discard();
+    }
+}
+
+impl Drop for HushedStderr {
+    /// Never blocks: what stderr has no room for is delivered as all that a guest leaves behind.
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 
@@ -74,7 +80,7 @@ impl StdinStream for Stdin {
         Box::new(InputStream::new(self.0.clone()))
     }
 
-    /// Only for hosts that link wasmtime-wasi's own `wasi:cli@0.3` instead of ours.
+    /// Never called: `wasi:cli@0.3` is linked to our own streams, below.
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncRead + Send + Sync> {
         Box::new(tokio::io::empty())
     }
@@ -94,7 +100,7 @@ impl StdoutStream for Stdout {
         Box::new(OutputStream::new(self.0.clone(), eof))
     }
 
-    /// Only for hosts that link wasmtime-wasi's own `wasi:cli@0.3` instead of ours.
+    /// Never called: `wasi:cli@0.3` is linked to our own streams, below.
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }

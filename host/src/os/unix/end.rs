@@ -10,13 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendFlags};
+use rustix::pipe::SpliceFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Direction, reopen};
-
-/// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
-const PIPE_BUF: usize = 4096;
+use super::{Direction, PIPE_BUF, reopen};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
@@ -29,6 +27,8 @@ pub struct End {
     fd: Waitable,
     calls: Calls,
     direction: Direction,
+    /// The first peer of a named pipe may be yet to come: 0 bytes are no end of file until then.
+    awaits_peer: bool,
     /// RWF_NOWAIT turned out to be unknown for this kind of descriptor: poll(2) comes first then.
     unflagged: AtomicBool,
 }
@@ -71,16 +71,25 @@ impl End {
         if kind == FileType::Socket {
             return Self::new(fd, Calls::Socket, direction);
         }
-        if kind == FileType::Fifo || rustix::termios::isatty(&fd) {
+        let pipe = kind == FileType::Fifo;
+        // Open for both, it may be the very peer that keeps the pipe from its end.
+        let both = rustix::fs::fcntl_getfl(&fd)? & OFlags::ACCMODE == OFlags::RDWR;
+        if (pipe && !both) || rustix::termios::isatty(&fd) {
             let access = match direction {
                 Direction::Read => OFlags::RDONLY,
                 Direction::Write => OFlags::WRONLY,
             };
             if let Ok(own) = reopen(fd.as_fd(), access | OFlags::NONBLOCK | OFlags::NOCTTY) {
-                return Self::new(own, Calls::Plain, direction);
+                let mut end = Self::new(own, Calls::Plain, direction)?;
+                // What `fd` has seen of peers, the new description has not. Asked after it was
+                // opened, so that whoever leaves in between is known to one of the two.
+                end.awaits_peer = pipe && !hung_up(poll(&fd, direction)?);
+                return Ok(end);
             }
         }
-        Self::new(fd, Calls::Flagged, direction)
+        let mut end = Self::new(fd, Calls::Flagged, direction)?;
+        end.awaits_peer = pipe;
+        Ok(end)
     }
 
     fn new(fd: OwnedFd, calls: Calls, direction: Direction) -> io::Result<Self> {
@@ -99,7 +108,7 @@ impl End {
                 (_, error) => return Err(error),
             },
         };
-        Ok(Self { fd, calls, direction, unflagged: AtomicBool::new(false) })
+        Ok(Self { fd, calls, direction, awaits_peer: false, unflagged: AtomicBool::new(false) })
     }
 
     /// read(2) into `buf`. `Ok(0)` is the end of file, but for a FIFO that no writer has opened
@@ -197,7 +206,7 @@ impl End {
     pub fn is_ready(&self) -> io::Result<bool> {
         match &self.fd {
             Waitable::Always(_) => Ok(true),
-            Waitable::Polled(_) => Ok(!self.poll()?.is_empty()),
+            Waitable::Polled(_) => Ok(!poll(self, self.direction)?.is_empty()),
         }
     }
 
@@ -206,20 +215,25 @@ impl End {
     pub fn hung_up(&self) -> io::Result<bool> {
         match &self.fd {
             Waitable::Always(_) => Ok(true),
-            Waitable::Polled(_) => {
-                Ok(self.poll()?.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
-            }
+            Waitable::Polled(_) => Ok(hung_up(poll(self, self.direction)?)),
         }
     }
 
-    fn poll(&self) -> io::Result<PollFlags> {
-        let interest = match self.direction {
-            Direction::Read => PollFlags::IN,
-            Direction::Write => PollFlags::OUT,
-        };
-        let mut fds = [PollFd::new(self, interest)];
-        restart(|| rustix::event::poll(&mut fds, Some(&Timespec::default())))?;
-        Ok(fds[0].revents())
+    /// Whether the first peer may be yet to come, as far as is known from before this end was
+    /// made.
+    pub fn awaits_peer(&self) -> bool {
+        self.awaits_peer
+    }
+
+    /// Whether a writer holds the other side of this FIFO open now, though it may have written
+    /// nothing. Takes nothing out: tee(2) copies a byte, if there is one, into a pipe of no use.
+    pub fn has_writer(&self) -> io::Result<bool> {
+        let (_scrap_reader, scrap) = os_pipe::pipe()?;
+        match restart(|| rustix::pipe::tee(self, &scrap, 1, SpliceFlags::NONBLOCK)) {
+            Ok(copied) => Ok(copied > 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// How many bytes can be read now: FIONREAD.
@@ -270,6 +284,22 @@ impl fmt::Debug for End {
             .field("direction", &self.direction)
             .finish_non_exhaustive()
     }
+}
+
+/// poll(2) without waiting.
+fn poll(fd: impl AsFd, direction: Direction) -> io::Result<PollFlags> {
+    let interest = match direction {
+        Direction::Read => PollFlags::IN,
+        Direction::Write => PollFlags::OUT,
+    };
+    let fd = fd.as_fd();
+    let mut fds = [PollFd::from_borrowed_fd(fd, interest)];
+    restart(|| rustix::event::poll(&mut fds, Some(&Timespec::default())))?;
+    Ok(fds[0].revents())
+}
+
+fn hung_up(events: PollFlags) -> bool {
+    events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
 /// Repeats a call that a signal interrupted.

@@ -51,7 +51,6 @@ impl ReaderWait {
     /// Where no descriptor or no thread is to be had.
     pub(super) fn start(handle: OwnedFd) -> io::Result<Self> {
         let signal = wake_signal()?;
-        debug_assert!(signal > 0);
         let shared =
             Arc::new(Shared { called_off: AtomicBool::new(false), outcome: Mutex::new(None) });
         let (announce, done) = watch::channel(false);
@@ -59,6 +58,7 @@ impl ReaderWait {
             std::thread::Builder::new().name("fifo-writer".into()).stack_size(STACK).spawn({
                 let shared = Arc::clone(&shared);
                 move || {
+                    unblock(signal);
                     let outcome = shared.open(handle);
                     if let Some(outcome) = outcome {
                         *shared.outcome.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -122,6 +122,18 @@ impl Drop for ReaderWait {
             std::thread::sleep(Duration::from_micros(50));
         }
         let _ = thread.join();
+    }
+}
+
+/// Lets `signal` reach this thread, whatever mask it was started with.
+fn unblock(signal: libc::c_int) {
+    // SAFETY: `sigemptyset` makes the set valid before it is used, and only this thread's mask
+    // changes.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
     }
 }
 

@@ -1,10 +1,12 @@
 //! `wasi:io/streams` over pipe ends: the system call first, waiting only where it would block.
 
+use std::mem;
+
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{Pollable, StreamError, StreamResult};
 
-use crate::pipe::{ErrorCode, Fault, Read};
+use crate::pipe::{ErrorCode, Fault, PERMIT, Read};
 use crate::wasi::{SharedReader, SharedWriter};
 
 /// The most that one read gives, whatever the guest asks for: bounds what it can make the host
@@ -72,11 +74,13 @@ impl Pollable for InputStream {
 pub(in crate::wasi) struct OutputStream {
     writer: SharedWriter,
     eof: Eof,
+    /// `flush` was called, and nothing since.
+    flushing: bool,
 }
 
 impl OutputStream {
     pub(in crate::wasi) fn new(writer: SharedWriter, eof: Eof) -> Self {
-        Self { writer, eof }
+        Self { writer, eof, flushing: false }
     }
 
     fn error(&self, fault: Fault) -> StreamError {
@@ -90,26 +94,34 @@ impl OutputStream {
 #[async_trait]
 impl wasmtime_wasi::p2::OutputStream for OutputStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let accepted = self.writer.accept(bytes);
-        accepted.map_err(|fault| match fault.code {
-            ErrorCode::LimitExceeded => {
-                StreamError::trap("write of more than check-write permitted")
-            }
-            _ => self.error(fault),
-        })
+        self.flushing = false;
+        match self.writer.accept(bytes) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StreamError::trap("write of more than check-write permitted")),
+            Err(fault) => Err(self.error(fault)),
+        }
     }
 
     fn flush(&mut self) -> StreamResult<()> {
+        self.flushing = true;
         let flushed = self.writer.try_flush();
         flushed.map(|_| ()).map_err(|fault| self.error(fault))
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
+        self.flushing = false;
         let permit = self.writer.permit();
         permit.map_err(|fault| self.error(fault))
     }
 
+    /// `blocking-splice` waits for this: for room. And `blocking-flush`, right after a `flush`, which
+    /// waits for what was accepted to be delivered and for no more: a pipe may stay full for as
+    /// long as its reader likes.
     async fn write_ready(&mut self) -> StreamResult<usize> {
+        if mem::take(&mut self.flushing) {
+            let delivered = self.writer.delivered().await;
+            return delivered.map(|()| PERMIT).map_err(|fault| self.error(fault));
+        }
         loop {
             let permit = self.check_write()?;
             if permit > 0 {

@@ -1,13 +1,14 @@
 //! `stream<u8>` over pipe ends: read(2) straight into the guest's buffer, write(2) straight from it.
 
+use std::any::{Any, TypeId};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 use wasmtime::component::{
-    ComponentType, Destination, FutureReader, Lift, Lower, Source, StreamConsumer, StreamProducer,
-    StreamReader, StreamResult,
+    Accessor, AccessorTask, ComponentType, Destination, FutureReader, Lift, Lower, Source,
+    StreamConsumer, StreamProducer, StreamReader, StreamResult,
 };
 use wasmtime::{AsContextMut, StoreContextMut};
 
@@ -48,8 +49,16 @@ where
     E: ComponentType + Lift + Lower + Send + Sync + 'static,
 {
     let (failed, outcome) = oneshot::channel();
-    let consumer = Consumer { writer, readiness: None, failed: Some(failed) };
-    data.pipe(&mut store, consumer)?;
+    match data.try_into::<Producer>(&mut store) {
+        // A reader of ours, handed on unread: the guest has no part in it any more.
+        Ok(producer) => {
+            store.as_context_mut().spawn(Pump { producer, writer, failed })?;
+        }
+        Err(data) => {
+            let consumer = Consumer { writer, readiness: None, failed: Some(failed) };
+            data.pipe(&mut store, consumer)?;
+        }
+    }
     future(&mut store, outcome, code)
 }
 
@@ -114,6 +123,65 @@ impl<D> StreamProducer<D> for Producer {
                 }
                 Ok(Read::End) => return Poll::Ready(Ok(StreamResult::Dropped)),
                 Err(fault) => return dropped(&mut this.failed, fault),
+            }
+        }
+    }
+
+    fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
+        match ty == TypeId::of::<Self>() {
+            true => {
+                let producer: Box<Self> = Pin::into_inner(me);
+                Ok(producer)
+            }
+            false => Err(me),
+        }
+    }
+}
+
+/// Moves everything from a reader to a writer, as a task of the store: it ends with it.
+///
+/// Reads only when there is room. What one read gives and the other pipe has no room for after all,
+/// at most 64 KiB, the writer has accepted, and delivers.
+struct Pump {
+    producer: Producer,
+    writer: SharedWriter,
+    failed: oneshot::Sender<Fault>,
+}
+
+impl<T: 'static> AccessorTask<T> for Pump {
+    async fn run(self, _: &Accessor<T>) -> wasmtime::Result<()> {
+        let Self { producer: Producer { reader, failed: read_failed, .. }, writer, failed } = self;
+        let mut buf = Vec::with_capacity(HOST_BUFFER);
+        loop {
+            // With room for a permit, nothing that is read has to wait here.
+            writer.ready().await;
+            if let Err(fault) = writer.permit() {
+                let _ = failed.send(fault);
+                return Ok(());
+            }
+            buf.clear();
+            let read = reader.lock().try_read_to_spare(&mut buf);
+            match read {
+                Ok(Read::Bytes(_)) => {}
+                Ok(Read::Wait) => {
+                    reader.ready().await;
+                    continue;
+                }
+                Ok(Read::End) => return Ok(()),
+                Err(fault) => {
+                    // Nobody has to be interested.
+                    let _ = read_failed.map(|failed| failed.send(fault));
+                    return Ok(());
+                }
+            }
+            let passed_on =
+                writer.try_write(&buf).and_then(|written| match &buf[written.unwrap_or(0)..] {
+                    [] => Ok(true),
+                    rest => writer.accept(Bytes::copy_from_slice(rest)),
+                });
+            if let Err(fault) = passed_on {
+                let _ = failed.send(fault);
+                return Ok(());
             }
         }
     }
