@@ -15,7 +15,7 @@ fn anonymous_pipes_carry_end_and_break() {
     let _dog = watchdog();
     let ended = run("probe2", ["--", "anonymous"]).end().expect(0);
     let expected = "capacity 65536 65536\navailable 5\nhello and the end\nagain 0\n\
-                    WouldBlock\nBrokenPipe\nBrokenPipe\nall true\n";
+                    flushed 65536\nWouldBlock\nBrokenPipe\nBrokenPipe\nall true\n";
     assert_eq!((&*ended.stdout, &*ended.stderr), (expected, ""));
     let ended = run("probe3", ["--", "anonymous"]).end().expect(0);
     let expected = "capacity 65536 65536\navailable 5\nhello and the end\nagain 0\n\
@@ -42,6 +42,7 @@ fn a_hundred_megabytes_arrive_as_they_were_sent() {
         ("probe3", "cancel"),
     ];
     for (probe, way) in ways {
+        eprintln!("{probe} {way}");
         let (_writer, sum) = (cat_into(big_file(), &a), sum_of(&b));
         run(probe, &grants).args(["--", way, "in", "out"]).end().expect(0);
         assert_eq!(sum.end().stdout, big_sum(), "{probe} {way}");
@@ -57,6 +58,7 @@ fn a_hundred_megabytes_arrive_as_they_were_sent() {
         format!("{} -- forward-stdio", probe3.display()),
     ];
     for relay in relays {
+        eprintln!("{relay}");
         let script = format!("cat {} | pipehost run {relay} | sha256sum", big_file().display());
         assert_eq!(sh(&script).end().expect(0).stdout, big_sum(), "{relay}");
         // A file on both sides.
@@ -71,6 +73,7 @@ fn a_hundred_megabytes_arrive_as_they_were_sent() {
     }
     // Inherited descriptors, and sockets as standard streams.
     for probe in PROBES {
+        eprintln!("descriptors and {probe}");
         let script = format!(
             "pipehost run {} --fd in=7 --fd out=8 -- copy in out 7< <(cat {}) 8> >(sha256sum); wait $!",
             guest(probe).display(),
@@ -247,34 +250,6 @@ fn reopening_readers_outlive_their_writers() {
         assert!(!seen.contains("end"));
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-}
-
-/// 300 s of waiting may cost 0.1 s of CPU: measured by the scheduler's own nanoseconds over 3 s,
-/// 1 ms is the limit that follows.
-#[test]
-fn waiting_for_a_peer_costs_no_cpu() {
-    let _dog = watchdog();
-    let dir = Dir::new();
-    for probe in PROBES {
-        for (what, name) in [("drain", "r"), ("flood", "w")] {
-            let x = dir.path(&format!("{probe}{what}"));
-            let running =
-                run(probe, fifo("x", &x, &format!(",{name}"))).args(["--", what, "x"]).start();
-            until("the guest waits", || match what {
-                "drain" => running.has_open(&x),
-                _ => running.has_thread("fifo-writer"),
-            });
-            // Until the pulse, which beats for a while after the guest has run, has stopped.
-            let mut before = running.cpu_time();
-            until("all is still", || {
-                std::thread::sleep(Duration::from_millis(100));
-                std::mem::replace(&mut before, running.cpu_time()) == before
-            });
-            std::thread::sleep(Duration::from_secs(3));
-            let spent = running.cpu_time() - before;
-            assert!(spent < Duration::from_millis(1), "{probe} {what}: {spent:?}");
-        }
     }
 }
 

@@ -215,9 +215,11 @@ impl Running {
             let Ok(target) = fs::read_link(fd.path()) else { return false };
             let info = format!("/proc/{}/fdinfo/{}", self.pid(), fd.file_name().to_string_lossy());
             let flags = fs::read_to_string(info).unwrap_or_default();
-            // O_PATH (010000000) is how a FIFO is held before it is opened.
-            target == path
-                && !flags.lines().any(|l| l.starts_with("flags:") && l.contains("1000000"))
+            // O_PATH is how a FIFO is held before it is opened.
+            const O_PATH: u32 = 0o10_000_000;
+            let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = u32::from_str_radix(flags.unwrap_or("0").trim(), 8).unwrap();
+            target == path && flags & O_PATH == 0
         })
     }
 

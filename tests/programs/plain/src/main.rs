@@ -29,6 +29,9 @@ fn main() -> io::Result<()> {
         ["read", path] => io::stdout().write_all(&std::fs::read(path)?),
         ["write", path, text] => std::fs::write(path, text),
         ["stderr", text] => io::stderr().write_all(text.as_bytes()),
+        ["stderr-flood"] => loop {
+            eprintln!("a message");
+        },
         ["panic"] => panic!("as asked"),
         ["lines", count] => {
             for n in 0..count.parse::<u64>().expect("a number") {

@@ -155,6 +155,27 @@ fn main() -> io::Result<()> {
             println!("{accepted}");
             std::process::abort();
         }
+        // Hands over more than there is room for, and ends.
+        ["leave-behind", name] => {
+            let mut writer: Box<dyn Write> = match name {
+                "-" => Box::new(StdoutByHand(stdout::get_stdout())),
+                name => Box::new(open_writer(name)?),
+            };
+            writer.write_all(&[b'z'; 60_000])?;
+            writer.write_all(&[b'z'; 60_000])?;
+        }
+        ["leave-behind-own"] => {
+            let mut both = pipe()?;
+            both.writer.write_all(&[b'z'; 60_000])?;
+            both.writer.write_all(&[b'z'; 60_000])?;
+        }
+        // One piece, however long the pipe stays open.
+        ["wait-one", name] => {
+            let mut reader = open_reader(name)?;
+            let mut buf = [0; 256];
+            let n = reader.read(&mut buf)?;
+            println!("{name} {}", String::from_utf8_lossy(&buf[..n]));
+        }
         ["trap"] => std::process::abort(),
         ["spin"] => loop {
             std::hint::black_box(());
@@ -245,6 +266,12 @@ fn anonymous() -> io::Result<()> {
     println!("{text} and the end");
     println!("again {}", both.reader.read(&mut [0; 8])?);
 
+    // A flush of a full pipe waits for nobody: all is in it.
+    let mut both = pipe()?;
+    both.writer.write_all(&vec![1; 65536])?;
+    both.writer.flush()?;
+    println!("flushed {}", both.reader.available()?);
+
     // Nothing yet is not the end of file.
     let mut both = pipe()?;
     report(both.reader.try_read(&mut [0; 8]).map(|_| ()));
@@ -265,4 +292,44 @@ fn anonymous() -> io::Result<()> {
     both.reader.read_to_end(&mut all)?;
     println!("all {}", all.len() == sent);
     Ok(())
+}
+
+/// Stdout by `check-write` and `write`, without waiting for a flush as std does.
+mod stdout {
+    wit_bindgen::generate!({
+        inline: "
+            package probe:two;
+
+            world imports {
+                import wasi:cli/stdout@0.2.0;
+            }
+
+            package wasi:cli@0.2.0 {
+                interface stdout {
+                    use wasi:io/streams@0.2.0.{output-stream};
+                    get-stdout: func() -> output-stream;
+                }
+            }
+        ",
+        path: "../../../wit/p2/deps",
+        world: "probe:two/imports",
+        generate_all,
+    });
+    pub(crate) use wasi::cli::stdout::get_stdout;
+}
+
+struct StdoutByHand(stdout::wasi::io::streams::OutputStream);
+
+impl Write for StdoutByHand {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.subscribe().block();
+        let permit = self.0.check_write().map_err(io::Error::other)? as usize;
+        let n = buf.len().min(permit);
+        self.0.write(&buf[..n]).map_err(io::Error::other)?;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -96,11 +96,11 @@ async fn run() -> io::Result<()> {
         ["cancel", from, to] => {
             let (mut from, mut to) = (open_reader(from)?, open_writer(to)?);
             let mut calls_off = 0u32;
-            loop {
-                let mut buf = Vec::with_capacity(1 + (calls_off as usize * 7919) % 5000);
+            for round in 0usize.. {
+                let mut buf = Vec::with_capacity(1 + (round * 7919) % 50_000);
                 let ended = {
                     let read = Box::pin(from.read(&mut buf));
-                    let tick = Box::pin(yield_times(calls_off % 4));
+                    let tick = Box::pin(yield_times(round as u32 % 4));
                     match select(read, tick).await {
                         Either::Left((n, _)) => Some(n?),
                         Either::Right(_) => None,
@@ -161,6 +161,17 @@ async fn run() -> io::Result<()> {
             let mut writer = open_writer(name)?;
             writer.write_all(text.as_bytes().to_vec()).await?;
             std::process::abort();
+        }
+        // One write of more than the pipe holds is under way when another task traps.
+        ["trap-in-write", name] => {
+            let mut writer = open_writer(name)?;
+            writer.ready().await;
+            let trap = async {
+                yield_times(100).await;
+                std::process::abort();
+            };
+            let (written, ()) = join(writer.write_all(vec![b'x'; 200_000]), trap).await;
+            written?;
         }
         ["trap"] => std::process::abort(),
         ["exit", status] => std::process::exit(status.parse().expect("a number")),
