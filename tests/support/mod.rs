@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -304,4 +305,23 @@ pub fn sum_of(fifo: &Path) -> Running {
 /// `--fifo` and its value.
 pub fn fifo(name: &str, path: &Path, keys: &str) -> [String; 2] {
     ["--fifo".into(), format!("{name}={}{keys}", path.display())]
+}
+
+/// Runs a script as a user without rights, who may write to `dir`.
+pub fn as_nobody(dir: &Dir, script: &str) -> Ended {
+    fs::set_permissions(dir.path("."), fs::Permissions::from_mode(0o777)).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return sh(script).end();
+    }
+    // The binary is where only root may look.
+    let copy = dir.path("pipehost");
+    if !copy.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_pipehost"), &copy).unwrap();
+    }
+    let mut command = std::process::Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c", script])
+        .env("PATH", format!("{}:/usr/bin:/bin", dir.path(".").display()))
+        .stdin(Stdio::null());
+    command.end()
 }

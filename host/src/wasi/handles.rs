@@ -1,4 +1,4 @@
-//! What both versions of the interfaces do with the table of handles.
+//! What both versions of the interfaces do alike.
 
 use wasmtime::component::Resource;
 
@@ -44,3 +44,57 @@ impl PipesCtxView<'_> {
         self.table.push(resource).map_err(|_| ErrorCode::LimitExceeded.into())
     }
 }
+
+/// Implements the interfaces that are the same but for the bindings' own types: `anonymous`, `named`
+/// and the error codes, as they are named where this is used.
+macro_rules! interfaces_alike {
+    () => {
+        impl anonymous::Host for PipesCtxView<'_> {
+            fn create(&mut self) -> Result<(Resource<Reader>, Resource<Writer>), Fault> {
+                self.create_pipe()
+            }
+        }
+
+        impl named::Host for PipesCtxView<'_> {
+            fn list(&mut self) -> wasmtime::Result<Vec<named::GrantedPipe>> {
+                let list = self.ctx.list().map(|(name, directions)| {
+                    let mut flags = named::Directions::empty();
+                    if directions.read {
+                        flags |= named::Directions::READ;
+                    }
+                    if directions.write {
+                        flags |= named::Directions::WRITE;
+                    }
+                    named::GrantedPipe { name: name.to_string(), directions: flags }
+                });
+                Ok(list.collect())
+            }
+
+            fn open_reader(&mut self, name: String) -> Result<Resource<Reader>, Fault> {
+                self.open_reader_handle(&name)
+            }
+
+            fn open_writer(&mut self, name: String) -> Result<Resource<Writer>, Fault> {
+                self.open_writer_handle(&name)
+            }
+        }
+
+        impl From<crate::pipe::ErrorCode> for types::ErrorCode {
+            fn from(code: crate::pipe::ErrorCode) -> Self {
+                use crate::pipe::ErrorCode;
+                match code {
+                    ErrorCode::NotPermitted => Self::NotPermitted,
+                    ErrorCode::InvalidName => Self::InvalidName,
+                    ErrorCode::LimitExceeded => Self::LimitExceeded,
+                    ErrorCode::BrokenPipe => Self::BrokenPipe,
+                    ErrorCode::TimedOut => Self::TimedOut,
+                    ErrorCode::InUse => Self::InUse,
+                    ErrorCode::Unsupported => Self::Unsupported,
+                    ErrorCode::Io => Self::Io,
+                }
+            }
+        }
+    };
+}
+
+pub(super) use interfaces_alike;

@@ -4,8 +4,9 @@ mod streams;
 
 use wasmtime::component::{Access, FutureReader, Linker, Resource, StreamReader};
 
+use super::handles::interfaces_alike;
 use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
-use crate::pipe::{ErrorCode, Fault, Reader, Writer};
+use crate::pipe::{Fault, Reader, Writer};
 
 pub(super) use streams::{ByteStream, read_via_stream, write_via_stream};
 
@@ -94,47 +95,4 @@ impl<T: 'static> types::HostPipeWriterWithStore<T> for HasPipes {
     }
 }
 
-impl anonymous::Host for PipesCtxView<'_> {
-    fn create(&mut self) -> Result<(Resource<Reader>, Resource<Writer>), Fault> {
-        self.create_pipe()
-    }
-}
-
-impl named::Host for PipesCtxView<'_> {
-    fn list(&mut self) -> wasmtime::Result<Vec<named::GrantedPipe>> {
-        let list = self.ctx.list().map(|(name, directions)| {
-            let mut flags = named::Directions::empty();
-            if directions.read {
-                flags |= named::Directions::READ;
-            }
-            if directions.write {
-                flags |= named::Directions::WRITE;
-            }
-            named::GrantedPipe { name: name.to_string(), directions: flags }
-        });
-        Ok(list.collect())
-    }
-
-    fn open_reader(&mut self, name: String) -> Result<Resource<Reader>, Fault> {
-        self.open_reader_handle(&name)
-    }
-
-    fn open_writer(&mut self, name: String) -> Result<Resource<Writer>, Fault> {
-        self.open_writer_handle(&name)
-    }
-}
-
-impl From<ErrorCode> for types::ErrorCode {
-    fn from(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::NotPermitted => Self::NotPermitted,
-            ErrorCode::InvalidName => Self::InvalidName,
-            ErrorCode::LimitExceeded => Self::LimitExceeded,
-            ErrorCode::BrokenPipe => Self::BrokenPipe,
-            ErrorCode::TimedOut => Self::TimedOut,
-            ErrorCode::InUse => Self::InUse,
-            ErrorCode::Unsupported => Self::Unsupported,
-            ErrorCode::Io => Self::Io,
-        }
-    }
-}
+interfaces_alike!();
