@@ -1,4 +1,5 @@
-//! Faults of input and of guests: rows 1 to 19 of docs/reliability.md, a test for each, named after it.
+//! Faults of input and of guests: rows 1 to 19 of docs/reliability.md, a test for each, named after
+//! it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! Faults of peers and of the system: rows from 28 on of docs/reliability.md. Those that are about time
-//! are in timing.rs.
+//! Faults of peers and of the system: rows from 28 on of docs/reliability.md. Those that are about
+//! time are in timing.rs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;

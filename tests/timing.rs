@@ -64,8 +64,8 @@ impl Blocked {
 
 #[test]
 fn row_35_a_signal_ends_a_run_in_every_state_and_cleans_up() {
-    let _dog = watchdog();
     let _alone = alone();
+    let _dog = watchdog();
     for blocked in BLOCKED {
         for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
             let dir = Dir::new();
@@ -85,8 +85,8 @@ fn row_35_a_signal_ends_a_run_in_every_state_and_cleans_up() {
 
 #[test]
 fn row_35_a_second_signal_ends_a_run_at_once() {
-    let _dog = watchdog();
     let _alone = alone();
+    let _dog = watchdog();
     let dir = Dir::new();
     let x = dir.path("x");
     // Bytes that nobody reads have been accepted: the first signal leaves them a little time.
@@ -102,8 +102,8 @@ fn row_35_a_second_signal_ends_a_run_at_once() {
 
 #[test]
 fn a_timeout_ends_a_run_in_every_state_and_cleans_up() {
-    let _dog = watchdog();
     let _alone = alone();
+    let _dog = watchdog();
     let limit = Duration::from_secs(3);
     for blocked in BLOCKED {
         let dir = Dir::new();
@@ -121,8 +121,8 @@ fn a_timeout_ends_a_run_in_every_state_and_cleans_up() {
 /// Whoever reads stderr has stopped: neither the guest's messages nor the host's may hold it up.
 #[test]
 fn a_full_stderr_does_not_hold_a_run_up() {
-    let _dog = watchdog();
     let _alone = alone();
+    let _dog = watchdog();
     for (args, status) in [(["stderr-flood"].as_slice(), 124), (&["panic"], 134)] {
         let (_reader, writer) = os_pipe::pipe().unwrap();
         // Full, but for the flag that the host must not set on it.
@@ -144,8 +144,8 @@ fn a_full_stderr_does_not_hold_a_run_up() {
 
 #[test]
 fn a_timeout_counts_compiling() {
-    let _dog = watchdog();
     let _alone = alone();
+    let _dog = watchdog();
     let dir = Dir::new();
     // Many functions with many locals: seconds of compiling.
     let body =
@@ -163,8 +163,8 @@ fn a_timeout_counts_compiling() {
 /// 1 ms is the limit that follows.
 #[test]
 fn waiting_for_a_peer_costs_no_cpu() {
-    let _dog = watchdog();
     let _alone = alone();
+    let _dog = watchdog();
     let dir = Dir::new();
     for probe in PROBES {
         for (what, name) in [("drain", "r"), ("flood", "w")] {

@@ -81,8 +81,16 @@ impl Dir {
 
 /// `pipehost ARGS...`, with nothing on stdin.
 pub fn pipehost<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pipehost"));
+    let mut command = undisturbed(env!("CARGO_BIN_EXE_pipehost"));
     command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// A command with the usual reactions to signals: whoever runs the tests may have some ignored, as
+/// a shell has SIGINT for what it starts in the background, and that would be inherited.
+fn undisturbed(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(program);
     command
 }
 
@@ -101,7 +109,7 @@ pub fn run<I: AsRef<OsStr>>(guest_name: &str, args: impl IntoIterator<Item = I>)
 pub fn sh(script: &str) -> Command {
     let bin = Path::new(env!("CARGO_BIN_EXE_pipehost")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("bash");
+    let mut command = undisturbed("bash");
     command.arg("-c").arg(script).env("PATH", path).stdin(Stdio::null());
     command
 }

@@ -126,8 +126,8 @@ impl Run {
 
     /// The status of a run, and the line that says why.
     ///
-    /// 1. A guest that ended well has its own status, unless bytes that it had left behind could not
-    ///    be delivered (141 for stdout's reader, else 74): it had no chance to see that.
+    /// 1. A guest that ended well has its own status, unless bytes that it had left behind could
+    ///    not be delivered (141 for stdout's reader, else 74): it had no chance to see that.
     /// 2. A guest that trapped, or ended with 1, after a pipe of its failed, fails for that reason:
     ///    its stdout's reader left (141, quietly, as of SIGPIPE), no peer came in time (124), its
     ///    standard streams met an error (74).

@@ -47,7 +47,8 @@ enum State {
 }
 
 impl Reader {
-    /// Reads from an end that is open: an anonymous pipe, a descriptor that was inherited, a file. `label` is what messages call it.
+    /// Reads from an end that is open: an anonymous pipe, a descriptor that was inherited, a file.
+    /// `label` is what messages call it.
     pub fn new(end: End, label: &str, journal: &Journal) -> Self {
         Self {
             peer_seen: !end.awaits_peer(),

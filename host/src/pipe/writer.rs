@@ -115,8 +115,8 @@ impl Writer {
         }
     }
 
-    /// Takes all of `bytes`, which are at most as many as [`Writer::permit`] said. What the kernel has no
-    /// room for is kept and written later, also after a drop. Never blocks.
+    /// Takes all of `bytes`, which are at most as many as [`Writer::permit`] said. What the kernel
+    /// has no room for is kept and written later, also after a drop. Never blocks.
     ///
     /// `Ok(false)`: it is more than is ever permitted, or something accepted before is still under
     /// way. Nothing of it is taken, so that the memory that a writer can use stays bounded.

@@ -45,8 +45,8 @@ impl PipesCtxView<'_> {
     }
 }
 
-/// Implements the interfaces that are the same but for the bindings' own types: `anonymous`, `named`
-/// and the error codes, as they are named where this is used.
+/// Implements the interfaces that are the same but for the bindings' own types: `anonymous`,
+/// `named` and the error codes, as they are named where this is used.
 macro_rules! interfaces_alike {
     () => {
         impl anonymous::Host for PipesCtxView<'_> {

@@ -27,8 +27,8 @@ impl Stdio {
     }
 
     /// What the guest said on stderr when its stdout's reader had just left. A native program would
-    /// have been ended by SIGPIPE and not have said it, so it is kept back: up to 8 KiB, for 250 ms,
-    /// or until what this returns is dropped.
+    /// have been ended by SIGPIPE and not have said it, so it is kept back: up to 8 KiB, for
+    /// 250 ms, or until what this returns is dropped.
     pub fn hushed(&self) -> HushedStderr {
         HushedStderr(self.stderr.clone())
     }

@@ -114,9 +114,9 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
         permit.map_err(|fault| self.error(fault))
     }
 
-    /// `blocking-splice` waits for this: for room. And `blocking-flush`, right after a `flush`, which
-    /// waits for what was accepted to be delivered and for no more: a pipe may stay full for as
-    /// long as its reader likes.
+    /// `blocking-splice` waits for this: for room. And `blocking-flush`, right after a `flush`,
+    /// which waits for what was accepted to be delivered and for no more: a pipe may stay full for
+    /// as long as its reader likes.
     async fn write_ready(&mut self) -> StreamResult<usize> {
         if mem::take(&mut self.flushing) {
             let delivered = self.writer.delivered().await;

@@ -1,4 +1,5 @@
-//! `stream<u8>` over pipe ends: read(2) straight into the guest's buffer, write(2) straight from it.
+//! `stream<u8>` over pipe ends: read(2) straight into the guest's buffer, write(2) straight from
+//! it.
 
 use std::any::{Any, TypeId};
 use std::pin::Pin;
