@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, EngineWeak};
 
+use crate::cache::Cache;
+
 /// How often a guest that computes without calling out gives its thread back, so that timers,
 /// signals and deliveries on that thread go on. Far below the 250 ms within which a timeout must
 /// have ended a guest.
@@ -24,6 +26,7 @@ const IDLE_PULSES: u32 = 10;
 pub struct Engine {
     engine: wasmtime::Engine,
     pulse: Arc<Pulse>,
+    cache: Option<Arc<Cache>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -42,7 +45,18 @@ impl Engine {
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
         let engine = wasmtime::Engine::new(&config)?;
         let pulse = Arc::new(Pulse::start(engine.weak())?);
-        Ok(Self { engine, pulse })
+        Ok(Self { engine, pulse, cache: None })
+    }
+
+    /// Takes compiled guests from `cache`, and keeps there what it compiles.
+    pub fn with_cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(Arc::new(cache));
+        self
+    }
+
+    /// Where compiled guests are kept.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_deref()
     }
 
     /// The wasmtime engine, to make components and stores with.

@@ -4,12 +4,14 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use wasmtime::Module;
 use wasmtime::component::Component;
 
 use crate::engine::Engine;
 use crate::interfaces::{Interface, WasiVersion, is_provided_module};
+use crate::os::Code;
 
 /// The largest guest that is read: bounds what compiling one can cost.
 const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
@@ -18,6 +20,7 @@ const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Guest {
     pub(crate) kind: Kind,
+    cached: bool,
     imports: Vec<String>,
     exports: Vec<String>,
 }
@@ -154,7 +157,6 @@ impl Guest {
         if bytes.len() as u64 > MAX_GUEST_BYTES {
             return Err(GuestError::TooLarge);
         }
-        let invalid = |error: wasmtime::Error| GuestError::Invalid(one_line(&error));
         let parsed;
         let binary = match Format::of(bytes) {
             Format::Component | Format::Module => bytes,
@@ -167,13 +169,12 @@ impl Guest {
         };
         match Format::of(binary) {
             Format::Module => {
-                let module = Module::from_binary(engine.wasmtime(), binary).map_err(invalid)?;
-                Ok(Self::from_module(module))
+                let (module, cached) = compiled(engine, binary)?;
+                Ok(Self { cached, ..Self::from_module(module) })
             }
             _ => {
-                let component =
-                    Component::from_binary(engine.wasmtime(), binary).map_err(invalid)?;
-                Ok(Self::from_component(engine, component))
+                let (component, cached) = compiled(engine, binary)?;
+                Ok(Self { cached, ..Self::from_component(engine, component) })
             }
         }
     }
@@ -182,7 +183,7 @@ impl Guest {
         let mut imports: Vec<_> = module.imports().map(|import| import.module().into()).collect();
         imports.dedup();
         let exports = module.exports().map(|export| export.name().into()).collect();
-        Self { kind: Kind::Module(module), imports, exports }
+        Self { kind: Kind::Module(module), cached: false, imports, exports }
     }
 
     fn from_component(engine: &Engine, component: Component) -> Self {
@@ -201,7 +202,12 @@ impl Guest {
             Some(version) => Kind::Command(component, version),
             None => Kind::Library,
         };
-        Self { kind, imports, exports }
+        Self { kind, cached: false, imports, exports }
+    }
+
+    /// Whether its code came out of the engine's cache, and nothing had to be compiled.
+    pub fn was_cached(&self) -> bool {
+        self.cached
     }
 
     /// The version of WASI that it is started by; `None` for a component without a `run`.
@@ -253,6 +259,23 @@ impl fmt::Debug for Guest {
             .field("exports", &self.exports)
             .finish_non_exhaustive()
     }
+}
+
+/// The code of `wasm` out of the engine's cache, or compiled, and then kept; and whether it was
+/// there.
+fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, bool), GuestError> {
+    if let Some(code) = engine.cache().and_then(|cache| cache.get(engine.wasmtime(), wasm)) {
+        tracing::info!("the compiled code is in the cache");
+        return Ok((code, true));
+    }
+    let started = Instant::now();
+    let code = C::compile(engine.wasmtime(), wasm)
+        .map_err(|error| GuestError::Invalid(one_line(&error)))?;
+    tracing::info!("compiled in {} ms", started.elapsed().as_millis());
+    if let Some(cache) = engine.cache() {
+        cache.put(engine.wasmtime(), wasm, &code);
+    }
+    Ok((code, false))
 }
 
 /// What the first bytes of a file say that it is.

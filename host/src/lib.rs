@@ -31,10 +31,11 @@
 //! # Layers
 //!
 //! [`os`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
-//! [`engine`], [`guest`] and [`run`] what makes a file run, [`cli`] the command line. Each knows
+//! [`cache`], [`engine`], [`guest`] and [`run`] what makes a file run, [`cli`] the command line. Each knows
 //! only those before it.
 
 mod bundled;
+pub mod cache;
 pub mod cli;
 pub mod engine;
 pub mod guest;

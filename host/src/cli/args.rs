@@ -55,6 +55,11 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Show what a guest imports, exports and needs.
     Inspect(InspectArgs),
+    /// Compile guests ahead of their first run, into the cache.
+    ///
+    /// `run` does that by itself. The cache is $XDG_CACHE_HOME/pipehost, or ~/.cache/pipehost; it
+    /// holds 256 MiB, and drops then what was used least recently. Removing it is always safe.
+    Compile(CompileArgs),
     /// Print the WIT package that guests are written against.
     Wit(WitArgs),
 }
@@ -107,6 +112,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) open_timeout: Option<Duration>,
 
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+
     /// How much memory the guest may have.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = values::size)]
     pub(crate) max_memory: u64,
@@ -151,10 +159,27 @@ impl Cli {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    /// Compile the guest afresh: neither look into the cache of compiled guests nor fill it.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// Components, modules, their texts, or @NAMEs.
+    #[arg(value_name = "GUEST", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) guests: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     /// A component, a module, their text, or @NAME.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) guest: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
 
     /// Print JSON.
     #[arg(long)]

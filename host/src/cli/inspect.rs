@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use serde::Serialize;
 
 use super::args::InspectArgs;
+use super::compile::engine_for;
 use super::exit::{Failure, OrStatus, Status};
 use super::source::Source;
-use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::interfaces::{Interface, is_provided_module};
 
@@ -39,7 +39,7 @@ struct Import {
 
 pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
     let source = Source::of(&args.guest)?;
-    let engine = Engine::new().map_err(|error| anyhow!("{error:#}")).or_status(Status::Io)?;
+    let engine = engine_for(&args.cache)?;
     let report = Report::of(&source.load(&engine)?, &source.display());
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("JSON").or_status(Status::Io)? + "\n",

@@ -1,6 +1,7 @@
 //! The command line: arguments in, one line and a status out. The only user of clap and of anyhow.
 
 mod args;
+mod compile;
 mod exit;
 mod inspect;
 mod log;
@@ -27,6 +28,7 @@ pub fn main() -> u8 {
     let outcome = match cli.command {
         Command::Run(args) => run::main(*args, cli.verbose > 0),
         Command::Inspect(args) => inspect::main(&args),
+        Command::Compile(args) => compile::main(&args),
         Command::Wit(args) => wit::main(&args),
     };
     match outcome {

@@ -7,12 +7,12 @@ use anyhow::{Context, anyhow};
 use wasmtime_wasi::FsPerms;
 
 use super::args::{GrantRef, RunArgs};
+use super::compile::engine_for;
 use super::exit::{Failure, OrStatus, Status};
 use super::say;
 use super::signals::{Leftovers, SignalWatch, clean_up};
 use super::source::Source;
 use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
-use crate::engine::Engine;
 use crate::os::{self, Direction, Fifo, FifoError, FifoOptions};
 use crate::pipe::{Drains, ErrorCode, Grant, Journal, Note, Pipes, Reader, Writer, deadline};
 use crate::run::{End, Setup};
@@ -98,7 +98,7 @@ impl Run {
         verbose: bool,
     ) -> Result<Status, Failure> {
         let source = Source::of(&args.guest)?;
-        let engine = Engine::new().map_err(|error| anyhow!("{error:#}")).or_status(Status::Io)?;
+        let engine = engine_for(&args.cache)?;
         // The pipes come first: peers may be about to open them, and would make regular files.
         let granting = Granting { leftovers, open_timeout: args.open_timeout };
         let mut setup = granting.setup(&args, &source)?;

@@ -3,6 +3,7 @@
 
 mod end;
 mod fifo;
+mod private;
 mod reader_wait;
 
 use std::fs::OpenOptions;
@@ -17,7 +18,9 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::FdFlags;
 
 pub use end::End;
+pub(super) use fifo::proc_name;
 pub use fifo::{Fifo, FifoError, FifoOptions};
+pub use private::{FileInfo, PrivateError, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
 
 /// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.

@@ -247,7 +247,7 @@ fn check(path: &Path, stat: &Stat, folder: &Stat, options: FifoOptions) -> Resul
 }
 
 /// The name under which the kernel lets a descriptor of ours be opened anew.
-pub(super) fn proc_name(fd: impl AsFd) -> String {
+pub(in crate::os) fn proc_name(fd: impl AsFd) -> String {
     use std::os::fd::AsRawFd;
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }

@@ -1,0 +1,312 @@
+//! Compiled guests, kept from one run to the next.
+//!
+//! An entry is a file named by the hash of the guest's bytes, the engine's version and all of its
+//! settings. It is written whole or not at all, so that any number of processes may fill the cache
+//! at once. What is damaged, foreign or planted fails its seal, and is compiled and written again.
+
+use std::env;
+use std::ffi::OsString;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::os::{self, Code, CodeKey, PrivateError, PrivateFolder};
+
+/// How much the cache may hold unless told otherwise.
+const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// Changes with the format of entries.
+const FORMAT: &str = "pipehost code 1";
+
+/// Marks of use are no more exact than this, so that not every start writes to the disk.
+const MARK_AFTER: Duration = Duration::from_secs(3600);
+
+/// A file that nobody has finished for so long has been left by a process that died.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// A folder of compiled guests.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PrivateFolder,
+    limit: u64,
+}
+
+/// Why there is no cache.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// Neither variable names a folder.
+    #[error("there is no place for a cache; set XDG_CACHE_HOME or HOME to a folder's whole path")]
+    NoPlace,
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] PrivateError),
+}
+
+impl CacheError {
+    /// Whether somebody else could have put code into the cache: worth a warning.
+    pub fn is_unsafe(&self) -> bool {
+        matches!(self, Self::Folder(PrivateError::Exposed(_) | PrivateError::NotOurs { .. }))
+    }
+}
+
+impl Cache {
+    /// The user's cache: `$XDG_CACHE_HOME/pipehost`, or `~/.cache/pipehost`. Made if missing.
+    ///
+    /// # Errors
+    /// See [`CacheError`].
+    pub fn of_user() -> Result<Self, CacheError> {
+        let place = place(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"));
+        Self::at(&place.ok_or(CacheError::NoPlace)?)
+    }
+
+    /// A cache in the folder `path`, which is made with mode 0700 if it is missing, and must belong
+    /// to this user and be closed to others.
+    ///
+    /// # Errors
+    /// See [`CacheError`].
+    pub fn at(path: &Path) -> Result<Self, CacheError> {
+        Ok(Self { folder: PrivateFolder::open(path)?, limit: DEFAULT_LIMIT })
+    }
+
+    /// How many bytes it may hold; default 256 MiB. Over that, what was used least recently goes.
+    pub fn limit(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The code of `wasm`, if it is here.
+    pub(crate) fn get<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8]) -> Option<C> {
+        let key = key::<C>(engine, wasm);
+        let file = self.folder.file(&file_name(&key))?;
+        match os::load_code(engine, &file, &key) {
+            Ok(Some(code)) => {
+                file.mark_used(MARK_AFTER);
+                Some(code)
+            }
+            Ok(None) => {
+                tracing::info!("a damaged entry of the cache is made anew");
+                None
+            }
+            Err(error) => {
+                tracing::info!("an entry of the cache cannot be used: {error:#}");
+                None
+            }
+        }
+    }
+
+    /// Keeps the code of `wasm`. Where that fails there is just no entry.
+    pub(crate) fn put<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8], code: &C) {
+        let kept = code.serialize().and_then(|bytes| {
+            let key = key::<C>(engine, wasm);
+            self.make_room(bytes.len() as u64)?;
+            Ok(self.folder.put(&file_name(&key), &[&bytes, &key.seal(&bytes)])?)
+        });
+        if let Err(error) = kept {
+            let folder = self.path().display();
+            tracing::info!("{folder}: the compiled code cannot be kept: {error:#}");
+        }
+    }
+
+    /// Removes what was used least recently until `bytes` more fit in.
+    fn make_room(&self, bytes: u64) -> std::io::Result<()> {
+        if bytes > self.limit {
+            return Err(std::io::Error::other("it is larger than the whole cache may be"));
+        }
+        let mut files = self.folder.files()?;
+        files.retain(|file| {
+            let abandoned = file.unfinished && file.used.elapsed().is_ok_and(|age| age > ABANDONED);
+            // Somebody else may have been faster.
+            !(abandoned && self.folder.remove(&file.name).is_ok())
+        });
+        files.sort_unstable_by_key(|file| file.used);
+        let mut held = bytes + files.iter().map(|file| file.bytes).sum::<u64>();
+        for file in files.iter().filter(|file| !file.unfinished) {
+            if held <= self.limit {
+                break;
+            }
+            let _ = self.folder.remove(&file.name);
+            held -= file.bytes;
+        }
+        Ok(())
+    }
+}
+
+/// The folder that the environment names. A relative path would be another one in each folder that
+/// pipehost is started in: the XDG specification has it ignored.
+fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    let whole = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let caches = match cache_home.and_then(whole) {
+        Some(caches) => caches,
+        None => home.and_then(whole)?.join(".cache"),
+    };
+    Some(caches.join("pipehost"))
+}
+
+fn key<C: Code>(engine: &wasmtime::Engine, wasm: &[u8]) -> CodeKey {
+    let mut hasher = KeyHasher(blake3::Hasher::new());
+    (FORMAT, C::KIND).hash(&mut hasher);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.0.update(wasm);
+    CodeKey(*hasher.0.finalize().as_bytes())
+}
+
+fn file_name(key: &CodeKey) -> String {
+    format!("{}.code", blake3::Hash::from_bytes(key.0).to_hex())
+}
+
+/// Lets what implements [`Hash`] go into a key: a hash of 64 bits would not do.
+struct KeyHasher(blake3::Hasher);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Never asked: the key is taken whole.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::time::SystemTime;
+    use wasmtime::Module;
+
+    fn engine() -> wasmtime::Engine {
+        wasmtime::Engine::default()
+    }
+
+    fn entries(cache: &Cache) -> Vec<String> {
+        let mut names: Vec<_> =
+            cache.folder.files().unwrap().into_iter().map(|file| file.name).collect();
+        names.sort();
+        names
+    }
+
+    /// A module of its own for each `n`.
+    fn module(engine: &wasmtime::Engine, n: u32) -> (Vec<u8>, Module) {
+        let text = format!(r#"(module (func (export "f") (result i32) i32.const {n}))"#);
+        let wasm = wat::parse_str(text).unwrap();
+        let module = Module::new(engine, &wasm).unwrap();
+        (wasm, module)
+    }
+
+    fn set_used(path: &Path, age: Duration) {
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(SystemTime::now() - age)
+            .unwrap();
+    }
+
+    #[test]
+    fn the_environment_names_the_place() {
+        let os = |text: &str| Some(OsString::from(text));
+        assert_eq!(place(os("/c"), os("/h")), Some("/c/pipehost".into()));
+        assert_eq!(place(None, os("/h")), Some("/h/.cache/pipehost".into()));
+        assert_eq!(place(os(""), os("/h")), Some("/h/.cache/pipehost".into()));
+        assert_eq!(place(os("c"), os("/h")), Some("/h/.cache/pipehost".into()));
+        assert_eq!(place(None, os("")), None);
+        assert_eq!(place(None, None), None);
+    }
+
+    #[test]
+    fn what_is_put_is_got_by_the_same_engine_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("c")).unwrap();
+        let engine = engine();
+        let (wasm, module) = module(&engine, 1);
+        assert!(cache.get::<Module>(&engine, &wasm).is_none());
+        cache.put(&engine, &wasm, &module);
+        assert!(cache.get::<Module>(&engine, &wasm).is_some());
+        let mut other = wasmtime::Config::new();
+        other.epoch_interruption(true);
+        let other = wasmtime::Engine::new(&other).unwrap();
+        assert!(cache.get::<Module>(&other, &wasm).is_none());
+        assert!(cache.get::<wasmtime::component::Component>(&engine, &wasm).is_none());
+    }
+
+    #[test]
+    fn damage_anywhere_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("c")).unwrap();
+        let engine = engine();
+        let (wasm, module) = module(&engine, 1);
+        cache.put(&engine, &wasm, &module);
+        let path = cache.path().join(&entries(&cache)[0]);
+        let whole = fs::read(&path).unwrap();
+        let places = [0, whole.len() / 2, whole.len() - 40, whole.len() - 1];
+        for place in places {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            fs::write(&path, damaged).unwrap();
+            assert!(cache.get::<Module>(&engine, &wasm).is_none(), "byte {place}");
+        }
+        for length in [0, 31, 32, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert!(cache.get::<Module>(&engine, &wasm).is_none(), "length {length}");
+        }
+        fs::write(&path, whole).unwrap();
+        assert!(cache.get::<Module>(&engine, &wasm).is_some());
+    }
+
+    #[test]
+    fn an_entry_under_another_name_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("c")).unwrap();
+        let engine = engine();
+        let ((wasm, one), (other_wasm, other)) = (module(&engine, 1), module(&engine, 2));
+        cache.put(&engine, &wasm, &one);
+        let name = entries(&cache).remove(0);
+        cache.put(&engine, &other_wasm, &other);
+        let planted = entries(&cache).into_iter().find(|it| *it != name).unwrap();
+        fs::rename(cache.path().join(planted), cache.path().join(name)).unwrap();
+        assert!(cache.get::<Module>(&engine, &wasm).is_none());
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("c")).unwrap();
+        let engine = engine();
+        let modules: Vec<_> = (0..4).map(|n| module(&engine, n)).collect();
+        for (n, (wasm, module)) in modules.iter().take(3).enumerate() {
+            let before = entries(&cache);
+            cache.put(&engine, wasm, module);
+            let new = entries(&cache).into_iter().find(|name| !before.contains(name)).unwrap();
+            set_used(&cache.path().join(new), Duration::from_secs(86400 * (3 - n as u64)));
+        }
+        // The oldest is used, so that it is not the oldest any more.
+        assert!(cache.get::<Module>(&engine, &modules[0].0).is_some());
+        let held: u64 = cache.folder.files().unwrap().iter().map(|file| file.bytes).sum();
+        let cache = cache.limit(held);
+        cache.put(&engine, &modules[3].0, &modules[3].1);
+        let there = |n: usize| cache.get::<Module>(&engine, &modules[n].0).is_some();
+        assert_eq!([there(0), there(1), there(2), there(3)], [true, false, true, true]);
+        // What would need all the room and more is not kept, and nothing is lost for it.
+        let cache = cache.limit(1000);
+        let before = entries(&cache);
+        cache.put(&engine, &modules[1].0, &modules[1].1);
+        assert_eq!(entries(&cache), before);
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("c")).unwrap();
+        fs::write(cache.path().join(".old"), "x").unwrap();
+        fs::write(cache.path().join(".new"), "x").unwrap();
+        set_used(&cache.path().join(".old"), ABANDONED * 2);
+        cache.make_room(0).unwrap();
+        assert_eq!(entries(&cache), [".new"]);
+    }
+}

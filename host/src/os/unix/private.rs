@@ -1,0 +1,265 @@
+//! A folder that nobody but its owner can look into or write to, for what is to be trusted later.
+
+use std::fs::{DirBuilder, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::io::Errno;
+
+/// Bits of a mode that let others than the owner do anything.
+const OTHERS: u32 = 0o077;
+
+/// Where a name begins like this, the file is being written still.
+const UNFINISHED: char = '.';
+
+/// A folder of mode 0700 that belongs to this process's user. Held open, so that no swapping of
+/// paths puts another in its place.
+#[derive(Debug)]
+pub struct PrivateFolder {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+/// A regular file in a [`PrivateFolder`] that only its owner, this process's user, can have
+/// written.
+#[derive(Debug)]
+pub struct PrivateFile(File);
+
+/// What [`PrivateFolder::files`] tells of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was written, or marked as used.
+    pub used: SystemTime,
+    /// Whoever writes it has not finished, or has died over it.
+    pub unfinished: bool,
+}
+
+/// Why a folder cannot be used as a private one.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateError {
+    /// It, or a file in it, belongs to somebody else.
+    #[error("{} belongs to user {owner}, not to you", .path.display())]
+    NotOurs {
+        /// The path.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+    },
+    /// Others may look into it or write to it.
+    #[error("{}: others may use it; type `chmod 700 {}`", .0.display(), .0.display())]
+    Exposed(PathBuf),
+    /// The system's answer.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl PrivateFolder {
+    /// Opens the folder at `path`, or makes it, and what leads to it, with mode 0700.
+    ///
+    /// # Errors
+    /// See [`PrivateError`]. A folder that was found is not changed.
+    pub fn open(path: &Path) -> Result<Self, PrivateError> {
+        let fail = |error: io::Error| PrivateError::Io { path: path.into(), error };
+        let open = || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::empty())
+        };
+        let fd = match open() {
+            Err(Errno::NOENT) => {
+                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+                open()
+            }
+            opened => opened,
+        };
+        let fd = fd.map_err(|error| fail(error.into()))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|error| fail(error.into()))?;
+        if !is_ours(&stat) {
+            return Err(PrivateError::NotOurs { path: path.into(), owner: stat.st_uid });
+        }
+        if stat.st_mode & OTHERS != 0 {
+            return Err(PrivateError::Exposed(path.into()));
+        }
+        Ok(Self { path: path.into(), fd })
+    }
+
+    /// Where it was found.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file `name` to be read; `None` where there is none that could be trusted: it must
+    /// be a regular file of ours that nobody else may write to.
+    pub fn file(&self, name: &str) -> Option<PrivateFile> {
+        // Should it be a FIFO, O_NONBLOCK keeps this from waiting.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).ok()?;
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let trusted = regular && is_ours(&stat) && stat.st_mode & OTHERS == 0;
+        trusted.then(|| PrivateFile(fd.into()))
+    }
+
+    /// Puts a file there, whole or not at all; it replaces one of that name. rename(2).
+    ///
+    /// # Errors
+    /// Those of the system; nothing is left behind then.
+    pub fn put(&self, name: &str, pieces: &[&[u8]]) -> io::Result<()> {
+        let unique = RandomState::new().build_hasher().finish();
+        let scratch = format!("{UNFINISHED}{unique:016x}");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, &scratch, flags, Mode::RUSR | Mode::WUSR)?;
+        let mut file = File::from(fd);
+        let written = pieces
+            .iter()
+            .try_for_each(|piece| file.write_all(piece))
+            .and_then(|()| Ok(rustix::fs::renameat(&self.fd, &scratch, &self.fd, name)?));
+        if written.is_err() {
+            let _ = self.remove(&scratch);
+        }
+        written
+    }
+
+    /// Removes the file `name`. unlink(2).
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// The regular files that are there.
+    ///
+    /// # Errors
+    /// Those of readdir(3).
+    pub fn files(&self) -> io::Result<Vec<FileInfo>> {
+        let mut files = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            let Ok(name) = entry?.file_name().to_str().map(str::to_owned) else { continue };
+            let stat = match rustix::fs::statat(&self.fd, &*name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                // Somebody else removed it.
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                files.push(FileInfo {
+                    unfinished: name.starts_with(UNFINISHED),
+                    name,
+                    bytes: u64::try_from(stat.st_size).unwrap_or(0),
+                    used: modified(&stat),
+                });
+            }
+        }
+        Ok(files)
+    }
+}
+
+impl PrivateFile {
+    /// The file, to be read.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
+    /// Marks it as used now, if the last mark is older than `after`. futimens(3).
+    pub fn mark_used(&self, after: Duration) {
+        let recent = rustix::fs::fstat(&self.0)
+            .is_ok_and(|stat| modified(&stat).elapsed().is_ok_and(|age| age < after));
+        if !recent {
+            let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+            let times = Timestamps { last_access: now, last_modification: now };
+            // On a read-only file system it keeps its old mark.
+            let _ = rustix::fs::futimens(&self.0, &times);
+        }
+    }
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    stat.st_uid == rustix::process::geteuid().as_raw()
+}
+
+fn modified(stat: &Stat) -> SystemTime {
+    let since = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+    SystemTime::UNIX_EPOCH + since
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn folder() -> (tempfile::TempDir, PrivateFolder) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = PrivateFolder::open(&dir.path().join("a/b")).unwrap();
+        (dir, folder)
+    }
+
+    #[test]
+    fn it_is_made_private() {
+        let (_dir, folder) = folder();
+        let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn one_that_others_may_use_is_refused_and_left_alone() {
+        let (_dir, folder) = folder();
+        for mode in [0o770, 0o705, 0o710] {
+            fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+            let refused = PrivateFolder::open(folder.path());
+            assert!(matches!(refused, Err(PrivateError::Exposed(_))), "{refused:?}");
+            let found = fs::metadata(folder.path()).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode);
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_folder_is_refused() {
+        let (dir, folder) = folder();
+        let link = dir.path().join("link");
+        symlink(folder.path(), &link).unwrap();
+        assert!(matches!(PrivateFolder::open(&link), Err(PrivateError::Io { .. })));
+    }
+
+    #[test]
+    fn only_regular_files_that_others_cannot_write_are_trusted() {
+        let (dir, folder) = folder();
+        folder.put("good", &[b"a", b"b"]).unwrap();
+        assert_eq!(io::read_to_string(folder.file("good").unwrap().file()).unwrap(), "ab");
+        let exposed = folder.path().join("exposed");
+        fs::write(&exposed, "x").unwrap();
+        fs::set_permissions(&exposed, Permissions::from_mode(0o620)).unwrap();
+        assert!(folder.file("exposed").is_none());
+        symlink(folder.path().join("good"), folder.path().join("link")).unwrap();
+        assert!(folder.file("link").is_none());
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        assert!(folder.file("folder").is_none());
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(folder.file("fifo").is_none());
+        assert!(folder.file("missing").is_none());
+        drop(dir);
+    }
+
+    #[test]
+    fn a_put_that_fails_leaves_nothing() {
+        let (_dir, folder) = folder();
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        folder.put("taken", &[b"x"]).unwrap_err();
+        assert_eq!(folder.files().unwrap(), []);
+    }
+}
