@@ -40,8 +40,8 @@ pub mod stream;
 
 pub use filter::{Input, Output, input, output};
 pub use pipe::{
-    Directions, Granted, Pipe, Reader, Readiness, Writer, granted, open_reader, open_writer, pipe,
-    wait,
+    Directions, Granted, Pipe, Reader, Readiness, Writer, forward, granted, open_reader,
+    open_writer, pipe, wait,
 };
 
 #[doc(hidden)]

@@ -253,6 +253,27 @@ impl Write for Writer {
     }
 }
 
+/// Hands everything from `reader` to `writer` without looking at it, and gives how many bytes that
+/// was: the host moves them, where it can without copying, and the guest sees none of them.
+///
+/// # Errors
+/// As [`Read::read`] and [`Write::write`].
+pub fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<u64> {
+    let mut total = 0;
+    loop {
+        match writer.stream().blocking_splice(reader.stream(), u64::MAX) {
+            Ok(n) => total += n,
+            // One of the two has come to its end. Asking the writer tells which.
+            Err(StreamError::Closed) => {
+                writer.stream().check_write().map_err(of_stream)?;
+                writer.flush()?;
+                return Ok(total);
+            }
+            Err(error) => return Err(of_stream(error)),
+        }
+    }
+}
+
 /// An end that can be waited for: a [`Reader`] until it has bytes or is at its end, a [`Writer`]
 /// until it has room or its reader is gone.
 pub trait Readiness {

@@ -15,6 +15,20 @@ fn main() -> io::Result<()> {
                 }
             }
         }
+        // Without a buffer of the library's in between: one call reads, and one or more write.
+        ["copy-by", size] => {
+            let mut buf = vec![0; size.parse().expect("a number")];
+            loop {
+                let n = rustix::io::read(rustix::stdio::stdin(), &mut buf)?;
+                if n == 0 {
+                    return Ok(());
+                }
+                let mut rest = &buf[..n];
+                while !rest.is_empty() {
+                    rest = &rest[rustix::io::write(rustix::stdio::stdout(), rest)?..];
+                }
+            }
+        }
         ["args", ..] => {
             println!("{}", std::env::args().collect::<Vec<_>>().join("|"));
             Ok(())

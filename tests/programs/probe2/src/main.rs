@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use pipehost_guest::{open_reader, open_writer, pipe, wait};
+use pipehost_guest::{forward, open_reader, open_writer, pipe, wait};
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +33,13 @@ fn main() -> io::Result<()> {
             let (mut from, mut to) = (open_reader(from)?, open_writer(to)?);
             pass(&mut from, &mut to)?;
         }
+        // Copies, while as many other pipes are open and idle.
+        ["copy-beside", count, from, to] => {
+            let count: usize = count.parse().expect("a number");
+            let _idle = (0..count).map(|_| pipe()).collect::<io::Result<Vec<_>>>()?;
+            pass(&mut open_reader(from)?, &mut open_writer(to)?)?;
+        }
+        ["forward", from, to] => drop(forward(open_reader(from)?, open_writer(to)?)?),
         ["io-copy", from, to] => {
             io::copy(&mut open_reader(from)?, &mut open_writer(to)?)?;
         }
