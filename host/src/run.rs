@@ -10,7 +10,10 @@ use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
 use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
 use crate::pipe::{Drains, Journal, Pipes};
-use crate::wasi::{self, HushedStderr, PipesCtxView, PipesView, Stdio, StdioCtxView, StdioView};
+use crate::wasi::{
+    self, HushedStderr, ModuleView, PipesCtxView, PipesView, Standard, Stdio, StdioCtxView,
+    StdioView,
+};
 
 /// Everything that one guest is given.
 ///
@@ -169,14 +172,7 @@ impl Setup {
             _ => return Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
         }
         let mut linker = wasmtime::Linker::new(engine.wasmtime());
-        wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| {
-            &mut state.wasi
-        })
-        .map_err(explain)?;
-        wasmtime_wasi::p0::add_to_linker_async(&mut linker, |state: &mut ModuleState| {
-            &mut state.wasi
-        })
-        .map_err(explain)?;
+        wasi::add_p1_to_linker(&mut linker).map_err(explain)?;
         // Theirs takes statuses up to 125 only.
         linker
             .allow_shadowing(true)
@@ -190,6 +186,7 @@ impl Setup {
             engine.wasmtime(),
             ModuleState {
                 wasi: self.wasi.build_p1(),
+                standard: Standard::new(self.stdio),
                 memory: MemoryBudget::new(self.max_memory),
                 _pipes: self.pipes,
             },
@@ -275,6 +272,7 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
     wasi::add_stdio_to_linker(l)?;
     wasi::add_to_linker(l)?;
+    wasi::p2::add_fast_streams_to_linker(l)?;
     Ok(linker)
 }
 
@@ -315,6 +313,17 @@ impl StdioView for State {
 /// open until the module has ended.
 struct ModuleState {
     wasi: WasiP1Ctx,
+    standard: Standard,
     memory: MemoryBudget,
     _pipes: Pipes,
+}
+
+impl ModuleView for ModuleState {
+    fn wasi(&mut self) -> &mut WasiP1Ctx {
+        &mut self.wasi
+    }
+
+    fn standard(&mut self) -> &mut Standard {
+        &mut self.standard
+    }
 }

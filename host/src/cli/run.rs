@@ -315,7 +315,7 @@ impl Granting<'_> {
                     .map_err(|error| file_failure(option, path, &error));
             }
         };
-        Ok(Writer::new(end, label, drains, journal))
+        Ok(Writer::new(end, None, label, drains, journal))
     }
 }
 

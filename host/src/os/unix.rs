@@ -1,10 +1,12 @@
 //! Pipes on Unix: descriptors that never block the thread ([`End`]), named pipes ([`Fifo`]), and
 //! the descriptors that this process was started with.
 
+mod capacity;
 mod end;
 mod fifo;
 mod private;
 mod reader_wait;
+mod scratch;
 
 use std::fs::OpenOptions;
 use std::io;

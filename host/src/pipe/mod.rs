@@ -12,6 +12,7 @@ mod registry;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod writer;
 
 pub use drains::Drains;
@@ -22,5 +23,6 @@ pub use name::{InvalidName, PipeName};
 pub use reader::{Read, Reader};
 pub(crate) use registry::deadline;
 pub use registry::{DuplicateName, Pipes, PipesBuilder};
+pub use transfer::{Transfer, TransferFault, transfer};
 pub(crate) use writer::PERMIT;
 pub use writer::Writer;

@@ -22,6 +22,17 @@ pub enum Read {
     Wait,
 }
 
+/// What an attempt to splice came to.
+#[derive(Debug)]
+pub(super) enum Splice {
+    /// As for a read, but that [`Read::Wait`] may also mean that there is no room.
+    Read(Read),
+    /// The reader of the pipe that bytes should have gone to is gone.
+    Broken(io::Error),
+    /// It cannot be done with these two: copy.
+    Refused,
+}
+
 /// The end of a pipe that bytes come out of. Dropping it closes it.
 ///
 /// Reads nothing ahead: what was not asked for stays in the kernel.
@@ -48,8 +59,10 @@ enum State {
 
 impl Reader {
     /// Reads from an end that is open: an anonymous pipe, a descriptor that was inherited, a file.
-    /// `label` is what messages call it.
-    pub fn new(end: End, label: &str, journal: &Journal) -> Self {
+    /// `capacity` in bytes is asked for; without it a pipe of the default size may grow. `label` is
+    /// what messages call it.
+    pub fn new(mut end: End, capacity: Option<u64>, label: &str, journal: &Journal) -> Self {
+        set_capacity(&mut end, capacity, label);
         Self {
             peer_seen: !end.awaits_peer(),
             state: State::Open(Arc::new(end)),
@@ -74,9 +87,7 @@ impl Reader {
         label: &str,
         journal: &Journal,
     ) -> io::Result<Self> {
-        let end = fifo.open_reader()?;
-        set_capacity(&end, capacity, label);
-        let mut reader = Self::new(end, label, journal);
+        let mut reader = Self::new(fifo.open_reader()?, capacity, label, journal);
         reader.peer_seen = false;
         reader.deadline = deadline;
         reader.reopen = reopen.then(|| Arc::clone(fifo));
@@ -97,10 +108,11 @@ impl Reader {
         self.attempt(|end| end.read(buf))
     }
 
-    /// As [`Reader::try_read`], appending to `buf` up to its capacity.
-    pub fn try_read_to_spare(&mut self, buf: &mut Vec<u8>) -> Result<Read, Fault> {
-        debug_assert!(buf.capacity() > buf.len());
-        self.attempt(|end| end.read_to_spare(buf))
+    /// As [`Reader::try_read`], appending up to `most` bytes to `buf`, which has to grow by no more
+    /// than there were.
+    pub fn try_read_onto(&mut self, buf: &mut Vec<u8>, most: usize) -> Result<Read, Fault> {
+        debug_assert!(most > 0);
+        self.attempt(|end| end.read_onto(buf, most))
     }
 
     fn attempt(&mut self, mut read: impl FnMut(&End) -> io::Result<usize>) -> Result<Read, Fault> {
@@ -110,26 +122,78 @@ impl Reader {
                 State::Ended => return Ok(Read::End),
                 State::Failed(fault) => return Err(*fault),
             };
-            match read(end) {
-                Ok(0) if self.peer_seen => match self.next_writer() {
-                    Ok(true) => {}
-                    Ok(false) => self.state = State::Ended,
-                    Err(error) => return Err(self.fail(error.into())),
-                },
-                // A writer has come and gone. It may have written since the read above.
-                Ok(0) if end.hung_up()? => self.peer_seen = true,
-                Ok(0) => return self.before_first_writer(),
-                Ok(n) => {
-                    self.peer_seen = true;
-                    return Ok(Read::Bytes(n));
-                }
+            let read = match read(end) {
                 // The kernel says so only while a writer is there.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.peer_seen = true;
                     return Ok(Read::Wait);
                 }
-                Err(error) => return Err(self.fail(error.into())),
+                read => read,
+            };
+            if let Some(read) = self.settle(read)? {
+                return Ok(read);
             }
+        }
+    }
+
+    /// Moves up to `most` bytes into `to` without copying them. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Reader::try_read`].
+    pub(super) fn try_splice(&mut self, to: &End, most: usize) -> Result<Splice, Fault> {
+        loop {
+            let end = match &self.state {
+                State::Open(end) => end,
+                State::Ended => return Ok(Splice::Read(Read::End)),
+                State::Failed(fault) => return Err(*fault),
+            };
+            let moved = match end.splice_to(to, most) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // It may be `to` that has no room, so this proves no writer.
+                    return Ok(Splice::Read(Read::Wait));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(Splice::Refused);
+                }
+                // Without a byte left to move, the end of file counts.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    match self.peer_seen && nothing_is_left(end) {
+                        true => Ok(0),
+                        false => return Ok(Splice::Broken(error)),
+                    }
+                }
+                moved => moved,
+            };
+            if let Some(read) = self.settle(moved)? {
+                return Ok(Splice::Read(read));
+            }
+        }
+    }
+
+    /// What a system call's answer means; `None`: call again.
+    fn settle(&mut self, read: io::Result<usize>) -> Result<Option<Read>, Fault> {
+        match read {
+            Ok(0) if self.peer_seen => match self.next_writer() {
+                Ok(true) => Ok(None),
+                Ok(false) => {
+                    self.state = State::Ended;
+                    Ok(Some(Read::End))
+                }
+                Err(error) => Err(self.fail(error.into())),
+            },
+            Ok(0) => match &self.state {
+                // A writer has come and gone. It may have written since the read above.
+                State::Open(end) if end.hung_up()? => {
+                    self.peer_seen = true;
+                    Ok(None)
+                }
+                _ => self.before_first_writer().map(Some),
+            },
+            Ok(n) => {
+                self.peer_seen = true;
+                Ok(Some(Read::Bytes(n)))
+            }
+            Err(error) => Err(self.fail(error.into())),
         }
     }
 
@@ -163,6 +227,17 @@ impl Reader {
     /// A future that resolves when a read may get on, or has failed. It takes nothing out, holds
     /// no lock and is cancel safe; it may resolve early, so try again and wait again.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.waiting(false)
+    }
+
+    /// As [`Reader::ready`], for whoever has just been told [`Read::Wait`] by a read: cheaper, as
+    /// the kernel is not asked again what it has just said.
+    pub fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        // Before the first writer the kernel did not say that it would block.
+        self.waiting(self.peer_seen)
+    }
+
+    fn waiting(&self, just_tried: bool) -> impl Future<Output = ()> + Send + 'static + use<> {
         let end = match &self.state {
             State::Open(end) => Some(Arc::clone(end)),
             State::Ended | State::Failed(_) => None,
@@ -170,8 +245,11 @@ impl Reader {
         let deadline = self.deadline.filter(|_| !self.peer_seen);
         async move {
             let Some(end) = end else { return };
+            // An error shows again in the read that follows.
+            if just_tried {
+                return drop(end.news().await);
+            }
             tokio::select! {
-                // An error shows again in the read that follows.
                 _ = end.ready() => {}
                 () = at(deadline) => {}
             }
@@ -193,8 +271,7 @@ impl Reader {
             self.peer_seen = matches!(end.has_writer(), Ok(true));
             return !self.peer_seen;
         }
-        let gone =
-            self.reopen.is_some() && matches!((end.hung_up(), end.available()), (Ok(true), Ok(0)));
+        let gone = self.reopen.is_some() && nothing_is_left(end);
         // Where that fails, the next read tells.
         !(gone && matches!(self.next_writer(), Ok(true)))
     }
@@ -229,4 +306,9 @@ pub(super) async fn at(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
+}
+
+/// Whether the last writer is gone, and all that it wrote has been read.
+fn nothing_is_left(end: &End) -> bool {
+    matches!((end.hung_up(), end.available()), (Ok(true), Ok(0)))
 }

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::grant::{EofPolicy, Source};
 use super::slots::{Slot, Slots};
-use super::writer::set_capacity;
 use super::{Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader, Writer};
 use crate::os::{self, Direction};
 
@@ -118,9 +117,7 @@ impl Pipes {
                 Reader::fifo(fifo, reopen, deadline, grant.capacity, label, journal)?
             }
             Source::Descriptor(descriptor) => {
-                let end = descriptor.open(Direction::Read)?;
-                set_capacity(&end, grant.capacity, label);
-                Reader::new(end, label, journal)
+                Reader::new(descriptor.open(Direction::Read)?, grant.capacity, label, journal)
             }
         };
         Ok(reader.holding(hold))
@@ -140,8 +137,7 @@ impl Pipes {
             }
             Source::Descriptor(descriptor) => {
                 let end = descriptor.open(Direction::Write)?;
-                set_capacity(&end, grant.capacity, label);
-                Writer::new(end, label, drains, journal)
+                Writer::new(end, grant.capacity, label, drains, journal)
             }
         };
         Ok(writer.holding(hold))
@@ -158,9 +154,9 @@ impl Pipes {
         let slot = Arc::new(self.slots.take()?);
         let (reader, writer) = os::anonymous()?;
         Ok((
-            Reader::new(reader, LABEL, &journal)
+            Reader::new(reader, None, LABEL, &journal)
                 .holding(Hold { _slot: Some(Arc::clone(&slot)), _busy: None }),
-            Writer::new(writer, LABEL, &self.drains, &journal)
+            Writer::new(writer, None, LABEL, &self.drains, &journal)
                 .holding(Hold { _slot: Some(slot), _busy: None }),
         ))
     }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::time::{Instant, timeout};
 
@@ -17,7 +16,7 @@ enum Step {
     Accept(usize),
     Flush,
     Read(usize),
-    ReadToSpare(usize),
+    ReadOnto(usize),
     DropWriter,
     DropReader,
 }
@@ -29,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => size.clone().prop_map(Step::Accept),
         1 => Just(Step::Flush),
         6 => size.clone().prop_map(Step::Read),
-        2 => size.prop_map(Step::ReadToSpare),
+        2 => size.prop_map(Step::ReadOnto),
         1 => Just(Step::DropWriter),
         1 => Just(Step::DropReader),
     ]
@@ -81,12 +80,12 @@ async fn follow(
                 }
             }
             (Step::Accept(len), _, Some(writer)) if len > PERMIT => {
-                prop_assert!(!matches!(writer.accept(Bytes::from(vec![0; len])), Ok(true)));
+                prop_assert!(!matches!(writer.accept(&vec![0; len]), Ok(true)));
             }
             (Step::Accept(len), reader, Some(writer)) => match writer.permit() {
                 Ok(permit) => {
                     let bytes = piece(model.sent, len.min(permit));
-                    match writer.accept(Bytes::from(bytes.clone())) {
+                    match writer.accept(&bytes) {
                         Ok(true) => model.send(&bytes),
                         Ok(false) => prop_assert!(false, "it was permitted"),
                         Err(_) => prop_assert!(reader.is_none()),
@@ -109,10 +108,10 @@ async fn follow(
                     Err(fault) => prop_assert!(false, "{}", fault),
                 }
             }
-            (Step::ReadToSpare(len), Some(reader), _) => {
-                let mut buf = Vec::with_capacity(len);
-                if let Ok(Read::Bytes(n)) = reader.try_read_to_spare(&mut buf) {
-                    prop_assert_eq!(n, buf.len());
+            (Step::ReadOnto(len), Some(reader), _) => {
+                let mut buf = Vec::new();
+                if let Ok(Read::Bytes(n)) = reader.try_read_onto(&mut buf, len) {
+                    prop_assert!(n == buf.len() && n <= len);
                     model.receive(&buf)?;
                 }
             }
@@ -189,6 +188,110 @@ proptest! {
             follow(steps, reader, writer, drains).await
         })?;
     }
+}
+
+/// Two pipes, and what is transferred from the first to the second.
+async fn follow_transfers(steps: Vec<Step>, pipes: &Pipes) -> Result<(), TestCaseError> {
+    let (mut from, first) = pipes.create().unwrap();
+    let (last, mut to) = pipes.create().unwrap();
+    let (mut writer, mut reader) = (Some(first), Some(last));
+    let mut model = Model { sent: 0, under_way: VecDeque::new() };
+    for step in steps {
+        match step {
+            Step::TryWrite(len) | Step::Accept(len) => {
+                let bytes = piece(model.sent, len);
+                let written = writer.as_mut().map_or(Ok(None), |it| it.try_write(&bytes)).unwrap();
+                model.send(&bytes[..written.unwrap_or(0)]);
+            }
+            Step::Read(len) => {
+                let mut buf = vec![0; len];
+                let read = reader.as_mut().map(|it| it.try_read(&mut buf));
+                if let Some(Ok(Read::Bytes(n))) = read {
+                    model.receive(&buf[..n])?;
+                }
+                prop_assert!(!matches!(read, Some(Ok(Read::End))), "its writer is there");
+            }
+            Step::ReadOnto(most) => match transfer(&mut from, &mut to, most) {
+                Ok(Transfer::Bytes(n)) => prop_assert!(n > 0 && n <= most),
+                Ok(Transfer::End) => prop_assert!(writer.is_none()),
+                Ok(Transfer::NoBytes | Transfer::NoRoom) => {}
+                Err(TransferFault::Writing(fault)) => {
+                    prop_assert!(reader.is_none() && fault.code == ErrorCode::BrokenPipe);
+                }
+                Err(TransferFault::Reading(fault)) => prop_assert!(false, "{}", fault),
+            },
+            Step::Flush => {}
+            Step::DropWriter => writer = None,
+            Step::DropReader => reader = None,
+        }
+    }
+    drop(writer);
+    let Some(mut reader) = reader else {
+        // Nobody is there to take anything: the end, or if there is anything, its failure.
+        let at_end = from.available() == Ok(0);
+        let told = transfer(&mut from, &mut to, 1);
+        let expected = match told {
+            Ok(Transfer::End) => at_end,
+            Err(TransferFault::Writing(_)) => true,
+            _ => false,
+        };
+        prop_assert!(expected, "{:?}", told);
+        return Ok(());
+    };
+    loop {
+        match transfer(&mut from, &mut to, 70_000) {
+            Ok(Transfer::End) => break,
+            Ok(_) => {
+                let mut buf = vec![0; 50_000];
+                if let Ok(Read::Bytes(n)) = reader.try_read(&mut buf) {
+                    model.receive(&buf[..n])?;
+                }
+            }
+            Err(fault) => prop_assert!(false, "{:?}", fault),
+        }
+    }
+    drop(to);
+    let mut rest = vec![0; 5_000_000];
+    while let Ok(Read::Bytes(n)) = reader.try_read(&mut rest) {
+        model.receive(&rest[..n])?;
+    }
+    prop_assert!(model.under_way.is_empty(), "{} bytes lost", model.under_way.len());
+    prop_assert_eq!(reader.try_read(&mut [0]), Ok(Read::End));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn transfers_follow_the_model(steps in prop::collection::vec(step(), 0..80)) {
+        in_runtime(async {
+            let pipes = Pipes::builder().build();
+            follow_transfers(steps, &pipes).await
+        })?;
+    }
+}
+
+/// The end of file counts before EPIPE: nothing is lost if there is nothing.
+#[test]
+fn a_transfer_at_the_end_needs_no_reader() {
+    in_runtime(async {
+        let pipes = Pipes::builder().build();
+        let ((mut from, writer), (reader, mut to)) =
+            (pipes.create().unwrap(), pipes.create().unwrap());
+        assert_eq!(transfer(&mut from, &mut to, 1), Ok(Transfer::NoBytes));
+        drop((writer, reader));
+        assert_eq!(transfer(&mut from, &mut to, 1), Ok(Transfer::End));
+        // And with a byte left there is something to lose.
+        let ((mut from, mut writer), (reader, mut to)) =
+            (pipes.create().unwrap(), pipes.create().unwrap());
+        assert_eq!(writer.try_write(b"x"), Ok(Some(1)));
+        drop((writer, reader));
+        match transfer(&mut from, &mut to, 1) {
+            Err(TransferFault::Writing(fault)) => assert_eq!(fault.code, ErrorCode::BrokenPipe),
+            told => panic!("{told:?}"),
+        }
+    });
 }
 
 #[test]

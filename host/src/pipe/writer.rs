@@ -1,5 +1,6 @@
 //! The end that bytes go into.
 
+use std::future::pending;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -51,10 +52,18 @@ enum State {
 
 impl Writer {
     /// Writes to an end whose reader is there: an anonymous pipe, a descriptor that was inherited,
-    /// a file. `label` is what messages call it.
-    pub fn new(end: End, label: &str, drains: &Drains, journal: &Journal) -> Self {
+    /// a file. `capacity` in bytes is asked for; without it a pipe of the default size may grow.
+    /// `label` is what messages call it.
+    pub fn new(
+        end: End,
+        capacity: Option<u64>,
+        label: &str,
+        drains: &Drains,
+        journal: &Journal,
+    ) -> Self {
+        let state = State::opened(end, capacity, label);
         Self {
-            flow: Flow::new(State::Open(Arc::new(end)), None, label.into(), journal),
+            flow: Flow::new(state, None, label.into(), journal),
             drains: drains.clone(),
             hold: Hold::default(),
         }
@@ -123,17 +132,17 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::try_write`].
-    pub fn accept(&mut self, mut bytes: Bytes) -> Result<bool, Fault> {
+    pub fn accept(&mut self, mut bytes: &[u8]) -> Result<bool, Fault> {
         if bytes.len() > PERMIT || !self.flow.deliver()? {
             return Ok(bytes.is_empty());
         }
         while !bytes.is_empty() {
-            match self.flow.write(&bytes)? {
-                Some(n) => bytes.advance(n),
+            match self.flow.write(bytes)? {
+                Some(n) => bytes = &bytes[n..],
                 None => break,
             }
         }
-        self.flow.outbox = bytes;
+        self.flow.outbox = Bytes::copy_from_slice(bytes);
         Ok(true)
     }
 
@@ -159,7 +168,63 @@ impl Writer {
     /// A future that resolves when a write may get on, or has failed. It puts nothing in, holds no
     /// lock and is cancel safe; it may resolve early, so try again and wait again.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.flow.ready()
+        self.flow.waiting(false)
+    }
+
+    /// As [`Writer::ready`], for whoever has just been told by a write that there is no room:
+    /// cheaper, as the kernel is not asked again what it has just said.
+    pub fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.flow.waiting(true)
+    }
+
+    /// Finds out before a write that the reader is gone.
+    ///
+    /// # Errors
+    /// As [`Writer::try_write`].
+    pub fn check(&mut self) -> Result<(), Fault> {
+        self.flow.advance()?;
+        match &self.flow.state {
+            State::Open(end) if end.lacks_reader() => {
+                Err(self.flow.fail(ErrorCode::BrokenPipe.into()))
+            }
+            State::Open(_) | State::Waiting { .. } => Ok(()),
+            State::Failed(fault) => Err(*fault),
+        }
+    }
+
+    /// Notes that splice(2) has met an error.
+    pub(super) fn fail(&mut self, error: io::Error) -> Fault {
+        self.flow.fail(error.into())
+    }
+
+    /// A future that resolves when the reader is gone; [`Writer::check`] tells. It holds no lock
+    /// and is cancel safe.
+    pub fn gone(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let end = match &self.flow.state {
+            State::Open(end) => Some(Arc::clone(end)),
+            State::Waiting { .. } | State::Failed(_) => None,
+        };
+        async move {
+            match end {
+                Some(end) => end.reader_gone().await,
+                None => pending().await,
+            }
+        }
+    }
+
+    /// Where splice(2) is to move bytes to; `None` where there is no reader yet, or something that
+    /// was accepted before has to go first.
+    ///
+    /// # Errors
+    /// As [`Writer::try_write`].
+    pub(super) fn splice_target(&mut self) -> Result<Option<Arc<End>>, Fault> {
+        let delivered = self.flow.deliver()?;
+        self.flow.advance()?;
+        match &self.flow.state {
+            State::Open(end) if delivered => Ok(Some(Arc::clone(end))),
+            State::Open(_) | State::Waiting { .. } => Ok(None),
+            State::Failed(fault) => Err(*fault),
+        }
     }
 
     /// A flag that is set once its reader is known to be gone, and that outlives the writer.
@@ -199,7 +264,7 @@ impl Drop for Writer {
         self.drains.spawn(async move {
             // A failure is in the journal.
             while let Ok(false) = flow.deliver() {
-                flow.ready().await;
+                flow.waiting(true).await;
             }
             drop(hold);
         });
@@ -207,15 +272,16 @@ impl Drop for Writer {
 }
 
 impl State {
-    fn opened(end: End, capacity: Option<u64>, label: &str) -> Self {
-        set_capacity(&end, capacity, label);
+    fn opened(mut end: End, capacity: Option<u64>, label: &str) -> Self {
+        set_capacity(&mut end, capacity, label);
         Self::Open(Arc::new(end))
     }
 }
 
-/// Asks for a capacity; a refusal leaves a pipe that works, so it is only said.
-pub(super) fn set_capacity(end: &End, capacity: Option<u64>, label: &str) {
-    let Some(bytes) = capacity else { return };
+/// Asks for a capacity; a refusal leaves a pipe that works, so it is only said. Where none is wished
+/// for, the pipe may grow.
+pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &str) {
+    let Some(bytes) = capacity else { return end.grow() };
     if let Err(error) = end.set_capacity(bytes) {
         let had = end.capacity().unwrap_or(0);
         tracing::warn!(
@@ -305,7 +371,7 @@ impl Flow {
         fault
     }
 
-    fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+    fn waiting(&self, just_tried: bool) -> impl Future<Output = ()> + Send + 'static + use<> {
         enum Until<D> {
             Reader(D, Option<Instant>),
             Room(Arc<End>),
@@ -323,6 +389,7 @@ impl Flow {
                     () = at(deadline) => {}
                 },
                 // An error shows again in the write that follows.
+                Until::Room(end) if just_tried => drop(end.news().await),
                 Until::Room(end) => drop(end.ready().await),
                 Until::Now => {}
             }

@@ -2,6 +2,7 @@
 //! [`crate::pipe`].
 
 mod handles;
+mod p1;
 pub mod p2;
 pub mod p3;
 mod shared;
@@ -11,7 +12,8 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::pipe::Pipes;
 
-pub(crate) use shared::{SharedReader, SharedWriter};
+pub(crate) use p1::{ModuleView, Standard, add_to_linker as add_p1_to_linker};
+pub(crate) use shared::{SharedReader, SharedWriter, transfer};
 pub use stdio::{HushedStderr, Stdio};
 pub(crate) use stdio::{StdioCtxView, StdioView, add_to_linker as add_stdio_to_linker};
 

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::pipe::{Fault, Reader, Writer};
+use crate::pipe::{self, Fault, Reader, Transfer, TransferFault, Writer};
 
 /// How much of what a guest says on stderr is kept back while it is not yet known whether it is to
 /// be shown, and for how long, see [`Hush`]. What a program says of a broken stdout is a line or
@@ -30,6 +28,11 @@ impl SharedReader {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As [`Reader::news`].
+    pub(crate) fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.lock().news()
+    }
+
     /// Resolves when a read would get on, or has failed. Takes nothing out. Cancel safe.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let reader = self.clone();
@@ -43,6 +46,42 @@ impl SharedReader {
                     reader.ready()
                 };
                 ready.await;
+            }
+        }
+    }
+}
+
+/// Waits until some of what comes out of `reader` is on its way into `writer`, at most `most` bytes,
+/// and gives how many; `None` at the end of file. Cancel safe: what it is waiting for has not moved
+/// yet.
+///
+/// # Errors
+/// As [`pipe::transfer`]; and `broken-pipe` also while there is nothing to be written.
+pub(crate) async fn transfer(
+    reader: &SharedReader,
+    writer: &SharedWriter,
+    most: usize,
+) -> Result<Option<usize>, TransferFault> {
+    let mut left = false;
+    loop {
+        // Two pipes that never make it wait would keep everything else on this thread waiting.
+        tokio::task::coop::consume_budget().await;
+        let moved = pipe::transfer(&mut reader.lock(), &mut writer.lock(), most)?;
+        match moved {
+            Transfer::Bytes(n) => return Ok(Some(n)),
+            Transfer::End => return Ok(None),
+            Transfer::NoRoom => writer.ready().await,
+            // Only now: had the end of file come first, that would have counted.
+            Transfer::NoBytes if left => {
+                writer.lock().check().map_err(TransferFault::Writing)?;
+                left = false;
+            }
+            Transfer::NoBytes => {
+                let gone = writer.lock().gone();
+                tokio::select! {
+                    () = reader.ready() => {}
+                    () = gone => left = true,
+                }
             }
         }
     }
@@ -86,7 +125,7 @@ impl SharedWriter {
         Self { hush: Some(Arc::new(hush)), ..Self::new(writer) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Writer> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,8 +143,8 @@ impl SharedWriter {
     }
 
     /// As [`Writer::accept`].
-    pub(crate) fn accept(&self, bytes: Bytes) -> Result<bool, Fault> {
-        if self.hold(&bytes) {
+    pub(crate) fn accept(&self, bytes: &[u8]) -> Result<bool, Fault> {
+        if self.hold(bytes) {
             return Ok(true);
         }
         self.lock().accept(bytes)
@@ -119,6 +158,17 @@ impl SharedWriter {
     /// As [`Writer::is_terminal`].
     pub(crate) fn is_terminal(&self) -> bool {
         self.lock().is_terminal()
+    }
+
+    /// Whether some of what is written may be kept back, so that the pipe must not be written to
+    /// but by [`SharedWriter::try_write`] and [`SharedWriter::accept`].
+    pub(crate) fn is_hushed(&self) -> bool {
+        self.hush.is_some()
+    }
+
+    /// As [`Writer::news`].
+    pub(crate) fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.lock().news()
     }
 
     /// Resolves when there is a permit to write, or writing has failed. Cancel safe.
@@ -147,7 +197,7 @@ impl SharedWriter {
                 if writer.try_flush()? {
                     return Ok(());
                 }
-                writer.ready()
+                writer.news()
             };
             ready.await;
         }

@@ -33,6 +33,18 @@ impl Stdio {
         HushedStderr(self.stderr.clone())
     }
 
+    pub(crate) fn stdin(&self) -> &SharedReader {
+        &self.stdin
+    }
+
+    pub(crate) fn stdout(&self) -> &SharedWriter {
+        &self.stdout
+    }
+
+    pub(crate) fn stderr(&self) -> &SharedWriter {
+        &self.stderr
+    }
+
     /// For `WasiCtxBuilder::stdin`, of a component or (`legacy`) of a WASI 0.1 module.
     pub(crate) fn p2_stdin(&self) -> impl StdinStream + use<> {
         Stdin(self.stdin.clone())
@@ -77,7 +89,7 @@ impl IsTerminal for Stdin {
 
 impl StdinStream for Stdin {
     fn p2_stream(&self) -> DynInputStream {
-        Box::new(InputStream::new(self.0.clone()))
+        InputStream::boxed(self.0.clone())
     }
 
     /// Never called: `wasi:cli@0.3` is linked to our own streams, below.
@@ -97,7 +109,7 @@ impl IsTerminal for Stdout {
 impl StdoutStream for Stdout {
     fn p2_stream(&self) -> DynOutputStream {
         let eof = if self.1 { Eof::Epipe } else { Eof::Closed };
-        Box::new(OutputStream::new(self.0.clone(), eof))
+        OutputStream::boxed(self.0.clone(), eof)
     }
 
     /// Never called: `wasi:cli@0.3` is linked to our own streams, below.

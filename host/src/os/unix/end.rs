@@ -1,20 +1,21 @@
 //! A descriptor that is read or written without ever blocking the thread.
 
 use std::fmt;
+use std::future::pending;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::SpliceFlags;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
 
-use super::{Direction, PIPE_BUF, reopen};
+use super::capacity::{Claim, grow};
+use super::{Direction, PIPE_BUF, reopen, scratch};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
@@ -29,6 +30,10 @@ pub struct End {
     direction: Direction,
     /// The first peer of a named pipe may be yet to come: 0 bytes are no end of file until then.
     awaits_peer: bool,
+    /// It is a pipe, anonymous or named.
+    pipe: bool,
+    /// It was made larger than it was.
+    grown: Option<Claim>,
     /// RWF_NOWAIT turned out to be unknown for this kind of descriptor: poll(2) comes first then.
     unflagged: AtomicBool,
 }
@@ -93,10 +98,7 @@ impl End {
     }
 
     fn new(fd: OwnedFd, calls: Calls, direction: Direction) -> io::Result<Self> {
-        let interest = match direction {
-            Direction::Read => Interest::READABLE,
-            Direction::Write => Interest::WRITABLE,
-        };
+        let interest = interest(direction);
         // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
         // until it is dropped; nothing takes it out or replaces it.
         let (fd, calls) = match unsafe { AsyncFd::register_with_interest(fd, interest) } {
@@ -108,16 +110,42 @@ impl End {
                 (_, error) => return Err(error),
             },
         };
-        Ok(Self { fd, calls, direction, awaits_peer: false, unflagged: AtomicBool::new(false) })
+        let file = match &fd {
+            Waitable::Polled(fd) => fd.get_ref(),
+            Waitable::Always(fd) => fd,
+        };
+        let pipe = rustix::pipe::fcntl_getpipe_size(file).is_ok();
+        let unflagged = AtomicBool::new(false);
+        Ok(Self { fd, calls, direction, awaits_peer: false, pipe, grown: None, unflagged })
     }
 
     /// read(2) into `buf`. `Ok(0)` is the end of file, but for a FIFO that no writer has opened
-    /// yet: [`End::hung_up`] tells them apart.
+    /// yet: [`End::hung_up`] tells them apart. Of a large `buf` only a part may be used.
     ///
     /// # Errors
     /// `WouldBlock` where nothing is there to be read yet; else those of read(2).
     pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.calls {
+        if scratch::is_fast(buf) {
+            return self.read_into(buf);
+        }
+        scratch::with(buf.len(), |scratch| {
+            let n = self.read_into(scratch)?;
+            buf[..n].copy_from_slice(&scratch[..n]);
+            Ok(n)
+        })
+    }
+
+    /// As [`End::read`], appending up to `most` bytes to `buf`.
+    pub fn read_onto(&self, buf: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        scratch::with(most, |scratch| {
+            let n = self.read_into(scratch)?;
+            buf.extend_from_slice(&scratch[..n]);
+            Ok(n)
+        })
+    }
+
+    fn read_into(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.attempt(|| match self.calls {
             Calls::Plain => restart(|| rustix::io::read(self, &mut *buf)),
             Calls::Socket => {
                 restart(|| rustix::net::recv(self, &mut *buf, RecvFlags::DONTWAIT).map(|(n, _)| n))
@@ -125,19 +153,7 @@ impl End {
             Calls::Flagged => self.flagged(|flags| {
                 rustix::io::preadv2(self, &mut [IoSliceMut::new(buf)], AT_CURSOR, flags)
             }),
-        }
-    }
-
-    /// As [`End::read`], appending to `buf` up to its capacity.
-    pub fn read_to_spare(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
-        if self.calls == Calls::Plain {
-            return restart(|| rustix::io::read(self, spare_capacity(&mut *buf)));
-        }
-        let before = buf.len();
-        buf.resize(buf.capacity(), 0);
-        let result = self.read(&mut buf[before..]);
-        buf.truncate(before + *result.as_ref().unwrap_or(&0));
-        result
+        })
     }
 
     /// write(2) of `buf`, as much of it as there is room for. At most PIPE_BUF bytes go into a
@@ -147,7 +163,7 @@ impl End {
     /// `WouldBlock` where there is no room yet, `BrokenPipe` where the reader is gone; else those
     /// of write(2).
     pub fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        match self.calls {
+        self.attempt(|| match self.calls {
             Calls::Plain => restart(|| rustix::io::write(self, buf)),
             Calls::Socket => {
                 restart(|| rustix::net::send(self, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
@@ -160,6 +176,46 @@ impl End {
                 };
                 rustix::io::pwritev2(self, &[IoSlice::new(&buf[..most])], AT_CURSOR, flags)
             }),
+        })
+    }
+
+    /// splice(2): moves up to `most` bytes from this pipe into the pipe `to`, without copying them.
+    /// `Ok(0)` as for [`End::read`].
+    ///
+    /// # Errors
+    /// `Unsupported` where that cannot be done with these two: one is no pipe, or both are the same.
+    /// `WouldBlock` where nothing is there to be read or there is no room; `BrokenPipe` where the
+    /// reader is gone, which Linux says even if nothing is left to be moved.
+    pub fn splice_to(&self, to: &End, most: usize) -> io::Result<usize> {
+        if !(self.pipe && to.pipe) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // For two pipes the flag decides whether it waits, and O_NONBLOCK does not count.
+        let flags = SpliceFlags::NONBLOCK;
+        restart(|| rustix::pipe::splice(self, None, to, None, most, flags)).map_err(|error| {
+            let refused = [Errno::INVAL, Errno::NOSYS, Errno::PERM].map(Errno::raw_os_error);
+            match error.raw_os_error().is_some_and(|number| refused.contains(&number)) {
+                true => io::ErrorKind::Unsupported.into(),
+                false => error,
+            }
+        })
+    }
+
+    /// Makes a call that does not wait. Where it would have to, tokio forgets that the descriptor
+    /// was ready, so that [`End::news`] waits for what comes after the call.
+    fn attempt<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let Waitable::Polled(fd) = &self.fd else {
+            return call();
+        };
+        let mut call = Some(call);
+        let tried = fd.try_io(interest(self.direction), |_| match call.take() {
+            Some(call) => call(),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        });
+        match call {
+            // What tokio remembers may be out of date: the kernel knows.
+            Some(call) => call(),
+            None => tried,
         }
     }
 
@@ -200,6 +256,36 @@ impl End {
             }
             guard.clear_ready();
         }
+    }
+
+    /// Waits until something has happened since a read or write said `WouldBlock`: cheaper than
+    /// [`End::ready`], and may resolve early. Cancel safe.
+    pub async fn news(&self) -> io::Result<()> {
+        if let Waitable::Polled(fd) = &self.fd {
+            fd.ready(interest(self.direction)).await?.retain_ready();
+        }
+        Ok(())
+    }
+
+    /// Resolves once the reader of this pipe, which is being written to, is gone; never for what is
+    /// no pipe. Cancel safe.
+    pub async fn reader_gone(&self) {
+        let Waitable::Polled(fd) = &self.fd else {
+            return pending().await;
+        };
+        while !self.lacks_reader() {
+            match fd.ready(Interest::ERROR).await {
+                Ok(mut guard) => guard.clear_ready_matching(Ready::ERROR),
+                // The runtime is going away, and this with it.
+                Err(_) => return pending().await,
+            }
+        }
+    }
+
+    /// Whether this is a pipe that is written to, and nobody can ever read it.
+    pub fn lacks_reader(&self) -> bool {
+        self.pipe
+            && poll(self, Direction::Write).is_ok_and(|events| events.contains(PollFlags::ERR))
     }
 
     /// Whether a read or write would get on now: poll(2) without waiting.
@@ -261,6 +347,12 @@ impl End {
         Ok(())
     }
 
+    /// Asks for a larger capacity where the pipe has the default one, as far as the kernel and this
+    /// process's share permit. What refuses is not told: the pipe works as it is.
+    pub fn grow(&mut self) {
+        self.grown = self.grown.take().or_else(|| grow(&*self));
+    }
+
     /// Whether this is a terminal: isatty(3).
     pub fn is_terminal(&self) -> bool {
         rustix::termios::isatty(self)
@@ -283,6 +375,13 @@ impl fmt::Debug for End {
             .field("calls", &self.calls)
             .field("direction", &self.direction)
             .finish_non_exhaustive()
+    }
+}
+
+fn interest(direction: Direction) -> Interest {
+    match direction {
+        Direction::Read => Interest::READABLE,
+        Direction::Write => Interest::WRITABLE,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `pipehost:pipes@0.2.0`, over `wasi:io/streams`.
 
+mod fast;
 mod streams;
 
 use wasmtime::component::{Linker, Resource};
@@ -9,6 +10,7 @@ use super::handles::interfaces_alike;
 use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
 use crate::pipe::{Fault, Reader, Writer};
 
+pub use fast::add_fast_streams_to_linker;
 pub(super) use streams::{Eof, InputStream, OutputStream};
 
 mod bindings {
@@ -68,8 +70,7 @@ impl types::HostPipeReader for PipesCtxView<'_> {
         this: Resource<Reader>,
     ) -> wasmtime::Result<Resource<DynInputStream>> {
         let reader = SharedReader::new(self.table.delete(this)?);
-        let stream: DynInputStream = Box::new(InputStream::new(reader));
-        Ok(self.table.push(stream)?)
+        Ok(self.table.push(InputStream::boxed(reader))?)
     }
 
     fn drop(&mut self, this: Resource<Reader>) -> wasmtime::Result<()> {
@@ -88,8 +89,7 @@ impl types::HostPipeWriter for PipesCtxView<'_> {
         this: Resource<Writer>,
     ) -> wasmtime::Result<Resource<DynOutputStream>> {
         let writer = SharedWriter::new(self.table.delete(this)?);
-        let stream: DynOutputStream = Box::new(OutputStream::new(writer, Eof::Closed));
-        Ok(self.table.push(stream)?)
+        Ok(self.table.push(OutputStream::boxed(writer, Eof::Closed))?)
     }
 
     fn drop(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {

@@ -1,17 +1,15 @@
 //! `wasi:io/streams` over pipe ends: the system call first, waiting only where it would block.
 
+use std::collections::BTreeMap;
 use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
-use wasmtime_wasi::p2::{Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, Pollable, StreamError, StreamResult};
 
 use crate::pipe::{ErrorCode, Fault, PERMIT, Read};
 use crate::wasi::{SharedReader, SharedWriter};
-
-/// The most that one read gives, whatever the guest asks for: bounds what it can make the host
-/// allocate.
-const MAX_READ: usize = 1024 * 1024;
 
 /// What a guest is told when the reader of its stream is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +20,74 @@ pub(in crate::wasi) enum Eof {
     Epipe,
 }
 
+impl Eof {
+    /// How a writer's failure is told.
+    pub(super) fn of(self, fault: Fault) -> StreamError {
+        match (fault.code, self) {
+            (ErrorCode::BrokenPipe, Self::Closed) => StreamError::Closed,
+            _ => failed(fault),
+        }
+    }
+}
+
+/// The ends behind our streams, by where a stream is in memory: a `dyn InputStream` may be somebody
+/// else's, and cannot be asked.
+pub(super) static READERS: Ends<SharedReader> = Ends::new();
+
+/// As [`READERS`], and how their failures are told.
+pub(super) static WRITERS: Ends<(SharedWriter, Eof)> = Ends::new();
+
+/// See [`READERS`]. What is in here lives in its box, and takes itself out when it is dropped: no
+/// two streams have the same place.
+pub(super) struct Ends<E>(Mutex<BTreeMap<usize, E>>);
+
+impl<E: Clone> Ends<E> {
+    const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<usize, E>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add<S>(&self, stream: &S, end: E) {
+        self.ends().insert(place(stream), end);
+    }
+
+    fn remove<S>(&self, stream: &S) {
+        let end = self.ends().remove(&place(stream));
+        // Not under the lock: this may close it.
+        drop(end);
+    }
+
+    /// The end behind `stream`, if that is one of ours.
+    pub(super) fn behind<S: ?Sized>(&self, stream: &S) -> Option<E> {
+        self.ends().get(&place(stream)).cloned()
+    }
+}
+
+fn place<S: ?Sized>(stream: &S) -> usize {
+    std::ptr::from_ref(stream).cast::<()>().addr()
+}
+
 /// An `input-stream` over a reader.
 pub(in crate::wasi) struct InputStream {
     reader: SharedReader,
+    /// The last read found nothing, so that the next one has to wait before it tries.
+    dry: bool,
 }
 
 impl InputStream {
-    pub(in crate::wasi) fn new(reader: SharedReader) -> Self {
-        Self { reader }
+    pub(in crate::wasi) fn boxed(reader: SharedReader) -> DynInputStream {
+        let stream = Box::new(Self { reader: reader.clone(), dry: false });
+        READERS.add(&*stream, reader);
+        stream
+    }
+}
+
+impl Drop for InputStream {
+    fn drop(&mut self) {
+        READERS.remove(self);
     }
 }
 
@@ -39,8 +97,10 @@ impl wasmtime_wasi::p2::InputStream for InputStream {
         if size == 0 {
             return Ok(Bytes::new());
         }
-        let mut buf = Vec::with_capacity(size.min(MAX_READ));
-        match self.reader.lock().try_read_to_spare(&mut buf) {
+        let mut buf = Vec::new();
+        let read = self.reader.lock().try_read_onto(&mut buf, size);
+        self.dry = read == Ok(Read::Wait);
+        match read {
             Ok(Read::Bytes(_)) => Ok(buf.into()),
             Ok(Read::Wait) => Ok(Bytes::new()),
             Ok(Read::End) => Err(StreamError::Closed),
@@ -54,11 +114,14 @@ impl wasmtime_wasi::p2::InputStream for InputStream {
             return Ok(Bytes::new());
         }
         loop {
+            if self.dry {
+                let news = self.reader.news();
+                news.await;
+            }
             let bytes = self.read(size)?;
             if !bytes.is_empty() {
                 return Ok(bytes);
             }
-            self.ready().await;
         }
     }
 }
@@ -79,15 +142,20 @@ pub(in crate::wasi) struct OutputStream {
 }
 
 impl OutputStream {
-    pub(in crate::wasi) fn new(writer: SharedWriter, eof: Eof) -> Self {
-        Self { writer, eof, flushing: false }
+    pub(in crate::wasi) fn boxed(writer: SharedWriter, eof: Eof) -> DynOutputStream {
+        let stream = Box::new(Self { writer: writer.clone(), eof, flushing: false });
+        WRITERS.add(&*stream, (writer, eof));
+        stream
     }
 
     fn error(&self, fault: Fault) -> StreamError {
-        match (fault.code, self.eof) {
-            (ErrorCode::BrokenPipe, Eof::Closed) => StreamError::Closed,
-            _ => failed(fault),
-        }
+        self.eof.of(fault)
+    }
+}
+
+impl Drop for OutputStream {
+    fn drop(&mut self) {
+        WRITERS.remove(self);
     }
 }
 
@@ -95,11 +163,7 @@ impl OutputStream {
 impl wasmtime_wasi::p2::OutputStream for OutputStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.flushing = false;
-        match self.writer.accept(bytes) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StreamError::trap("write of more than check-write permitted")),
-            Err(fault) => Err(self.error(fault)),
-        }
+        write(&self.writer, self.eof, &bytes)
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -142,9 +206,21 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
                         return Ok(());
                     }
                 }
-                None => self.ready().await,
+                None => {
+                    let news = self.writer.news();
+                    news.await;
+                }
             }
         }
+    }
+}
+
+/// What `write` does.
+pub(super) fn write(writer: &SharedWriter, eof: Eof, bytes: &[u8]) -> StreamResult<()> {
+    match writer.accept(bytes) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StreamError::trap("write of more than check-write permitted")),
+        Err(fault) => Err(eof.of(fault)),
     }
 }
 
@@ -156,7 +232,7 @@ impl Pollable for OutputStream {
 }
 
 /// The error that a guest can ask `pipe-error-code` or `filesystem-error-code` about.
-fn failed(fault: Fault) -> StreamError {
+pub(super) fn failed(fault: Fault) -> StreamError {
     let error = match fault.code {
         ErrorCode::BrokenPipe | ErrorCode::Io => {
             wasmtime::Error::new(std::io::Error::from(fault)).context(fault)

@@ -5,7 +5,7 @@ use std::any::{Any, TypeId};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::sync::oneshot;
 use wasmtime::component::{
     Accessor, AccessorTask, ComponentType, Destination, FutureReader, Lift, Lower, Source,
@@ -13,11 +13,14 @@ use wasmtime::component::{
 };
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use crate::pipe::{Fault, Read};
-use crate::wasi::{SharedReader, SharedWriter};
+use crate::pipe::{Fault, Read, TransferFault};
+use crate::wasi::{SharedReader, SharedWriter, transfer};
 
 /// How much is read at once where the stream's reader is the host itself, not a guest.
 const HOST_BUFFER: usize = 64 * 1024;
+
+/// How much of a stream that is handed on unread is moved by one call.
+const MOST_AT_ONCE: usize = 1024 * 1024;
 
 /// What `read-via-stream` gives: the bytes, and how they ended.
 pub(in crate::wasi) type ByteStream<E> = (StreamReader<u8>, FutureReader<Result<(), E>>);
@@ -50,7 +53,11 @@ where
     E: ComponentType + Lift + Lower + Send + Sync + 'static,
 {
     let (failed, outcome) = oneshot::channel();
-    match data.try_into::<Producer>(&mut store) {
+    let handed_on = match writer.is_hushed() {
+        true => Err(data),
+        false => data.try_into::<Producer>(&mut store),
+    };
+    match handed_on {
         // A reader of ours, handed on unread: the guest has no part in it any more.
         Ok(producer) => {
             store.as_context_mut().spawn(Pump { producer, writer, failed })?;
@@ -117,7 +124,7 @@ impl<D> StreamProducer<D> for Producer {
                 }
                 Ok(Read::Wait) => {
                     let reader = &this.reader;
-                    match poll_ready(&mut this.readiness, || Box::pin(reader.ready()), cx) {
+                    match poll_ready(&mut this.readiness, || Box::pin(reader.news()), cx) {
                         Poll::Pending if finish => return cancelled(&mut this.readiness),
                         poll => ready!(poll),
                     }
@@ -140,9 +147,6 @@ impl<D> StreamProducer<D> for Producer {
 }
 
 /// Moves everything from a reader to a writer, as a task of the store: it ends with it.
-///
-/// Reads only when there is room. What one read gives and the other pipe has no room for after all,
-/// at most 64 KiB, the writer has accepted, and delivers.
 struct Pump {
     producer: Producer,
     writer: SharedWriter,
@@ -152,39 +156,22 @@ struct Pump {
 impl<T: 'static> AccessorTask<T> for Pump {
     async fn run(self, _: &Accessor<T>) -> wasmtime::Result<()> {
         let Self { producer: Producer { reader, failed: read_failed, .. }, writer, failed } = self;
-        let mut buf = Vec::with_capacity(HOST_BUFFER);
-        loop {
-            // With room for a permit, nothing that is read has to wait here.
-            writer.ready().await;
-            if let Err(fault) = writer.permit() {
-                let _ = failed.send(fault);
-                return Ok(());
+        let ended = loop {
+            match transfer(&reader, &writer, MOST_AT_ONCE).await {
+                Ok(Some(_)) => {}
+                Ok(None) => break writer.delivered().await.map_err(TransferFault::Writing),
+                Err(fault) => break Err(fault),
             }
-            buf.clear();
-            let read = reader.lock().try_read_to_spare(&mut buf);
-            match read {
-                Ok(Read::Bytes(_)) => {}
-                Ok(Read::Wait) => {
-                    reader.ready().await;
-                    continue;
-                }
-                Ok(Read::End) => return Ok(()),
-                Err(fault) => {
-                    // Nobody has to be interested.
-                    let _ = read_failed.map(|failed| failed.send(fault));
-                    return Ok(());
-                }
+        };
+        // Nobody has to be interested.
+        let _ = match ended {
+            Ok(()) => Ok(()),
+            Err(TransferFault::Writing(fault)) => failed.send(fault),
+            Err(TransferFault::Reading(fault)) => {
+                read_failed.map_or(Ok(()), |failed| failed.send(fault))
             }
-            let passed_on =
-                writer.try_write(&buf).and_then(|written| match &buf[written.unwrap_or(0)..] {
-                    [] => Ok(true),
-                    rest => writer.accept(Bytes::copy_from_slice(rest)),
-                });
-            if let Err(fault) = passed_on {
-                let _ = failed.send(fault);
-                return Ok(());
-            }
-        }
+        };
+        Ok(())
     }
 }
 
@@ -207,9 +194,10 @@ impl<D> StreamConsumer<D> for Consumer {
         let this = &mut *self;
         let mut source = source.as_direct(store);
         loop {
-            let attempt = match source.remaining() {
-                [] => this.writer.permit().map(|n| (n > 0).then_some(0)),
-                bytes => this.writer.try_write(bytes),
+            let empty = source.remaining().is_empty();
+            let attempt = match empty {
+                true => this.writer.permit().map(|n| (n > 0).then_some(0)),
+                false => this.writer.try_write(source.remaining()),
             };
             match attempt {
                 Ok(Some(n)) => {
@@ -221,7 +209,13 @@ impl<D> StreamConsumer<D> for Consumer {
                 }
                 Ok(None) => {
                     let writer = &this.writer;
-                    match poll_ready(&mut this.readiness, || Box::pin(writer.ready()), cx) {
+                    let wait = || -> Readiness {
+                        match empty {
+                            true => Box::pin(writer.ready()),
+                            false => Box::pin(writer.news()),
+                        }
+                    };
+                    match poll_ready(&mut this.readiness, wait, cx) {
                         Poll::Pending if finish => return cancelled(&mut this.readiness),
                         poll => ready!(poll),
                     }

@@ -1,0 +1,96 @@
+//! Larger pipes than the kernel gives unasked: fewer, longer turns for both of their sides.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::io::Errno;
+
+/// What a pipe grows to, if it may. The kernel's own bound for an ordinary user is the same,
+/// /proc/sys/fs/pipe-max-size; more gains nothing.
+const GOAL: usize = 1024 * 1024;
+
+/// How many pages a pipe has that nobody has resized: PIPE_DEF_BUFFERS of Linux. One that has
+/// another size got that from somebody who meant it, or from a kernel that is short of pages.
+const DEFAULT_PAGES: usize = 16;
+
+/// How much all of this process's pipes may grow by, together. Pages of pipes count against a limit
+/// of their user's, 64 MiB by default (/proc/sys/fs/pipe-user-pages-soft), and over that all new
+/// pipes of that user are tiny. A guest that makes many pipes must not do that to the others.
+const SHARE: usize = 16 * 1024 * 1024;
+
+static SHARE_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// What a pipe has grown by, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Claim(usize);
+
+impl Claim {
+    fn take(bytes: usize) -> Option<Self> {
+        let sum = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= SHARE);
+        SHARE_TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).ok()?;
+        Some(Self(bytes))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        SHARE_TAKEN.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Makes a pipe of the default size larger: F_SETPIPE_SZ of fcntl(2). `None` where it stays as it
+/// is: it has another size, the share is used up, or the kernel refuses.
+pub(super) fn grow(pipe: impl AsFd) -> Option<Claim> {
+    let pipe = pipe.as_fd();
+    let had = rustix::pipe::fcntl_getpipe_size(pipe).ok()?;
+    if had != DEFAULT_PAGES * rustix::param::page_size() {
+        return None;
+    }
+    let mut wanted = GOAL;
+    while wanted > had {
+        let claim = Claim::take(wanted - had)?;
+        match rustix::pipe::fcntl_setpipe_size(pipe, wanted) {
+            Ok(_) => return Some(claim),
+            // Above one of the user's limits; less may be below it.
+            Err(Errno::PERM) => wanted /= 2,
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(pipe: impl AsFd) -> usize {
+        rustix::pipe::fcntl_getpipe_size(pipe).unwrap()
+    }
+
+    /// One test, as the share is the whole process's.
+    #[test]
+    fn pipes_grow_within_the_share() {
+        let mut grown = Vec::new();
+        let refused = loop {
+            let (reader, _writer) = os_pipe::pipe().unwrap();
+            match grow(&reader) {
+                Some(claim) => grown.push((reader, claim)),
+                None => break reader,
+            }
+        };
+        let default = DEFAULT_PAGES * rustix::param::page_size();
+        assert_eq!(size(&refused), default);
+        let sum: usize = grown.iter().map(|(pipe, _)| size(pipe) - default).sum();
+        assert!(sum <= SHARE && sum > SHARE - GOAL, "{sum} of {SHARE}");
+        assert!(grown.iter().all(|(pipe, claim)| size(pipe) == default + claim.0));
+
+        grown.pop();
+        assert!(grow(&refused).is_some(), "what is dropped is given back");
+        drop(grown);
+
+        let (resized, _writer) = os_pipe::pipe().unwrap();
+        rustix::pipe::fcntl_setpipe_size(&resized, default * 2).unwrap();
+        assert!(grow(&resized).is_none(), "somebody chose that size");
+        assert_eq!(size(&resized), default * 2);
+    }
+}

@@ -1,0 +1,71 @@
+//! Bytes from one pipe to another that nobody looks at on the way.
+
+use super::reader::Splice;
+use super::{Fault, Read, Reader, Writer};
+
+/// What an attempt to transfer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// So many bytes, at least one. All of them are the writer's now: the kernel has them, or they
+    /// are accepted.
+    Bytes(usize),
+    /// Everything is read and the last writer is gone.
+    End,
+    /// Nothing is there to be read: await [`Reader::ready`].
+    NoBytes,
+    /// There is no room, or no reader yet: await [`Writer::ready`].
+    NoRoom,
+}
+
+/// Which side of a transfer failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferFault {
+    /// As [`Reader::try_read`].
+    Reading(Fault),
+    /// As [`Writer::try_write`].
+    Writing(Fault),
+}
+
+/// Moves up to `most` bytes, at least one, from `reader` to `writer`: by splice(2), so that they are
+/// never copied, or where that cannot be, by a copy of at most 64 KiB. Reads no more than there is
+/// room for. Never blocks.
+///
+/// # Errors
+/// Those of the two ends. A writer whose reader is gone fails only if there is something to be
+/// written to it.
+pub fn transfer(
+    reader: &mut Reader,
+    writer: &mut Writer,
+    most: usize,
+) -> Result<Transfer, TransferFault> {
+    debug_assert!(most > 0);
+    let Some(to) = writer.splice_target().map_err(TransferFault::Writing)? else {
+        return Ok(Transfer::NoRoom);
+    };
+    match reader.try_splice(&to, most).map_err(TransferFault::Reading)? {
+        Splice::Read(Read::Bytes(n)) => Ok(Transfer::Bytes(n)),
+        Splice::Read(Read::End) => Ok(Transfer::End),
+        // It does not say which of the two is to blame.
+        Splice::Read(Read::Wait) if to.is_ready().unwrap_or(true) => Ok(Transfer::NoBytes),
+        Splice::Read(Read::Wait) => Ok(Transfer::NoRoom),
+        Splice::Broken(error) => Err(TransferFault::Writing(writer.fail(error))),
+        Splice::Refused => copy(reader, writer, most),
+    }
+}
+
+fn copy(reader: &mut Reader, writer: &mut Writer, most: usize) -> Result<Transfer, TransferFault> {
+    let permit = writer.permit().map_err(TransferFault::Writing)?;
+    if permit == 0 {
+        return Ok(Transfer::NoRoom);
+    }
+    let mut buf = Vec::new();
+    match reader.try_read_onto(&mut buf, most.min(permit)).map_err(TransferFault::Reading)? {
+        Read::Bytes(n) => {
+            // Within the permit, so that all of it is taken.
+            writer.accept(&buf).map_err(TransferFault::Writing)?;
+            Ok(Transfer::Bytes(n))
+        }
+        Read::End => Ok(Transfer::End),
+        Read::Wait => Ok(Transfer::NoBytes),
+    }
+}

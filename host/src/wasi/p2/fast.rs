@@ -1,0 +1,151 @@
+//! `write`, `splice` and `blocking-splice` of `wasi:io/streams` without a copy, where the streams are
+//! pipe ends of ours.
+
+use wasmtime::component::{Linker, Resource, ResourceTable, WasmList};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError, StreamResult};
+use wasmtime_wasi_io::bindings::wasi::io::streams::{self, Host as _, HostOutputStream as _};
+
+use super::super::{PipesView, SharedReader, SharedWriter, transfer};
+use super::streams::{Eof, READERS, WRITERS, failed, write};
+use crate::pipe::{self, Transfer, TransferFault};
+
+/// The interface in the version that wasmtime-wasi-io links: only under its own name can a function
+/// in it be replaced.
+const STREAMS: &str = "wasi:io/streams@0.2.12";
+
+/// The most that one call moves.
+const MOST_AT_ONCE: usize = 1024 * 1024;
+
+/// Replaces functions of `output-stream` in `linker`, which must have `wasi:io` already. Streams that
+/// are not pipehost's are treated as before.
+///
+/// - `write` goes to write(2) from the guest's own memory.
+/// - `splice` and `blocking-splice` between two pipe ends are splice(2): the guest never sees the
+///   bytes, and nobody copies them. What was not moved stays in the pipe.
+///
+/// They wait as the interface says: `write` and `splice` never; `blocking-splice` until a byte has
+/// moved, or one of the two streams has come to its end or has failed.
+///
+/// # Errors
+/// Where a name is taken and may not be shadowed: this sets `allow_shadowing`, and takes it back.
+pub fn add_fast_streams_to_linker<T: PipesView + 'static>(
+    linker: &mut Linker<T>,
+) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let added = add(linker);
+    linker.allow_shadowing(false);
+    added
+}
+
+type Args = (Resource<DynOutputStream>, Resource<DynInputStream>, u64);
+
+fn add<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    let mut streams = linker.instance(STREAMS)?;
+    streams.func_wrap(
+        "[method]output-stream.write",
+        |mut store, (to, bytes): (Resource<DynOutputStream>, WasmList<u8>)| {
+            let table = store.data_mut().pipes().table;
+            let written = match WRITERS.behind(&**table.get(&to)?) {
+                Some((writer, eof)) => write(&writer, eof, bytes.as_le_slice(&store)),
+                None => {
+                    let bytes = bytes.as_le_slice(&store).to_vec();
+                    store.data_mut().pipes().table.write(to, bytes)
+                }
+            };
+            Ok((told(store.data_mut().pipes().table, written)?,))
+        },
+    )?;
+    streams.func_wrap("[method]output-stream.splice", |mut store, (to, from, most): Args| {
+        let table = store.data_mut().pipes().table;
+        let moved = match Ends::of(table, &to, &from)? {
+            Some(ends) => ends.splice(clamp(most)),
+            None => table.splice(to, from, most),
+        };
+        Ok((told(table, moved)?,))
+    })?;
+    streams.func_wrap_async(
+        "[method]output-stream.blocking-splice",
+        |mut store, (to, from, most): Args| {
+            Box::new(async move {
+                let table = store.data_mut().pipes().table;
+                let moved = match Ends::of(table, &to, &from)? {
+                    Some(ends) => ends.blocking_splice(clamp(most)).await,
+                    None => table.blocking_splice(to, from, most).await,
+                };
+                Ok((told(table, moved)?,))
+            })
+        },
+    )
+}
+
+fn clamp(most: u64) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX).min(MOST_AT_ONCE)
+}
+
+fn told<T>(
+    table: &mut ResourceTable,
+    done: StreamResult<T>,
+) -> wasmtime::Result<Result<T, streams::StreamError>> {
+    match done {
+        Ok(done) => Ok(Ok(done)),
+        Err(error) => Ok(Err(table.convert_stream_error(error)?)),
+    }
+}
+
+/// Two streams that are both ours.
+struct Ends {
+    reader: SharedReader,
+    writer: SharedWriter,
+    eof: Eof,
+}
+
+impl Ends {
+    fn of(
+        table: &ResourceTable,
+        to: &Resource<DynOutputStream>,
+        from: &Resource<DynInputStream>,
+    ) -> wasmtime::Result<Option<Self>> {
+        let reader = READERS.behind(&**table.get(from)?);
+        let writer = WRITERS.behind(&**table.get(to)?);
+        Ok(match (reader, writer) {
+            (Some(reader), Some((writer, eof))) if !writer.is_hushed() => {
+                Some(Self { reader, writer, eof })
+            }
+            _ => None,
+        })
+    }
+
+    fn splice(&self, most: usize) -> StreamResult<u64> {
+        if most == 0 {
+            return Ok(0);
+        }
+        let moved = {
+            let (mut reader, mut writer) = (self.reader.lock(), self.writer.lock());
+            pipe::transfer(&mut reader, &mut writer, most)
+        };
+        match moved.map_err(|fault| self.error(fault))? {
+            Transfer::Bytes(n) => Ok(n as u64),
+            Transfer::NoBytes | Transfer::NoRoom => Ok(0),
+            Transfer::End => Err(StreamError::Closed),
+        }
+    }
+
+    async fn blocking_splice(&self, most: usize) -> StreamResult<u64> {
+        if most == 0 {
+            self.writer.ready().await;
+            return self.writer.permit().map(|_| 0).map_err(|fault| self.eof.of(fault));
+        }
+        match transfer(&self.reader, &self.writer, most).await {
+            Ok(Some(n)) => Ok(n as u64),
+            Ok(None) => Err(StreamError::Closed),
+            Err(fault) => Err(self.error(fault)),
+        }
+    }
+
+    fn error(&self, fault: TransferFault) -> StreamError {
+        match fault {
+            TransferFault::Reading(fault) => failed(fault),
+            TransferFault::Writing(fault) => self.eof.of(fault),
+        }
+    }
+}
