@@ -43,6 +43,9 @@ impl Engine {
     pub fn new() -> wasmtime::Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
+        // Backtraces do without, and so does whoever loads the code.
+        #[cfg(unix)]
+        config.native_unwind_info(false);
         let engine = wasmtime::Engine::new(&config)?;
         let pulse = Arc::new(Pulse::start(engine.weak())?);
         Ok(Self { engine, pulse, cache: None })

@@ -105,14 +105,21 @@ impl Run {
         let _ = deliveries.set(setup.drains());
         grant_wasi(&mut setup, &args, &source)?;
 
-        let guest = tokio::task::spawn_blocking({
-            let (source, engine) = (source.clone(), engine.clone());
-            move || source.load(&engine)
-        });
-        let guest = guest.await.context("compiling failed").or_status(Status::NotUsable)??;
+        // With a time limit the file system may not keep this thread waiting either.
+        let at_hand = if args.timeout.is_none() { source.load_cached(&engine) } else { None };
+        let guest = match at_hand {
+            Some(guest) => guest,
+            None => {
+                let (source, engine) = (source.clone(), engine.clone());
+                let guest = tokio::task::spawn_blocking(move || source.load(&engine));
+                guest.await.context("compiling failed").or_status(Status::NotUsable)??
+            }
+        };
 
         let (drains, journal, hushed) = (setup.drains(), setup.journal(), setup.hushed());
         let ended = setup.run(&engine, &guest).await.map_err(|error| source.failure(error))?;
+        // The process is about to end, and with it the code: nothing is gained by unmapping it.
+        std::mem::forget((guest, engine));
         drains.idle().await;
         let run = Self { verbose, open_timeout: args.open_timeout };
         let status = run.status(ended, &journal);
@@ -288,7 +295,7 @@ impl Granting<'_> {
                     .map_err(|error| file_failure("--stdin", path, &error));
             }
         };
-        Ok(Reader::new(end, LABEL, journal))
+        Ok(Reader::new(end, None, LABEL, journal))
     }
 
     fn writer(

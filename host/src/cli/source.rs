@@ -9,6 +9,9 @@ use crate::bundled;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 
+/// The largest file that is read where others are kept waiting.
+const QUICKLY_READ: u64 = 16 * 1024 * 1024;
+
 /// What GUEST names.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
@@ -41,6 +44,20 @@ impl Source {
             Self::Bundled(name, _) => (*name).into(),
             Self::File(path) => {
                 path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    /// The guest, if that takes next to no time: it is a regular file or bundled, and its code is in
+    /// the cache.
+    pub(crate) fn load_cached(&self, engine: &Engine) -> Option<Guest> {
+        engine.cache()?;
+        match self {
+            Self::Bundled(_, bytes) => Guest::from_cache(engine, bytes),
+            Self::File(path) => {
+                let metadata = std::fs::metadata(path).ok()?;
+                let quick = metadata.is_file() && metadata.len() <= QUICKLY_READ;
+                Guest::from_cache(engine, &quick.then(|| std::fs::read(path))?.ok()?)
             }
         }
     }
