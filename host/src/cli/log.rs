@@ -3,27 +3,30 @@
 use std::{fmt, io};
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::os;
 
 /// Starts to print: warnings, or with `-v` what the host does, or with `-vv` all of it.
 pub(crate) fn start(verbose: u8) {
-    let filter = match verbose {
-        0 => "pipehost=warn",
-        1 => "pipehost=info",
-        _ => "pipehost=debug",
+    let level = match verbose {
+        0 => Level::WARN,
+        1 => Level::INFO,
+        _ => Level::DEBUG,
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Stderr)
         // It would say on stderr that stderr fails, and panic as that fails.
         .log_internal_errors(false)
         .event_format(Line)
-        .init();
+        .with_filter(Targets::new().with_target("pipehost", level));
+    tracing_subscriber::registry().with(lines).init();
 }
 
 /// Stderr, for a host that must not wait for whoever reads it.
