@@ -23,10 +23,10 @@
 //!
 //! # How to deadlock
 //!
-//! A pipe holds a bounded number of bytes, by default 64 KiB. A guest that writes more than that
-//! into an anonymous pipe before it reads from it waits for itself. So do two programs that each
-//! write until the other reads. Interleave reading and writing, wait with [`wait`], or use
-//! [`stream`], where both can go on at once.
+//! A pipe holds a bounded number of bytes, 64 KiB to 1 MiB where its operator did not choose. A
+//! guest that writes more than that into an anonymous pipe before it reads from it waits for
+//! itself. So do two programs that each write until the other reads. Interleave reading and
+//! writing, wait with [`wait`], or use [`stream`], where both can go on at once.
 //!
 //! A reader sees the end of file when the *last* writer is closed: drop the writer that you
 //! handed on a copy of your data to, also where you hold both ends.

@@ -146,7 +146,11 @@ impl Read for Reader {
         if buf.is_empty() {
             return Ok(0);
         }
-        Ok(taken(self.stream().blocking_read(buf.len() as u64), buf)?.unwrap_or(0))
+        // What is there already costs less without the call that can wait.
+        match taken(self.stream().read(buf.len() as u64), buf)? {
+            Some(0) => Ok(taken(self.stream().blocking_read(buf.len() as u64), buf)?.unwrap_or(0)),
+            read => Ok(read.unwrap_or(0)),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub mod future {
 }
 
 /// How many bytes are read at a time where nobody says how many.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 128 * 1024;
 
 /// Opens the granted pipe `name` for reading. Does not wait: reads wait for a writer.
 ///
@@ -150,7 +150,7 @@ impl Reader {
         }
     }
 
-    /// Waits for bytes and appends some to `buf`: as many as it has room for at the most, or 64 KiB
+    /// Waits for bytes and appends some to `buf`: as many as it has room for at the most, or 128 KiB
     /// where it has none. Gives how many; 0 at the end of file.
     ///
     /// Cancel safe: bytes that had arrived when the future is dropped are in `buf`.
