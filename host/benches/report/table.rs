@@ -11,6 +11,17 @@ pub(crate) struct Table {
     rows: Vec<[String; 7]>,
 }
 
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+Written by `cargo bench`; not to be edited by hand. Each ratio is the median of pairs that took turns, the spread
+is the least and the greatest ratio of a pair. What comes out of a program is compared with what went in, byte by
+byte. The programs are fed by splice(2) out of memory, so that the one that is measured has the most to do; *plain
+peers* write(2) instead; *zero-copy peers* also splice(2) what comes out away, and only count it. Capacities are
+those that the pipes begin with: pipehost makes 64 KiB ones larger.
+
+";
+
 const HEAD: [&str; 7] = ["what", "ours", "against", "theirs", "ratio", "spread", "bar"];
 
 impl Table {
@@ -53,11 +64,7 @@ impl Table {
     }
 
     pub(crate) fn markdown(&self) -> String {
-        let mut text = String::from(
-            "# Benchmarks\n\nWritten by `cargo bench`; not to be edited by hand. Each ratio is the median of \
-             pairs that took turns, the spread\nis the least and the greatest ratio of a pair. Every byte that \
-             comes out is compared with what went in (zero-copy\npeers count them).\n\n",
-        );
+        let mut text = String::from(INTRODUCTION);
         let _ = writeln!(text, "| {} |\n|---|--:|---|--:|--:|--:|---|", HEAD.join(" | "));
         for row in &self.rows {
             let _ = writeln!(text, "| {} |", row.join(" | "));
