@@ -14,11 +14,11 @@ use support::*;
 fn anonymous_pipes_carry_end_and_break() {
     let _dog = watchdog();
     let ended = run("probe2", ["--", "anonymous"]).end().expect(0);
-    let expected = "capacity 65536 65536\navailable 5\nhello and the end\nagain 0\n\
-                    flushed 65536\nWouldBlock\nBrokenPipe\nBrokenPipe\nall true\n";
+    let expected = "capacity 1048576 1048576\navailable 5\nhello and the end\nagain 0\n\
+                    flushed true\nWouldBlock\nBrokenPipe\nBrokenPipe\nall true\n";
     assert_eq!((&*ended.stdout, &*ended.stderr), (expected, ""));
     let ended = run("probe3", ["--", "anonymous"]).end().expect(0);
-    let expected = "capacity 65536 65536\navailable 5\nhello and the end\nagain 0\n\
+    let expected = "capacity 1048576 1048576\navailable 5\nhello and the end\nagain 0\n\
                     BrokenPipe\nBrokenPipe\nall true\n";
     assert_eq!((&*ended.stdout, &*ended.stderr), (expected, ""));
 }
@@ -36,6 +36,7 @@ fn a_hundred_megabytes_arrive_as_they_were_sent() {
         ("probe2", "copy"),
         ("probe2", "io-copy"),
         ("probe2", "through"),
+        ("probe2", "forward"),
         ("probe3", "copy"),
         ("probe3", "through"),
         ("probe3", "forward"),
@@ -218,9 +219,9 @@ fn a_full_pipe_pushes_back() {
     // Somebody has it open and does not read.
     let _reader = OpenOptions::new().read(true).write(true).open(&x).unwrap();
     let ended = run("probe2", fifo("x", &x, ",w")).args(["--", "fill", "x"]).end();
-    // The kernel's 64 KiB and at most one accepted write of bounded size. It was accepted, so the
-    // run would wait for its delivery; but it fits here exactly.
-    assert_eq!(ended.expect(0).stdout, "65536\n");
+    // The 1 MiB that the pipe has grown to and at most one accepted write of bounded size. It was
+    // accepted, so the run would wait for its delivery; but it fits here exactly.
+    assert_eq!(ended.expect(0).stdout, "1048576\n");
 }
 
 #[test]

@@ -118,6 +118,44 @@ fn a_timeout_ends_a_run_in_every_state_and_cleans_up() {
     }
 }
 
+/// What is handed on unread never enters the guest again, and is ended all the same.
+#[test]
+fn a_timeout_ends_what_is_handed_on_in_every_state() {
+    let _alone = alone();
+    let _dog = watchdog();
+    let limit = Duration::from_secs(2);
+    for probe in PROBES {
+        for (state, feeder, reader) in [
+            ("waits for a writer", "true", "cat $b"),
+            ("waits for bytes", "sleep 60 > $a", "cat $b"),
+            ("waits for room", "yes > $a", "sleep 60 < $b"),
+            ("waits for a reader", "yes > $a", "true"),
+            ("moves bytes", "yes > $a", "cat $b"),
+        ] {
+            let dir = Dir::new();
+            let (a, b) = (dir.path("a"), dir.path("b"));
+            let grants = [fifo("in", &a, ",r"), fifo("out", &b, ",w")].concat();
+            let started = Instant::now();
+            let mut command = run(probe, grants);
+            let running = command.args(["--timeout", "2s", "--", "forward", "in", "out"]).start();
+            until("both FIFOs are there", || a.exists() && b.exists());
+            let peers = [feeder, reader].map(|peer| {
+                let script =
+                    format!("a={} b={}; exec > /dev/null; {peer}", a.display(), b.display());
+                sh(&script).start()
+            });
+            let ended = running.end();
+            let took = started.elapsed();
+            assert!(took >= limit && took < limit + SOON, "{probe} {state}: {took:?}");
+            ended.expect_line(124, &["--timeout 2s"]);
+            assert!(!a.exists() && !b.exists(), "{state}: cleaned up");
+            for peer in &peers {
+                peer.signal("KILL");
+            }
+        }
+    }
+}
+
 /// Whoever reads stderr has stopped: neither the guest's messages nor the host's may hold it up.
 #[test]
 fn a_full_stderr_does_not_hold_a_run_up() {

@@ -168,14 +168,9 @@ fn main() -> io::Result<()> {
                 "-" => Box::new(StdoutByHand(stdout::get_stdout())),
                 name => Box::new(open_writer(name)?),
             };
-            writer.write_all(&[b'z'; 60_000])?;
-            writer.write_all(&[b'z'; 60_000])?;
+            leave_behind(&mut writer)?;
         }
-        ["leave-behind-own"] => {
-            let mut both = pipe()?;
-            both.writer.write_all(&[b'z'; 60_000])?;
-            both.writer.write_all(&[b'z'; 60_000])?;
-        }
+        ["leave-behind-own"] => leave_behind(&mut pipe()?.writer)?,
         // One piece, however long the pipe stays open.
         ["wait-one", name] => {
             let mut reader = open_reader(name)?;
@@ -200,6 +195,21 @@ fn main() -> io::Result<()> {
             }
             println!("{}", held.len());
         }
+        // The capacities of the first and the last of many pipes, and bytes through that one.
+        ["many-busy", count] => {
+            let count: usize = count.parse().expect("a number");
+            let mut held = (0..count).map(|_| pipe()).collect::<io::Result<Vec<_>>>()?;
+            println!("{}", held[0].reader.capacity()?);
+            let last = &mut held[count - 1];
+            println!("{}", last.reader.capacity()?);
+            let mut moved = 0;
+            for _ in 0..500 {
+                last.writer.write_all(&[5; 2000])?;
+                last.reader.read_exact(&mut [0; 2000])?;
+                moved += 2000;
+            }
+            println!("moved {moved}");
+        }
         // Empty writes must not pile up anywhere.
         ["empty-writes", name, count] => {
             let mut writer = open_writer(name)?;
@@ -211,6 +221,11 @@ fn main() -> io::Result<()> {
         _ => panic!("unknown arguments {args:?}"),
     }
     Ok(())
+}
+
+/// The last of these is more than a pipe of 1 MiB has room for.
+fn leave_behind(writer: &mut impl Write) -> io::Result<()> {
+    (0..18).try_for_each(|_| writer.write_all(&[b'z'; 60_000]))
 }
 
 /// Names that no command line can hold.
@@ -275,9 +290,9 @@ fn anonymous() -> io::Result<()> {
 
     // A flush of a full pipe waits for nobody: all is in it.
     let mut both = pipe()?;
-    both.writer.write_all(&vec![1; 65536])?;
+    both.writer.write_all(&vec![1; both.reader.capacity()? as usize])?;
     both.writer.flush()?;
-    println!("flushed {}", both.reader.available()?);
+    println!("flushed {}", both.reader.available()? == both.reader.capacity()?);
 
     // Nothing yet is not the end of file.
     let mut both = pipe()?;

@@ -170,7 +170,7 @@ async fn run() -> io::Result<()> {
                 yield_times(100).await;
                 std::process::abort();
             };
-            let (written, ()) = join(writer.write_all(vec![b'x'; 200_000]), trap).await;
+            let (written, ()) = join(writer.write_all(vec![b'x'; 2_000_000]), trap).await;
             written?;
         }
         ["trap"] => std::process::abort(),
