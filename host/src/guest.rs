@@ -240,6 +240,12 @@ impl Guest {
         &self.imports
     }
 
+    /// Whether it imports anything of `package` in this version of WASI.
+    pub(crate) fn imports_of(&self, package: &str, version: WasiVersion) -> bool {
+        let of = |interface: Interface| interface.is_of(package, version);
+        self.imports.iter().any(|name| name.parse().is_ok_and(of))
+    }
+
     /// The names of what it exports.
     pub fn exports(&self) -> &[String] {
         &self.exports

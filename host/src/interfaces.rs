@@ -87,6 +87,11 @@ impl Interface {
         self.package == package && self.name == name
     }
 
+    /// Whether it is of `package`, in this version of WASI.
+    pub fn is_of(&self, package: &str, version: WasiVersion) -> bool {
+        self.package == package && self.wasi_version() == Some(version)
+    }
+
     /// Whether it is of pipehost's package, in any version.
     pub fn is_ours(&self) -> bool {
         self.package == OURS

@@ -104,7 +104,7 @@ impl Setup {
         version: WasiVersion,
     ) -> Result<End, GuestError> {
         let explain = |error| guest.explain(&error);
-        let linker = component_linker(engine).map_err(explain)?;
+        let linker = component_linker(engine, guest).map_err(explain)?;
         let pre = linker.instantiate_pre(component).map_err(explain)?;
         // Whose `run` has another type than it should is refused here, before it runs.
         let command = match version {
@@ -250,7 +250,9 @@ fn yield_at_each_pulse<T>(store: &mut Store<T>) {
     store.epoch_deadline_async_yield_and_update(1);
 }
 
-fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+/// All that is provided, or as good as: of the packages of WASI 0.3 only those that the guest imports,
+/// as linking takes a tenth of a start.
+fn component_linker(engine: &Engine, guest: &Guest) -> wasmtime::Result<Linker<State>> {
     use wasmtime_wasi::cli::WasiCli;
     use wasmtime_wasi::cli::WasiCliView as _;
     use wasmtime_wasi::p3::bindings::cli;
@@ -258,10 +260,18 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine.wasmtime());
     let l = &mut linker;
     p2::add_to_linker_async(l)?;
-    p3::clocks::add_to_linker(l)?;
-    p3::filesystem::add_to_linker(l)?;
-    p3::random::add_to_linker(l)?;
-    p3::sockets::add_to_linker(l)?;
+    type Add = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+    let packages: [(&str, Add); 4] = [
+        ("wasi:clocks", p3::clocks::add_to_linker),
+        ("wasi:filesystem", p3::filesystem::add_to_linker),
+        ("wasi:random", p3::random::add_to_linker),
+        ("wasi:sockets", p3::sockets::add_to_linker),
+    ];
+    for (package, add) in packages {
+        if guest.imports_of(package, WasiVersion::V0_3) {
+            add(l)?;
+        }
+    }
     // All of `wasi:cli@0.3` but the standard streams, which are ours.
     cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;
     cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?;
