@@ -155,13 +155,11 @@ impl Reader {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     return Ok(Splice::Refused);
                 }
-                // Without a byte left to move, the end of file counts.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    match self.peer_seen && nothing_is_left(end) {
-                        true => Ok(0),
-                        false => return Ok(Splice::Broken(error)),
-                    }
-                }
+                // Without a byte to move, the reader is not missed: a read would have said this.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => match end.available() {
+                    Ok(0) => Ok(0),
+                    _ => return Ok(Splice::Broken(error)),
+                },
                 moved => moved,
             };
             if let Some(read) = self.settle(moved)? {
@@ -203,7 +201,11 @@ impl Reader {
         let Some(fifo) = &self.reopen else {
             return Ok(false);
         };
-        self.state = State::Open(Arc::new(fifo.open_reader()?));
+        let mut end = fifo.open_reader()?;
+        if let State::Open(before) = &self.state {
+            end.shares_growth_of(before);
+        }
+        self.state = State::Open(Arc::new(end));
         self.peer_seen = false;
         self.deadline = None;
         Ok(true)

@@ -152,7 +152,9 @@ impl Pipes {
         // How a guest treats its own pipes is no concern of its operator's.
         let journal = Journal::new();
         let slot = Arc::new(self.slots.take()?);
-        let (reader, writer) = os::anonymous()?;
+        let (mut reader, mut writer) = os::anonymous()?;
+        reader.grow();
+        writer.shares_growth_of(&reader);
         Ok((
             Reader::new(reader, None, LABEL, &journal)
                 .holding(Hold { _slot: Some(Arc::clone(&slot)), _busy: None }),

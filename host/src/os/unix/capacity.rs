@@ -18,29 +18,36 @@ const DEFAULT_PAGES: usize = 16;
 /// pipes of that user are tiny. A guest that makes many pipes must not do that to the others.
 const SHARE: usize = 16 * 1024 * 1024;
 
-static SHARE_TAKEN: AtomicUsize = AtomicUsize::new(0);
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// What a pipe has grown by, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Claim(usize);
+pub(super) struct Claim {
+    bytes: usize,
+    taken: &'static AtomicUsize,
+}
 
 impl Claim {
-    fn take(bytes: usize) -> Option<Self> {
+    fn take(bytes: usize, taken: &'static AtomicUsize) -> Option<Self> {
         let sum = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= SHARE);
-        SHARE_TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).ok()?;
-        Some(Self(bytes))
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).ok()?;
+        Some(Self { bytes, taken })
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        SHARE_TAKEN.fetch_sub(self.0, Ordering::Relaxed);
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 /// Makes a pipe of the default size larger: F_SETPIPE_SZ of fcntl(2). `None` where it stays as it
 /// is: it has another size, the share is used up, or the kernel refuses.
 pub(super) fn grow(pipe: impl AsFd) -> Option<Claim> {
+    grow_within(pipe, &TAKEN)
+}
+
+fn grow_within(pipe: impl AsFd, taken: &'static AtomicUsize) -> Option<Claim> {
     let pipe = pipe.as_fd();
     let had = rustix::pipe::fcntl_getpipe_size(pipe).ok()?;
     if had != DEFAULT_PAGES * rustix::param::page_size() {
@@ -48,7 +55,7 @@ pub(super) fn grow(pipe: impl AsFd) -> Option<Claim> {
     }
     let mut wanted = GOAL;
     while wanted > had {
-        let claim = Claim::take(wanted - had)?;
+        let claim = Claim::take(wanted - had, taken)?;
         match rustix::pipe::fcntl_setpipe_size(pipe, wanted) {
             Ok(_) => return Some(claim),
             // Above one of the user's limits; less may be below it.
@@ -67,9 +74,10 @@ mod tests {
         rustix::pipe::fcntl_getpipe_size(pipe).unwrap()
     }
 
-    /// One test, as the share is the whole process's.
     #[test]
     fn pipes_grow_within_the_share() {
+        static TAKEN: AtomicUsize = AtomicUsize::new(0);
+        let grow = |pipe: &os_pipe::PipeReader| grow_within(pipe, &TAKEN);
         let mut grown = Vec::new();
         let refused = loop {
             let (reader, _writer) = os_pipe::pipe().unwrap();
@@ -82,7 +90,7 @@ mod tests {
         assert_eq!(size(&refused), default);
         let sum: usize = grown.iter().map(|(pipe, _)| size(pipe) - default).sum();
         assert!(sum <= SHARE && sum > SHARE - GOAL, "{sum} of {SHARE}");
-        assert!(grown.iter().all(|(pipe, claim)| size(pipe) == default + claim.0));
+        assert!(grown.iter().all(|(pipe, claim)| size(pipe) == default + claim.bytes));
 
         grown.pop();
         assert!(grow(&refused).is_some(), "what is dropped is given back");

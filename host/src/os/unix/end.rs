@@ -4,7 +4,9 @@ use std::fmt;
 use std::future::pending;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
@@ -20,6 +22,9 @@ use super::{Direction, PIPE_BUF, reopen, scratch};
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
 
+/// How often readiness is looked for where the system lets nobody wait for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// One end of a pipe, or what stands in its place: a terminal, a socket, a file.
 ///
 /// Reads and writes answer [`io::ErrorKind::WouldBlock`] instead of waiting; [`End::ready`] waits.
@@ -33,7 +38,7 @@ pub struct End {
     /// It is a pipe, anonymous or named.
     pipe: bool,
     /// It was made larger than it was.
-    grown: Option<Claim>,
+    grown: Option<Arc<Claim>>,
     /// RWF_NOWAIT turned out to be unknown for this kind of descriptor: poll(2) comes first then.
     unflagged: AtomicBool,
 }
@@ -98,17 +103,12 @@ impl End {
     }
 
     fn new(fd: OwnedFd, calls: Calls, direction: Direction) -> io::Result<Self> {
-        let interest = interest(direction);
-        // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
-        // until it is dropped; nothing takes it out or replaces it.
-        let (fd, calls) = match unsafe { AsyncFd::register_with_interest(fd, interest) } {
+        let (fd, calls) = match register(fd, direction) {
             Ok(fd) => (Waitable::Polled(fd), calls),
-            Err(refused) => match refused.into_parts() {
-                (fd, error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-                    (Waitable::Always(fd), Calls::Plain)
-                }
-                (_, error) => return Err(error),
-            },
+            Err((fd, error)) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                (Waitable::Always(fd), Calls::Plain)
+            }
+            Err((_, error)) => return Err(error),
         };
         let file = match &fd {
             Waitable::Polled(fd) => fd.get_ref(),
@@ -246,13 +246,13 @@ impl End {
             return Ok(());
         };
         loop {
-            let mut guard = match self.direction {
-                Direction::Read => fd.readable().await?,
-                Direction::Write => fd.writable().await?,
-            };
+            let mut guard = fd.ready(interest(self.direction)).await?;
             // What tokio remembers may be from before the last read: ask the kernel.
             if self.is_ready()? {
                 return Ok(());
+            }
+            if is_closed(guard.ready()) {
+                return self.ready_anew().await;
             }
             guard.clear_ready();
         }
@@ -261,8 +261,26 @@ impl End {
     /// Waits until something has happened since a read or write said `WouldBlock`: cheaper than
     /// [`End::ready`], and may resolve early. Cancel safe.
     pub async fn news(&self) -> io::Result<()> {
-        if let Waitable::Polled(fd) = &self.fd {
-            fd.ready(interest(self.direction)).await?.retain_ready();
+        let Waitable::Polled(fd) = &self.fd else {
+            return Ok(());
+        };
+        let guard = fd.ready(interest(self.direction)).await?;
+        match is_closed(guard.ready()) && !self.is_ready()? {
+            true => self.ready_anew().await,
+            false => Ok(()),
+        }
+    }
+
+    /// As [`End::ready`], where tokio has seen the other side close and takes it to be for good: a
+    /// FIFO's next peer may have come since. A registration of its own knows nothing of that.
+    async fn ready_anew(&self) -> io::Result<()> {
+        while !self.is_ready()? {
+            let same = rustix::io::fcntl_dupfd_cloexec(self, 3).map_err(io::Error::from);
+            match same.and_then(|fd| register(fd, self.direction).map_err(|(_, error)| error)) {
+                Ok(anew) => anew.ready(interest(self.direction)).await?.retain_ready(),
+                // No descriptor is left: look again in a while.
+                Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            }
         }
         Ok(())
     }
@@ -350,7 +368,13 @@ impl End {
     /// Asks for a larger capacity where the pipe has the default one, as far as the kernel and this
     /// process's share permit. What refuses is not told: the pipe works as it is.
     pub fn grow(&mut self) {
-        self.grown = self.grown.take().or_else(|| grow(&*self));
+        self.grown = self.grown.take().or_else(|| grow(&*self).map(Arc::new));
+    }
+
+    /// Says that this is an end of the same pipe as `other`: what that has grown by is not given back
+    /// before this is closed, too.
+    pub fn shares_growth_of(&mut self, other: &End) {
+        self.grown = other.grown.clone();
     }
 
     /// Whether this is a terminal: isatty(3).
@@ -376,6 +400,19 @@ impl fmt::Debug for End {
             .field("direction", &self.direction)
             .finish_non_exhaustive()
     }
+}
+
+/// Has tokio watch `fd`, by epoll(7).
+fn register(fd: OwnedFd, direction: Direction) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+    // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
+    // until it is dropped; nothing takes it out or replaces it.
+    unsafe { AsyncFd::register_with_interest(fd, interest(direction)) }
+        .map_err(|refused| refused.into_parts())
+}
+
+/// Whether tokio has seen the other side close. It never forgets that again.
+fn is_closed(ready: Ready) -> bool {
+    ready.is_read_closed() || ready.is_write_closed()
 }
 
 fn interest(direction: Direction) -> Interest {
