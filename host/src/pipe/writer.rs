@@ -24,6 +24,8 @@ pub struct Writer {
     flow: Flow,
     drains: Drains,
     hold: Hold,
+    /// Somebody waits for room, to deliver what was accepted.
+    pub(crate) attended: bool,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl Writer {
             flow: Flow::new(state, None, label.into(), journal),
             drains: drains.clone(),
             hold: Hold::default(),
+            attended: false,
         }
     }
 
@@ -92,6 +95,7 @@ impl Writer {
             flow: Flow::new(state, capacity, label, journal),
             drains: drains.clone(),
             hold: Hold::default(),
+            attended: false,
         })
     }
 
@@ -125,7 +129,8 @@ impl Writer {
     }
 
     /// Takes all of `bytes`, which are at most as many as [`Writer::permit`] said. What the kernel
-    /// has no room for is kept and written later, also after a drop. Never blocks.
+    /// has no room for is kept, and written by the next call here that finds room, or after a drop:
+    /// whoever makes no other call has to make [`Writer::try_flush`] when there is room. Never blocks.
     ///
     /// `Ok(false)`: it is more than is ever permitted, or something accepted before is still under
     /// way. Nothing of it is taken, so that the memory that a writer can use stays bounded.

@@ -51,6 +51,17 @@ impl SharedReader {
     }
 }
 
+/// As [`pipe::transfer`].
+pub(crate) fn try_transfer(
+    reader: &SharedReader,
+    writer: &SharedWriter,
+    most: usize,
+) -> Result<Transfer, TransferFault> {
+    let moved = pipe::transfer(&mut reader.lock(), &mut writer.lock(), most);
+    writer.attend();
+    moved
+}
+
 /// Waits until some of what comes out of `reader` is on its way into `writer`, at most `most` bytes,
 /// and gives how many; `None` at the end of file. Cancel safe: what it is waiting for has not moved
 /// yet.
@@ -66,8 +77,7 @@ pub(crate) async fn transfer(
     loop {
         // Two pipes that never make it wait would keep everything else on this thread waiting.
         tokio::task::coop::consume_budget().await;
-        let moved = pipe::transfer(&mut reader.lock(), &mut writer.lock(), most)?;
-        match moved {
+        match try_transfer(reader, writer, most)? {
             Transfer::Bytes(n) => return Ok(Some(n)),
             Transfer::End => return Ok(None),
             Transfer::NoRoom => writer.ready().await,
@@ -147,7 +157,41 @@ impl SharedWriter {
         if self.hold(bytes) {
             return Ok(true);
         }
-        self.lock().accept(bytes)
+        let accepted = self.lock().accept(bytes);
+        self.attend();
+        accepted
+    }
+
+    /// Sees to it that what was accepted, and has found no room, is delivered when there is some,
+    /// whatever the guest waits for meanwhile. Its reader may be waiting for just that.
+    pub(crate) fn attend(&self) {
+        let mut writer = self.lock();
+        if writer.attended || !matches!(writer.try_flush(), Ok(false)) {
+            return;
+        }
+        // Without a runtime there is only the drop.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        writer.attended = true;
+        // When the last handle is gone, the deliveries of its drop take over.
+        let writer = Arc::downgrade(&self.writer);
+        runtime.spawn(async move {
+            while let Some(writer) = writer.upgrade() {
+                let news = {
+                    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                    match writer.try_flush() {
+                        Ok(false) => writer.news(),
+                        Ok(true) | Err(_) => {
+                            writer.attended = false;
+                            return;
+                        }
+                    }
+                };
+                drop(writer);
+                news.await;
+            }
+        });
     }
 
     /// As [`Writer::try_flush`].
@@ -252,6 +296,7 @@ impl SharedWriter {
         let state = mem::replace(&mut *hush.state(), HushState::Over);
         if let HushState::Holding(held) = state {
             self.lock().enqueue(&held);
+            self.attend();
         }
     }
 }

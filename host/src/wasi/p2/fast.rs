@@ -5,9 +5,9 @@ use wasmtime::component::{Linker, Resource, ResourceTable, WasmList};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::streams::{self, Host as _, HostOutputStream as _};
 
-use super::super::{PipesView, SharedReader, SharedWriter, transfer};
+use super::super::{PipesView, SharedReader, SharedWriter, transfer, try_transfer};
 use super::streams::{Eof, READERS, WRITERS, failed, write};
-use crate::pipe::{self, Transfer, TransferFault};
+use crate::pipe::{Transfer, TransferFault};
 
 /// The interface in the version that wasmtime-wasi-io links: only under its own name can a function
 /// in it be replaced.
@@ -119,10 +119,7 @@ impl Ends {
         if most == 0 {
             return Ok(0);
         }
-        let moved = {
-            let (mut reader, mut writer) = (self.reader.lock(), self.writer.lock());
-            pipe::transfer(&mut reader, &mut writer, most)
-        };
+        let moved = try_transfer(&self.reader, &self.writer, most);
         match moved.map_err(|fault| self.error(fault))? {
             Transfer::Bytes(n) => Ok(n as u64),
             Transfer::NoBytes | Transfer::NoRoom => Ok(0),
