@@ -18,6 +18,9 @@ const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
 /// Changes with the format of entries.
 const FORMAT: &str = "pipehost code 1";
 
+/// What the names of entries end in.
+const ENDING: &str = ".code";
+
 /// Marks of use are no more exact than this, so that not every start writes to the disk.
 const MARK_AFTER: Duration = Duration::from_secs(3600);
 
@@ -99,17 +102,18 @@ impl Cache {
         }
     }
 
-    /// Keeps the code of `wasm`. Where that fails there is just no entry.
-    pub(crate) fn put<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8], code: &C) {
+    /// Keeps the code of `wasm`, and tells whether that could be done. Where not, there is no entry.
+    pub(crate) fn put<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8], code: &C) -> bool {
         let kept = code.serialize().and_then(|bytes| {
             let key = key::<C>(engine, wasm);
             self.make_room(bytes.len() as u64)?;
             Ok(self.folder.put(&file_name(&key), &[&bytes, &key.seal(&bytes)])?)
         });
-        if let Err(error) = kept {
+        if let Err(error) = &kept {
             let folder = self.path().display();
             tracing::info!("{folder}: the compiled code cannot be kept: {error:#}");
         }
+        kept.is_ok()
     }
 
     /// Removes what was used least recently until `bytes` more fit in.
@@ -118,6 +122,8 @@ impl Cache {
             return Err(std::io::Error::other("it is larger than the whole cache may be"));
         }
         let mut files = self.folder.files()?;
+        // Whatever else is in the folder is somebody's.
+        files.retain(|file| is_entry(&file.name) || PrivateFolder::is_unfinished(&file.name));
         files.retain(|file| {
             let abandoned = file.unfinished && file.used.elapsed().is_ok_and(|age| age > ABANDONED);
             // Somebody else may have been faster.
@@ -156,7 +162,12 @@ fn key<C: Code>(engine: &wasmtime::Engine, wasm: &[u8]) -> CodeKey {
 }
 
 fn file_name(key: &CodeKey) -> String {
-    format!("{}.code", blake3::Hash::from_bytes(key.0).to_hex())
+    format!("{}{ENDING}", blake3::Hash::from_bytes(key.0).to_hex())
+}
+
+/// Whether [`file_name`] makes such names.
+fn is_entry(name: &str) -> bool {
+    name.strip_suffix(ENDING).is_some_and(|hash| blake3::Hash::from_hex(hash).is_ok())
 }
 
 /// Lets what implements [`Hash`] go into a key: a hash of 64 bits would not do.
@@ -303,10 +314,19 @@ mod tests {
     fn what_a_dead_process_left_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(&dir.path().join("c")).unwrap();
-        fs::write(cache.path().join(".old"), "x").unwrap();
-        fs::write(cache.path().join(".new"), "x").unwrap();
-        set_used(&cache.path().join(".old"), ABANDONED * 2);
-        cache.make_room(0).unwrap();
-        assert_eq!(entries(&cache), [".new"]);
+        let unfinished = |n: u64| format!(".writing-{n:016x}");
+        let names = [unfinished(1), unfinished(2), ".profile".into(), "mine.code".into()];
+        for name in &names {
+            fs::write(cache.path().join(name), "x").unwrap();
+        }
+        for name in [&names[0], &names[2], &names[3]] {
+            set_used(&cache.path().join(name), ABANDONED * 2);
+        }
+        // Not even for want of room is anything removed that is not the cache's own.
+        cache.make_room(DEFAULT_LIMIT).unwrap();
+        let left = [unfinished(2), ".profile".into(), "mine.code".into()];
+        let mut found = entries(&cache);
+        found.sort_by_key(|name| left.iter().position(|it| it == name));
+        assert_eq!(found, left);
     }
 }

@@ -20,9 +20,20 @@ const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Guest {
     pub(crate) kind: Kind,
-    cached: bool,
+    code: Kept,
     imports: Vec<String>,
     exports: Vec<String>,
+}
+
+/// What became of a guest's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It came out of the engine's cache, and nothing had to be compiled.
+    Before,
+    /// It was compiled, and is in the engine's cache now.
+    Now,
+    /// It was compiled, and is not: the engine has no cache, or that could not take it.
+    Not,
 }
 
 #[derive(Clone)]
@@ -169,12 +180,12 @@ impl Guest {
         };
         match Format::of(binary) {
             Format::Module => {
-                let (module, cached) = compiled(engine, binary)?;
-                Ok(Self { cached, ..Self::from_module(module) })
+                let (module, code) = compiled(engine, binary)?;
+                Ok(Self { code, ..Self::from_module(module) })
             }
             _ => {
-                let (component, cached) = compiled(engine, binary)?;
-                Ok(Self { cached, ..Self::from_component(engine, component) })
+                let (component, code) = compiled(engine, binary)?;
+                Ok(Self { code, ..Self::from_component(engine, component) })
             }
         }
     }
@@ -187,14 +198,14 @@ impl Guest {
             Format::Module => Self::from_module(cached(engine, bytes)?),
             Format::Text | Format::Other(_) => return None,
         };
-        Some(Self { cached: true, ..guest })
+        Some(Self { code: Kept::Before, ..guest })
     }
 
     fn from_module(module: Module) -> Self {
         let mut imports: Vec<_> = module.imports().map(|import| import.module().into()).collect();
         imports.dedup();
         let exports = module.exports().map(|export| export.name().into()).collect();
-        Self { kind: Kind::Module(module), cached: false, imports, exports }
+        Self { kind: Kind::Module(module), code: Kept::Not, imports, exports }
     }
 
     fn from_component(engine: &Engine, component: Component) -> Self {
@@ -213,12 +224,12 @@ impl Guest {
             Some(version) => Kind::Command(component, version),
             None => Kind::Library,
         };
-        Self { kind, cached: false, imports, exports }
+        Self { kind, code: Kept::Not, imports, exports }
     }
 
-    /// Whether its code came out of the engine's cache, and nothing had to be compiled.
-    pub fn was_cached(&self) -> bool {
-        self.cached
+    /// Whether its code was in the engine's cache, or is now.
+    pub fn kept(&self) -> Kept {
+        self.code
     }
 
     /// The version of WASI that it is started by; `None` for a component without a `run`.
@@ -285,20 +296,17 @@ fn cached<C: Code>(engine: &Engine, wasm: &[u8]) -> Option<C> {
     Some(code)
 }
 
-/// The code of `wasm` out of the engine's cache, or compiled, and then kept; and whether it was
-/// there.
-fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, bool), GuestError> {
+/// The code of `wasm` out of the engine's cache, or compiled, and then kept.
+fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestError> {
     if let Some(code) = cached(engine, wasm) {
-        return Ok((code, true));
+        return Ok((code, Kept::Before));
     }
     let started = Instant::now();
     let code = C::compile(engine.wasmtime(), wasm)
         .map_err(|error| GuestError::Invalid(one_line(&error)))?;
     tracing::info!("compiled in {} ms", started.elapsed().as_millis());
-    if let Some(cache) = engine.cache() {
-        cache.put(engine.wasmtime(), wasm, &code);
-    }
-    Ok((code, false))
+    let kept = engine.cache().is_some_and(|cache| cache.put(engine.wasmtime(), wasm, &code));
+    Ok((code, if kept { Kept::Now } else { Kept::Not }))
 }
 
 /// What the first bytes of a file say that it is.

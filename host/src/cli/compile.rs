@@ -1,5 +1,7 @@
 //! `pipehost compile`: fills the cache; and which engine the other commands compile with.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 
 use super::args::{CacheArgs, CompileArgs};
@@ -8,6 +10,7 @@ use super::inspect::print;
 use super::source::Source;
 use crate::cache::{Cache, CacheError};
 use crate::engine::Engine;
+use crate::guest::Kept;
 
 pub(crate) fn main(args: &CompileArgs) -> Result<Status, Failure> {
     let cache = Cache::of_user().map_err(|error| Failure {
@@ -17,8 +20,15 @@ pub(crate) fn main(args: &CompileArgs) -> Result<Status, Failure> {
     let engine = engine()?.with_cache(cache);
     for guest in &args.guests {
         let source = Source::of(guest)?;
-        let cached = source.load(&engine)?.was_cached();
-        let done = if cached { "is compiled already" } else { "compiled" };
+        let done = match source.load(&engine)?.kept() {
+            Kept::Before => "is compiled already",
+            Kept::Now => "compiled",
+            Kept::Not => {
+                let guest = source.display();
+                let error = anyhow!("{guest}: the cache could not take the code (-v tells why)");
+                return Err(error).or_status(Status::Io);
+            }
+        };
         match print(&format!("{}: {done}\n", source.display()))? {
             Status::Guest(0) => {}
             status => return Ok(status),
@@ -27,18 +37,39 @@ pub(crate) fn main(args: &CompileArgs) -> Result<Status, Failure> {
     Ok(Status::Guest(0))
 }
 
-/// An engine with the user's cache, unless it is not to be used, or cannot be.
-pub(crate) fn engine_for(args: &CacheArgs) -> Result<Engine, Failure> {
+/// An engine with the user's cache, unless it is not to be used, or cannot be; or the guest could
+/// write to it through one of the folders `open_to_guest`, and so have native code of its own run.
+pub(crate) fn engine_for<'a>(
+    args: &CacheArgs,
+    open_to_guest: impl IntoIterator<Item = &'a Path>,
+) -> Result<Engine, Failure> {
     let engine = engine()?;
     if args.no_cache {
         return Ok(engine);
     }
-    match Cache::of_user() {
-        Ok(cache) => Ok(engine.with_cache(cache)),
+    let cache = match Cache::of_user() {
+        Ok(cache) => cache,
         Err(error) => {
             report(&error);
+            return Ok(engine);
+        }
+    };
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+    let place = whole(cache.path());
+    let exposed = open_to_guest.into_iter().find(|folder| {
+        let folder = whole(folder);
+        place.starts_with(&folder) || folder.starts_with(&place)
+    });
+    match exposed {
+        Some(folder) => {
+            let (place, folder) = (place.display(), folder.display());
+            tracing::warn!(
+                "the cache is not used: the guest could write to {place}; grant --dir {folder},ro, \
+                 or a smaller folder"
+            );
             Ok(engine)
         }
+        None => Ok(engine.with_cache(cache)),
     }
 }
 

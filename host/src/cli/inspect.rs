@@ -39,7 +39,7 @@ struct Import {
 
 pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
     let source = Source::of(&args.guest)?;
-    let engine = engine_for(&args.cache)?;
+    let engine = engine_for(&args.cache, [])?;
     let report = Report::of(&source.load(&engine)?, &source.display());
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("JSON").or_status(Status::Io)? + "\n",

@@ -98,7 +98,8 @@ impl Run {
         verbose: bool,
     ) -> Result<Status, Failure> {
         let source = Source::of(&args.guest)?;
-        let engine = engine_for(&args.cache)?;
+        let writable = args.dir.iter().filter(|dir| !dir.read_only);
+        let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
         // The pipes come first: peers may be about to open them, and would make regular files.
         let granting = Granting { leftovers, open_timeout: args.open_timeout };
         let mut setup = granting.setup(&args, &source)?;

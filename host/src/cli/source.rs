@@ -8,6 +8,7 @@ use super::exit::{Failure, OrStatus, Status};
 use crate::bundled;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
+use crate::os;
 
 /// The largest file that is read where others are kept waiting.
 const QUICKLY_READ: u64 = 16 * 1024 * 1024;
@@ -55,9 +56,7 @@ impl Source {
         match self {
             Self::Bundled(_, bytes) => Guest::from_cache(engine, bytes),
             Self::File(path) => {
-                let metadata = std::fs::metadata(path).ok()?;
-                let quick = metadata.is_file() && metadata.len() <= QUICKLY_READ;
-                Guest::from_cache(engine, &quick.then(|| std::fs::read(path))?.ok()?)
+                Guest::from_cache(engine, &os::read_small_file(path, QUICKLY_READ)?)
             }
         }
     }

@@ -14,7 +14,7 @@ pub use code::{Code, CodeKey, load as load_code};
 pub use unix::{
     Direction, End, Fifo, FifoError, FifoOptions, FileInfo, InheritError, PrivateError,
     PrivateFile, PrivateFolder, ReaderWait, anonymous, is_ignored, null_end, open_input_file,
-    open_output_file, standard, take_inherited, write_message,
+    open_output_file, read_small_file, standard, take_inherited, write_message,
 };
 
 #[cfg(not(unix))]

@@ -9,7 +9,7 @@ mod reader_wait;
 mod scratch;
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -89,6 +89,19 @@ pub fn open_input_file(path: &Path) -> io::Result<End> {
     refuse_fifo(path, "--stdin")?;
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
     End::shared(file.into(), Direction::Read)
+}
+
+/// Reads a regular file of up to `most` bytes; `None` where it is anything else. Waits for nobody, but
+/// for the file system.
+pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() > most {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= most).then_some(bytes)
 }
 
 /// Makes or empties a file to be written, with `option` named in the error for a FIFO.

@@ -14,8 +14,9 @@ use rustix::io::Errno;
 /// Bits of a mode that let others than the owner do anything.
 const OTHERS: u32 = 0o077;
 
-/// Where a name begins like this, the file is being written still.
-const UNFINISHED: char = '.';
+/// Where a name begins like this, and goes on with 16 hexadecimal digits, the file is being written
+/// still.
+const UNFINISHED: &str = ".writing-";
 
 /// A folder of mode 0700 that belongs to this process's user. Held open, so that no swapping of
 /// paths puts another in its place.
@@ -133,6 +134,13 @@ impl PrivateFolder {
         written
     }
 
+    /// Whether [`PrivateFolder::put`] makes such names before a file is whole.
+    pub fn is_unfinished(name: &str) -> bool {
+        name.strip_prefix(UNFINISHED).is_some_and(|unique| {
+            unique.len() == 16 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    }
+
     /// Removes the file `name`. unlink(2).
     ///
     /// # Errors
@@ -157,7 +165,7 @@ impl PrivateFolder {
             };
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
                 files.push(FileInfo {
-                    unfinished: name.starts_with(UNFINISHED),
+                    unfinished: Self::is_unfinished(&name),
                     name,
                     bytes: u64::try_from(stat.st_size).unwrap_or(0),
                     used: modified(&stat),
