@@ -191,11 +191,30 @@ fn a_folder_that_cannot_be_written_to_costs_only_time() {
         assert!(ended.stderr.contains(MADE) && ended.stderr.contains("cannot be kept"));
         assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
     }
+    let compile = script("pipehost compile @cat");
+    as_nobody(&dir, &compile).expect_line(74, &["@cat", "could not take"]);
     // What is in it is still used.
     let filled = format!(
         "chmod 700 $XDG_CACHE_HOME/pipehost; {run}; chmod 500 $XDG_CACHE_HOME/pipehost; {run}"
     );
     assert!(as_nobody(&dir, &script(&filled)).expect(0).stderr.contains(HIT));
+}
+
+/// Whoever can write to the cache can have native code run, so a guest must not be able to.
+#[test]
+fn a_guest_that_could_write_to_it_runs_without_it() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    cat(&dir, &[]);
+    let (whole, caches) = (dir.path("."), dir.path("caches"));
+    for exposing in [whole.as_path(), &caches, &folder(&dir)] {
+        let said = cat(&dir, &["--dir", exposing.to_str().unwrap()]);
+        assert!(said.contains("warning: the cache is not used") && said.contains(MADE), "{said}");
+        let said = cat(&dir, &["--dir", &format!("{},ro", exposing.display())]);
+        assert!(said.contains(HIT) && !said.contains("warning"), "{said}");
+    }
+    fs::create_dir(dir.path("other")).unwrap();
+    assert!(cat(&dir, &["--dir", dir.path("other").to_str().unwrap()]).contains(HIT));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use support::*;
 
@@ -164,6 +165,102 @@ fn what_is_handed_on_outlives_its_writers_where_the_pipe_reopens() {
         }
         running.signal("TERM");
         running.end().expect(143);
+    }
+}
+
+/// A peer that has left is not the last: the next one may be there, and silent. Waiting for it is
+/// waiting, in every version and way.
+#[test]
+fn a_silent_peer_after_one_that_left_is_waited_for() {
+    let _dog = watchdog();
+    let stdio = |fifo: &Path| format!("fifo:{}", fifo.display());
+    let ways = [
+        ("probe2", &["copy", "in", "out"][..]),
+        ("probe2", &["forward", "in", "out"]),
+        ("probe3", &["copy", "in", "out"]),
+        ("probe3", &["forward", "in", "out"]),
+        ("plain", &["copy-by", "65536"]),
+        ("plain3", &["forward"]),
+    ];
+    for (program, args) in ways {
+        let dir = Dir::new();
+        let (a, b) = (dir.fifo("a"), dir.fifo("b"));
+        let mut command = match program.starts_with("probe") {
+            true => run(program, [fifo("in", &a, ",r"), fifo("out", &b, ",w")].concat()),
+            false => run(program, ["--stdin", &stdio(&a), "--stdout", &stdio(&b)]),
+        };
+        let mut reader = hold(&b);
+        let running = command.arg("--").args(args).start();
+        until("it waits", || running.has_open(&a) && running.has_open(&b) && running.sleeps());
+        // More than the second pipe holds, so that the guest waits for room; then the writer leaves,
+        // and another comes, which says nothing.
+        let length = GROWN + GROWN / 2;
+        let first = OpenOptions::new().write(true).open(&a).unwrap();
+        std::thread::spawn(move || (&first).write_all(&vec![b'x'; length]).unwrap())
+            .join()
+            .unwrap();
+        until("it waits for room", || {
+            rustix::io::ioctl_fionread(&reader).unwrap() > GROWN as u64 - 4096 && running.sleeps()
+        });
+        let silent = OpenOptions::new().write(true).open(&a).unwrap();
+        let mut received = 0;
+        let mut buf = vec![0; 100_000];
+        until("all has come", || {
+            match reader.read(&mut buf) {
+                Ok(n) => received += n,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            received == length
+        });
+        until("it waits", || running.sleeps());
+        let before = running.cpu_time();
+        std::thread::sleep(Duration::from_millis(200));
+        let spent = running.cpu_time() - before;
+        assert!(spent < Duration::from_millis(50), "{program} {args:?}: {spent:?}");
+        drop(silent);
+        running.end().expect(0);
+    }
+}
+
+/// The same of readers: one has been there and left, and the next one is slow.
+#[test]
+fn a_slow_reader_after_one_that_left_is_waited_for() {
+    let _dog = watchdog();
+    for probe in PROBES {
+        let dir = Dir::new();
+        let (a, b) = (dir.fifo("a"), dir.fifo("b"));
+        let mut feeder = hold(&a);
+        let left = hold(&b);
+        let grants = [fifo("in", &a, ",r"), fifo("out", &b, ",w")].concat();
+        let running = run(probe, grants).args(["--", "copy", "in", "out"]).start();
+        until("it waits", || running.has_open(&a) && running.has_open(&b) && running.sleeps());
+        drop(left);
+        // It has been told of that, whatever it makes of it.
+        until("it waits", || running.sleeps());
+        let mut reader = hold(&b);
+        let length = GROWN + GROWN / 2;
+        let mut sent = 0;
+        until("all is sent", || {
+            match feeder.write(&vec![b'y'; length - sent]) {
+                Ok(n) => sent += n,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            sent == length
+        });
+        until("it waits for room", || {
+            rustix::io::ioctl_fionread(&reader).unwrap() > GROWN as u64 - 4096 && running.sleeps()
+        });
+        drop(feeder);
+        let mut received = 0;
+        let mut buf = vec![0; 100_000];
+        until("all has come", || {
+            match reader.read(&mut buf) {
+                Ok(n) => received += n,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            received == length
+        });
+        running.end().expect(0);
     }
 }
 

@@ -14,11 +14,11 @@ fn report(guest: &str) -> Value {
 #[test]
 fn a_guest_is_described_for_people() {
     let _dog = watchdog();
-    let text = pipehost(["inspect", "@upper"]).end().expect(0).stdout;
-    assert!(text.starts_with("@upper: a component for WASI 0.2\n"), "{text}");
+    let text = pipehost(["inspect", "@tee"]).end().expect(0).stdout;
+    assert!(text.starts_with("@tee: a component for WASI 0.2\n"), "{text}");
     assert!(text.contains("  pipehost:pipes/named@0.2.0\n"), "{text}");
     assert!(text.contains("  wasi:cli/run@0.2."), "{text}");
-    assert!(text.contains("  pipehost run @upper --fifo in=PATH,r --fifo out=PATH,w\n"), "{text}");
+    assert!(text.contains("  pipehost run @tee --fifo in=PATH,r --fifo out=PATH,w\n"), "{text}");
 }
 
 #[test]

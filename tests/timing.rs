@@ -144,6 +144,12 @@ fn a_timeout_ends_what_is_handed_on_in_every_state() {
                     format!("a={} b={}; exec > /dev/null; {peer}", a.display(), b.display());
                 sh(&script).start()
             });
+            until(state, || match state {
+                "waits for a reader" => running.has_thread("fifo-writer"),
+                "moves bytes" => running.cpu_time() > Duration::from_millis(100),
+                _ => running.has_open(&a) && running.has_open(&b) && running.sleeps(),
+            });
+            assert!(started.elapsed() < limit, "{probe} {state}: reached too late");
             let ended = running.end();
             let took = started.elapsed();
             assert!(took >= limit && took < limit + SOON, "{probe} {state}: {took:?}");

@@ -61,7 +61,10 @@ impl Programs {
     /// `wasmtime run FILE ARGS...`, with its cache.
     pub(crate) fn wasmtime(&self, file: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(self.wasmtime.as_ref().unwrap());
-        command.args(["run", "-C", "cache=y", "-S", "p3=y", "-W", "component-model-async=y"]);
+        command.args(["run", "-C", "cache=y"]);
+        if file == guest("plain3") {
+            command.args(["-S", "p3=y", "-W", "component-model-async=y"]);
+        }
         command.arg(file).args(args).env("XDG_CACHE_HOME", self.folder("caches"));
         command
     }
