@@ -36,6 +36,7 @@
 
 mod bundled;
 pub mod cache;
+pub mod children;
 pub mod cli;
 pub mod engine;
 pub mod guest;
@@ -43,11 +44,14 @@ pub mod interfaces;
 mod limits;
 #[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
 pub mod os;
+pub mod outcome;
 pub mod pipe;
+pub mod pipeline;
 pub mod run;
 pub mod wasi;
 
 pub use interfaces::PACKAGES;
+pub use limits::Memory;
 pub use os::{Fifo, FifoOptions};
 pub use pipe::{Grant, Pipes};
 pub use wasi::{PipesCtxView, PipesView, add_to_linker};

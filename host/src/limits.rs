@@ -1,5 +1,8 @@
 //! What one guest may use up of the host.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use wasmtime::ResourceLimiter;
 
 /// Memory unless told otherwise.
@@ -18,26 +21,74 @@ const MAX_PARTS: usize = 1_000;
 /// What a table's element costs the host, about.
 const TABLE_ELEMENT: usize = size_of::<usize>() * 2;
 
-/// Keeps the sum of a guest's memories and tables within a number of bytes. Growing beyond it
-/// fails as memory.grow does, which the guest may survive.
+/// So many bytes of memory, for one guest or for several together.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    most: usize,
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Memory {
+    pub(crate) fn new(bytes: u64) -> Self {
+        let most = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self(Arc::new(Pool { most, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }))
+    }
+
+    /// The most that was in use at once, in bytes.
+    pub fn peak(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed) as u64
+    }
+
+    fn spend(&self, bytes: usize) -> bool {
+        let Pool { most, used, peak } = &*self.0;
+        let sum = |used: usize| used.checked_add(bytes).filter(|sum| sum <= most);
+        match used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum) {
+            Ok(before) => {
+                peak.fetch_max(before + bytes, Ordering::Relaxed);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Keeps the sum of a guest's memories and tables within a number of bytes, or several that all
+/// count. Growing beyond one fails as memory.grow does, which the guest may survive. Dropping it
+/// gives back what was spent.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
-    left: usize,
+    pools: Vec<Memory>,
+    spent: usize,
 }
 
 impl MemoryBudget {
-    pub(crate) fn new(bytes: u64) -> Self {
-        Self { left: usize::try_from(bytes).unwrap_or(usize::MAX) }
+    pub(crate) fn within(pools: Vec<Memory>) -> Self {
+        Self { pools, spent: 0 }
     }
 
     fn spend(&mut self, bytes: usize) -> bool {
-        match self.left.checked_sub(bytes) {
-            Some(left) => {
-                self.left = left;
-                true
+        for (at, pool) in self.pools.iter().enumerate() {
+            if !pool.spend(bytes) {
+                self.pools[..at].iter().for_each(|pool| pool.give_back(bytes));
+                return false;
             }
-            None => false,
         }
+        self.spent += bytes;
+        true
+    }
+}
+
+impl Drop for MemoryBudget {
+    fn drop(&mut self) {
+        self.pools.iter().for_each(|pool| pool.give_back(self.spent));
     }
 }
 
@@ -85,25 +136,35 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// However a guest grows its memories and tables, the sum of what was permitted stays
-        /// within the budget, and what fits is permitted.
+        /// However two guests grow their memories and tables, the sum of what was permitted stays
+        /// within what they share and what each has for itself, what fits is permitted, and what one
+        /// leaves is there for the other.
         #[test]
-        fn the_sum_stays_within_the_budget(
-            budget in 0u64..100_000,
-            steps in prop::collection::vec((any::<bool>(), 0usize..20_000), 0..50),
+        fn sums_stay_within_their_budgets(
+            shared in 0u64..100_000,
+            own in 0u64..100_000,
+            steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0usize..20_000), 0..50),
         ) {
-            let mut limiter = MemoryBudget::new(budget);
-            let mut spent = 0u64;
-            for (table, by) in steps {
+            let pools = [Memory::new(shared), Memory::new(own)];
+            let parent = MemoryBudget::within(vec![pools[0].clone()]);
+            let child = MemoryBudget::within(pools.to_vec());
+            let mut budgets = [parent, child];
+            let mut spent = [0u64; 2];
+            for (of_child, table, by) in steps {
                 let cost = (by * if table { TABLE_ELEMENT } else { 1 }) as u64;
+                let who = usize::from(of_child);
                 let granted = match table {
-                    true => limiter.table_growing(7, 7 + by, None),
-                    false => limiter.memory_growing(7, 7 + by, None),
+                    true => budgets[who].table_growing(7, 7 + by, None),
+                    false => budgets[who].memory_growing(7, 7 + by, None),
                 };
-                let granted = granted.unwrap();
-                prop_assert_eq!(granted, spent + cost <= budget);
-                spent += if granted { cost } else { 0 };
+                let fits = spent[0] + spent[1] + cost <= shared
+                    && (!of_child || spent[1] + cost <= own);
+                prop_assert_eq!(granted.unwrap(), fits);
+                spent[who] += if fits { cost } else { 0 };
+                prop_assert!(pools[0].peak() >= spent[0] + spent[1]);
             }
+            drop(budgets);
+            prop_assert!(pools[0].spend(shared as usize) && pools[1].spend(own as usize));
         }
     }
 }

@@ -5,14 +5,15 @@ use wasmtime::{ExternType, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2, p3};
 
+use crate::children::{Children, with_children};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
-use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
+use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, Memory, MemoryBudget};
+use crate::outcome::Outcome;
 use crate::pipe::{Drains, Journal, Pipes};
 use crate::wasi::{
-    self, HushedStderr, ModuleView, PipesCtxView, PipesView, Standard, Stdio, StdioCtxView,
-    StdioView,
+    self, ModuleView, PipesCtxView, PipesView, Standard, Stdio, StdioCtxView, StdioView,
 };
 
 /// Everything that one guest is given.
@@ -23,7 +24,10 @@ pub struct Setup {
     wasi: WasiCtxBuilder,
     stdio: Stdio,
     pipes: Pipes,
-    max_memory: u64,
+    memory: Vec<Memory>,
+    children: Option<Children>,
+    /// Of the guest whose standard streams it shares.
+    parent: Option<Journal>,
 }
 
 impl std::fmt::Debug for Setup {
@@ -31,7 +35,7 @@ impl std::fmt::Debug for Setup {
         f.debug_struct("Setup")
             .field("stdio", &self.stdio)
             .field("pipes", &self.pipes)
-            .field("max_memory", &self.max_memory)
+            .field("memory", &self.memory)
             .finish_non_exhaustive()
     }
 }
@@ -48,7 +52,14 @@ pub enum End {
 impl Setup {
     /// A guest with these pipes and standard streams, and nothing else.
     pub fn new(pipes: Pipes, stdio: Stdio) -> Self {
-        Self { wasi: WasiCtxBuilder::new(), stdio, pipes, max_memory: DEFAULT_MAX_MEMORY }
+        Self {
+            wasi: WasiCtxBuilder::new(),
+            stdio,
+            pipes,
+            memory: vec![Memory::new(DEFAULT_MAX_MEMORY)],
+            children: None,
+            parent: None,
+        }
     }
 
     /// The other grants of WASI: arguments, environment, folders. Its standard streams are
@@ -57,9 +68,33 @@ impl Setup {
         &mut self.wasi
     }
 
-    /// How many bytes all of the guest's memories and tables may have together. Default 256 MiB.
+    /// How many bytes all of the guest's memories and tables may have together, its children's
+    /// included. Default 256 MiB.
     pub fn max_memory(&mut self, bytes: u64) -> &mut Self {
-        self.max_memory = bytes;
+        self.memory = vec![Memory::new(bytes)];
+        self
+    }
+
+    /// As [`Setup::max_memory`], of several that are shared with others: each bounds it.
+    pub(crate) fn memory_within(&mut self, pools: Vec<Memory>) -> &mut Self {
+        self.memory = pools;
+        self
+    }
+
+    /// The memory of the guest and its children, to be asked about later.
+    pub fn memory(&self) -> Option<Memory> {
+        self.memory.last().cloned()
+    }
+
+    /// What the guest may start. Default: nothing.
+    pub fn children(&mut self, children: Children) -> &mut Self {
+        self.children = Some(children);
+        self
+    }
+
+    /// Some of its standard streams are those of another guest, which this is the journal of.
+    pub(crate) fn inherits_from(&mut self, parent: &Journal) -> &mut Self {
+        self.parent = Some(parent.clone());
         self
     }
 
@@ -68,31 +103,59 @@ impl Setup {
         self.pipes.drains().clone()
     }
 
-    /// What the guest says on stderr after its stdout's reader has left: see [`Stdio::hushed`].
-    pub fn hushed(&self) -> HushedStderr {
-        self.stdio.hushed()
-    }
-
-    /// The failures of the guest's pipe ends and standard streams.
+    /// What happens on the guest's pipe ends and standard streams.
     pub fn journal(&self) -> Journal {
         self.pipes.journal().clone()
     }
 
-    /// Runs `guest` to its end. Must be awaited inside a tokio runtime with its I/O and timers
-    /// enabled. Never blocks the thread for longer than a pulse (10 ms) plus one system call.
+    /// Runs `guest` to its end, and delivers what it leaves behind. Must be awaited inside a tokio
+    /// runtime with its I/O and timers enabled. Never blocks the thread for longer than a pulse
+    /// (10 ms) plus one system call.
+    ///
+    /// Its children run beside it, and end with it.
     ///
     /// Dropping the future ends the guest where it stands and closes all its ends. What its writers
     /// had accepted is delivered by [`Setup::drains`].
     ///
     /// # Errors
-    /// Where the guest does not fit what pipehost provides. A trap is no error but an [`End`].
-    pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<End, GuestError> {
-        match &guest.kind {
-            Kind::Command(component, version) => {
-                self.run_component(engine, guest, component, *version).await
+    /// Where the guest does not fit what pipehost provides. A trap is no error but an [`Outcome`].
+    pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
+        let (drains, hushed) = (self.drains(), self.stdio.hushed());
+        let journals = [Some(self.journal()), self.parent.clone()];
+        let end = self.run_guest(engine, guest).await?;
+        drains.idle().await;
+        if let End::Trapped(error) = &end {
+            tracing::info!("{error:?}");
+        }
+        let notes: Vec<_> = journals.iter().flatten().flat_map(Journal::notes).collect();
+        let outcome = Outcome::of(end, &notes);
+        match outcome {
+            // A native program would have been ended by SIGPIPE, and not have complained.
+            Outcome::BrokenPipe => hushed.discard(),
+            _ => drop(hushed),
+        }
+        drains.idle().await;
+        Ok(outcome)
+    }
+
+    async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<End, GuestError> {
+        let jobs = self.children.take().map(|children| {
+            let (spawner, jobs) = children.spawner(engine, &self.stdio, &self.pipes, &self.memory);
+            self.pipes.set_spawner(spawner);
+            jobs
+        });
+        let running = async {
+            match &guest.kind {
+                Kind::Command(component, version) => {
+                    self.run_component(engine, guest, component, *version).await
+                }
+                Kind::Module(module) => self.run_module(engine, guest, module).await,
+                Kind::Library => Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
             }
-            Kind::Module(module) => self.run_module(engine, guest, module).await,
-            Kind::Library => Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
+        };
+        match jobs {
+            None => running.await,
+            Some(jobs) => with_children(running, jobs).await,
         }
     }
 
@@ -123,7 +186,7 @@ impl Setup {
                 table,
                 stdio: self.stdio,
                 pipes: self.pipes,
-                memory: MemoryBudget::new(self.max_memory),
+                memory: MemoryBudget::within(self.memory),
             },
         );
         store.limiter(|state| &mut state.memory);
@@ -187,7 +250,7 @@ impl Setup {
             ModuleState {
                 wasi: self.wasi.build_p1(),
                 standard: Standard::new(self.stdio),
-                memory: MemoryBudget::new(self.max_memory),
+                memory: MemoryBudget::within(self.memory),
                 _pipes: self.pipes,
             },
         );

@@ -1,13 +1,15 @@
 //! The command line as it is typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{
-    ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint,
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    ValueHint,
 };
 
-use super::values::{self, DirSpec, FdSpec, FifoSpec, StdioSpec};
+use super::values::{self, ChildSpec, DirSpec, ExecSpec, FdSpec, FifoSpec, StdioSpec};
 
 const STATUSES: &str = "\
 Exit status: the guest's own (0 to 255) where it ended by itself; else
@@ -21,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   mkfifo /tmp/x; (echo hello > /tmp/x &); pipehost run @upper --fifo /tmp/x
   ps | pipehost run @lines
+  pipehost pipe @lines ! exec grep -v DEBUG ! @upper < app.log
   pipehost run ./filter.wasm --fifo in=/tmp/a,r --fifo out=/tmp/b,w --timeout 10s
   pipehost inspect ./filter.wasm";
 
@@ -32,6 +35,24 @@ Examples:
     pipehost run ./plugin.wasm --fifo in=/tmp/a,r --fifo out=/tmp/b,w
   An unmodified program on a FIFO:
     pipehost run ./any.wasm --stdin fifo:/tmp/a --stdout null -- --its --own=arguments";
+
+const PIPE_EXAMPLES: &str = "\
+Examples:
+  Two guests and a native command:
+    pipehost pipe @lines ! exec grep -v DEBUG ! ./redact.wasm --strict < app.log
+  Options for one guest stand in front of it:
+    pipehost pipe --timeout 1m -- @cat ! --max-memory 16M ./filter.wasm
+  A pipeline that is no line, kept in a file:
+    pipehost pipe -f pipeline.toml --check && pipehost pipe -f pipeline.toml --stats";
+
+const PIPE_STATUSES: &str = "\
+Exit status: that of the last stage that failed, as with `set -o pipefail`:
+  1. If the last stage fails, its status.
+  2. Else that of the stage nearest to it that failed, where 141, which says that a stage's reader
+     left, is no failure.
+  3. Else 0.
+A guest's status is as for `pipehost run`; a command that signal n ended has 128+n, one that is not
+found 127, one that cannot be executed 126. 124 and 128+n also where --timeout or a signal ended all.";
 
 /// Runs sandboxed WASI components on real pipes.
 ///
@@ -53,6 +74,14 @@ pub(crate) enum Command {
     /// Run a guest on the pipes that it is granted.
     #[command(after_help = format!("{RUN_EXAMPLES}\n\n{STATUSES}"))]
     Run(Box<RunArgs>),
+    /// Run several guests and native commands at once, joined by pipes.
+    ///
+    /// Each stage's stdout is the next one's stdin: a kernel pipe, and the host copies nothing. All
+    /// options that stand before the first stage hold for every guest, but --stdin is the first
+    /// stage's, --stdout the last one's, and --timeout bounds the whole; behind `--` and each `!`, a
+    /// guest can have options of its own.
+    #[command(after_help = format!("{PIPE_EXAMPLES}\n\n{PIPE_STATUSES}"))]
+    Pipe(Box<PipeArgs>),
     /// Show what a guest imports, exports and needs.
     Inspect(InspectArgs),
     /// Compile guests ahead of their first run, into the cache.
@@ -71,6 +100,23 @@ pub(crate) struct RunArgs {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) guest: PathBuf,
 
+    #[command(flatten)]
+    pub(crate) options: GuestOptions,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+
+    #[command(flatten)]
+    pub(crate) stats: StatsArgs,
+
+    /// The guest's own arguments.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+/// What a guest is granted, and its limits.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct GuestOptions {
     /// Grant a named pipe. NAME defaults to the file name. The FIFO is made with mode 0600 if it is
     /// missing, and then removed at the end; an existing one is used and left. KEY: r, w (what the
     /// guest may do; default both), existing (do not make it), keep (do not remove it), insecure
@@ -84,17 +130,17 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "[NAME=]N[,r|w]", value_parser = values::fd)]
     pub(crate) fd: Vec<FdSpec>,
 
-    /// What the guest reads: inherit, null, a file's path, or fifo:PATH.
-    #[arg(long, value_name = "WHAT", default_value = "inherit", value_parser = values::stdio)]
-    pub(crate) stdin: StdioSpec,
+    /// What the guest reads: inherit (the default), null, a file's path, or fifo:PATH.
+    #[arg(long, value_name = "WHAT", value_parser = values::stdio)]
+    pub(crate) stdin: Option<StdioSpec>,
 
-    /// What the guest writes to: inherit, null, a file's path, or fifo:PATH.
-    #[arg(long, value_name = "WHAT", default_value = "inherit", value_parser = values::stdio)]
-    pub(crate) stdout: StdioSpec,
+    /// What the guest writes to: inherit (the default), null, a file's path, or fifo:PATH.
+    #[arg(long, value_name = "WHAT", value_parser = values::stdio)]
+    pub(crate) stdout: Option<StdioSpec>,
 
-    /// Where the guest's messages go: inherit, null, a file's path, or fifo:PATH.
-    #[arg(long, value_name = "WHAT", default_value = "inherit", value_parser = values::stdio)]
-    pub(crate) stderr: StdioSpec,
+    /// Where the guest's messages go: inherit (the default), null, a file's path, or fifo:PATH.
+    #[arg(long, value_name = "WHAT", value_parser = values::stdio)]
+    pub(crate) stderr: Option<StdioSpec>,
 
     /// Set a variable of the guest's environment, which is empty otherwise.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env)]
@@ -104,6 +150,17 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOST[::GUEST][,ro]", value_parser = values::dir)]
     pub(crate) dir: Vec<DirSpec>,
 
+    /// Let the guest start another under NAME, which gets what the guest passes on, and nothing
+    /// else. KEY: spawn (it may itself start what the guest may), max-memory=SIZE,
+    /// timeout=DURATION.
+    #[arg(long, value_name = "NAME=GUEST[,KEY...]", value_parser = values::child)]
+    pub(crate) child: Vec<ChildSpec>,
+
+    /// Let the guest start a native command under NAME, with these first arguments: it decides about
+    /// those that follow. Quotes are understood as in a shell, and nothing else of it.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = values::exec)]
+    pub(crate) exec: Vec<ExecSpec>,
+
     /// End the run after this long, compiling included: 5s, 250ms, 1m30s.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) timeout: Option<Duration>,
@@ -112,24 +169,21 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) open_timeout: Option<Duration>,
 
-    #[command(flatten)]
-    pub(crate) cache: CacheArgs,
+    /// How much memory the guest and its children may have [default: 256M].
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) max_memory: Option<u64>,
 
-    /// How much memory the guest may have.
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = values::size)]
-    pub(crate) max_memory: u64,
+    /// How many pipes the guest and its children may have open [default: 64].
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub(crate) max_pipes: Option<usize>,
 
-    /// How many pipes the guest may have open.
-    #[arg(long, value_name = "N", default_value = "64", value_parser = values::count)]
-    pub(crate) max_pipes: usize,
+    /// How many children there may be at once, children's children included [default: 16].
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub(crate) max_children: Option<usize>,
 
     /// Which of the grants above comes when, as the guest is to see them in this order.
     #[arg(skip)]
     pub(crate) order: Vec<GrantRef>,
-
-    /// The guest's own arguments.
-    #[arg(last = true, value_name = "ARGS")]
-    pub(crate) args: Vec<String>,
 }
 
 /// A grant by its option and its place among those of that option.
@@ -139,23 +193,137 @@ pub(crate) enum GrantRef {
     Fd(usize),
 }
 
+impl GuestOptions {
+    /// Notes in which order the grants were typed.
+    fn ordered_as_in(mut self, matches: &ArgMatches) -> Self {
+        let places = |id: &str| matches.indices_of(id).into_iter().flatten().enumerate();
+        let fifos = places("fifo").map(|(at, place)| (place, GrantRef::Fifo(at)));
+        let fds = places("fd").map(|(at, place)| (place, GrantRef::Fd(at)));
+        let mut order: Vec<_> = fifos.chain(fds).collect();
+        order.sort_unstable_by_key(|(place, _)| *place);
+        self.order = order.into_iter().map(|(_, grant)| grant).collect();
+        self
+    }
+
+    /// Grants and limits for every guest of a pipeline, and what one has of its own: its own limits
+    /// count, and its grants come after.
+    pub(crate) fn with_own(&self, own: &Self) -> Self {
+        let mut order = self.order.clone();
+        order.extend(own.order.iter().map(|grant| match grant {
+            GrantRef::Fifo(at) => GrantRef::Fifo(at + self.fifo.len()),
+            GrantRef::Fd(at) => GrantRef::Fd(at + self.fd.len()),
+        }));
+        Self {
+            fifo: chain(&self.fifo, &own.fifo),
+            fd: chain(&self.fd, &own.fd),
+            stdin: own.stdin.clone(),
+            stdout: own.stdout.clone(),
+            stderr: own.stderr.clone().or_else(|| self.stderr.clone()),
+            env: chain(&self.env, &own.env),
+            dir: chain(&self.dir, &own.dir),
+            child: chain(&self.child, &own.child),
+            exec: chain(&self.exec, &own.exec),
+            // That of all bounds the whole pipeline.
+            timeout: own.timeout,
+            open_timeout: own.open_timeout.or(self.open_timeout),
+            max_memory: own.max_memory.or(self.max_memory),
+            max_pipes: own.max_pipes.or(self.max_pipes),
+            max_children: own.max_children.or(self.max_children),
+            order,
+        }
+    }
+}
+
+fn chain<T: Clone>(first: &[T], then: &[T]) -> Vec<T> {
+    first.iter().chain(then).cloned().collect()
+}
+
 impl Cli {
     /// The arguments of this process.
     pub(crate) fn from_process() -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches()?;
         let mut cli = Self::from_arg_matches(&matches)?;
-        if let (Command::Run(args), Some(matches)) =
-            (&mut cli.command, matches.subcommand_matches("run"))
-        {
-            let places = |id: &str| matches.indices_of(id).into_iter().flatten().enumerate();
-            let fifos = places("fifo").map(|(at, place)| (place, GrantRef::Fifo(at)));
-            let fds = places("fd").map(|(at, place)| (place, GrantRef::Fd(at)));
-            let mut order: Vec<_> = fifos.chain(fds).collect();
-            order.sort_unstable_by_key(|(place, _)| *place);
-            args.order = order.into_iter().map(|(_, grant)| grant).collect();
+        match (&mut cli.command, matches.subcommand()) {
+            (Command::Run(args), Some((_, matches))) => {
+                args.options = std::mem::take(&mut args.options).ordered_as_in(matches);
+            }
+            (Command::Pipe(args), Some((_, matches))) => {
+                args.options = std::mem::take(&mut args.options).ordered_as_in(matches);
+            }
+            _ => {}
         }
         Ok(cli)
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PipeArgs {
+    #[command(flatten)]
+    pub(crate) options: GuestOptions,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+
+    #[command(flatten)]
+    pub(crate) stats: StatsArgs,
+
+    /// Read the pipeline from a file: see examples/pipeline.toml.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "stages")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Only see whether the pipeline can run: its stages, its pipes, its guests, its commands.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Only show the pipeline: as text, or in a file that ends in .dot or .svg, as a picture.
+    #[arg(long, value_name = "FILE", require_equals = true, value_hint = ValueHint::FilePath)]
+    pub(crate) graph: Option<Option<PathBuf>>,
+
+    /// The stages, with `!` between them: GUEST [ARGS...], with options of its own in front, or exec
+    /// COMMAND [ARGS...]. An argument that is to be `!` is written `\\!`.
+    #[arg(value_name = "STAGE", trailing_var_arg = true)]
+    #[arg(required_unless_present = "file")]
+    pub(crate) stages: Vec<OsString>,
+}
+
+/// One stage that is a guest, as it is typed between two `!`.
+#[derive(Debug, Parser)]
+#[command(name = "stage", disable_help_flag = true, no_binary_name = true)]
+pub(crate) struct StageArgs {
+    #[command(flatten)]
+    pub(crate) options: GuestOptions,
+
+    /// The guest, and its own arguments: the first word that is no option ends the options.
+    #[arg(value_name = "GUEST", required = true)]
+    #[arg(trailing_var_arg = true)]
+    pub(crate) words: Vec<String>,
+}
+
+impl StageArgs {
+    /// What stands between two `!`.
+    pub(crate) fn of(words: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let mut stage = Self::from_arg_matches(&matches)?;
+        stage.options = stage.options.ordered_as_in(&matches);
+        Ok(stage)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// Tell at the end, on stderr, what was used and moved, and who waited for whom.
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "text", value_enum)]
+    pub(crate) stats: Option<StatsForm>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatsForm {
+    /// Tables.
+    Text,
+    /// One line of JSON.
+    Json,
 }
 
 #[derive(Debug, Args)]

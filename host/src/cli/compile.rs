@@ -30,11 +30,11 @@ pub(crate) fn main(args: &CompileArgs) -> Result<Status, Failure> {
             }
         };
         match print(&format!("{}: {done}\n", source.display()))? {
-            Status::Guest(0) => {}
+            Status::Exited(0) => {}
             status => return Ok(status),
         }
     }
-    Ok(Status::Guest(0))
+    Ok(Status::Exited(0))
 }
 
 /// An engine with the user's cache, unless it is not to be used, or cannot be; or the guest could

@@ -3,8 +3,8 @@
 /// Why pipehost ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// The guest ended by itself.
-    Guest(u8),
+    /// The program ended by itself, with this status.
+    Exited(u8),
     /// The command line makes no sense.
     Usage,
     /// The guest cannot be used.
@@ -19,6 +19,12 @@ pub(crate) enum Status {
     NotPermitted,
     /// A time limit was reached.
     TimedOut,
+    /// A native command cannot be executed.
+    NotExecutable,
+    /// There is no such native command.
+    NotFound,
+    /// A bug of the host's.
+    Panicked,
     /// The guest trapped.
     Trapped,
     /// The reader of the guest's stdout left.
@@ -30,7 +36,7 @@ pub(crate) enum Status {
 impl Status {
     pub(crate) fn code(self) -> u8 {
         match self {
-            Self::Guest(status) => status,
+            Self::Exited(status) => status,
             Self::Usage => 2,
             Self::NotUsable => 65,
             Self::Missing => 66,
@@ -38,6 +44,9 @@ impl Status {
             Self::Io => 74,
             Self::NotPermitted => 77,
             Self::TimedOut => 124,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Panicked => 101,
             Self::Trapped => 134,
             Self::BrokenPipe => 141,
             Self::Signal(number) => 128u8.saturating_add(number),
@@ -53,6 +62,30 @@ pub(crate) struct Failure {
     pub(crate) error: anyhow::Error,
 }
 
+impl Failure {
+    /// Says of which stage of a pipeline it is.
+    pub(crate) fn of_stage(self, name: &str) -> Self {
+        Self { error: self.error.context(format!("stage {name}")), ..self }
+    }
+}
+
+/// The status of a pipeline whose stages ended with `statuses`, as with `set -o pipefail`:
+///
+/// 1. If the last stage fails, its status.
+/// 2. Else that of the stage nearest to it that failed, where 141, which says that a stage's reader
+///    left, is no failure.
+/// 3. Else 0.
+pub(crate) fn pipefail(statuses: &[u8]) -> u8 {
+    match statuses.split_last() {
+        Some((0, before)) => {
+            let failed = |status: &&u8| !matches!(**status, 0 | 141);
+            before.iter().rev().find(failed).copied().unwrap_or(0)
+        }
+        Some((last, _)) => *last,
+        None => 0,
+    }
+}
+
 /// Gives an error its status.
 pub(crate) trait OrStatus<T> {
     fn or_status(self, status: Status) -> Result<T, Failure>;
@@ -66,12 +99,29 @@ impl<T, E: Into<anyhow::Error>> OrStatus<T> for Result<T, E> {
 
 #[cfg(test)]
 mod tests {
-    use super::Status;
+    use super::{Status, pipefail};
+
+    #[test]
+    fn the_status_of_a_pipeline() {
+        let cases: [(&[u8], u8); 8] = [
+            (&[0, 0, 0], 0),
+            (&[1, 0, 0], 1),
+            (&[1, 2, 0], 2),
+            (&[1, 2, 3], 3),
+            (&[141, 0], 0),
+            (&[141, 141, 0], 0),
+            (&[5, 141, 0], 5),
+            (&[0, 141], 141),
+        ];
+        for (statuses, status) in cases {
+            assert_eq!(pipefail(statuses), status, "{statuses:?}");
+        }
+    }
 
     #[test]
     fn statuses_are_those_of_the_documents() {
         let documented = [
-            (Status::Guest(7), 7),
+            (Status::Exited(7), 7),
             (Status::Usage, 2),
             (Status::NotUsable, 65),
             (Status::Missing, 66),
@@ -79,6 +129,9 @@ mod tests {
             (Status::Io, 74),
             (Status::NotPermitted, 77),
             (Status::TimedOut, 124),
+            (Status::NotExecutable, 126),
+            (Status::NotFound, 127),
+            (Status::Panicked, 101),
             (Status::Trapped, 134),
             (Status::BrokenPipe, 141),
             (Status::Signal(2), 130),

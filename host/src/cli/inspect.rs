@@ -52,7 +52,7 @@ pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
 pub(crate) fn print(text: &str) -> Result<Status, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(Status::Guest(0)),
+        Ok(()) => Ok(Status::Exited(0)),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Status::BrokenPipe),
         Err(error) => Err(error).context("stdout").or_status(Status::Io),
     }

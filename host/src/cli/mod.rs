@@ -3,14 +3,20 @@
 mod args;
 mod compile;
 mod exit;
+mod granting;
+mod graph;
 mod inspect;
 mod log;
+mod pipe;
 mod run;
 mod signals;
 mod source;
+mod stats;
 mod values;
+mod verdict;
 mod wit;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command};
@@ -26,7 +32,8 @@ pub fn main() -> u8 {
     };
     log::start(cli.verbose);
     let outcome = match cli.command {
-        Command::Run(args) => run::main(*args, cli.verbose > 0),
+        Command::Run(args) => run::main(*args),
+        Command::Pipe(args) => pipe::main(*args),
         Command::Inspect(args) => inspect::main(&args),
         Command::Compile(args) => compile::main(&args),
         Command::Wit(args) => wit::main(&args),
@@ -50,7 +57,7 @@ pub(crate) fn say(line: &str) {
 fn usage(error: &clap::Error) -> Status {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
-            Ok(()) => Status::Guest(0),
+            Ok(()) => Status::Exited(0),
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Status::BrokenPipe,
             Err(_) => Status::Io,
         },
@@ -59,19 +66,27 @@ fn usage(error: &clap::Error) -> Status {
             Status::Usage
         }
         _ => {
-            let text = error.render().to_string();
-            let message: Vec<&str> = text
-                .split("\n\nUsage:")
-                .next()
-                .unwrap_or(&text)
-                .split("\n\nFor more information")
-                .next()
-                .unwrap_or(&text)
-                .trim_start_matches("error: ")
-                .split_whitespace()
-                .collect();
-            say(&format!("{} (see `pipehost run --help`)", message.join(" ")));
+            say(&format!("{} (see `pipehost {} --help`)", usage_line(error), command()));
             Status::Usage
         }
     }
+}
+
+/// The command that was typed, for whoever needs its help.
+fn command() -> String {
+    let known = Cli::command();
+    let typed = std::env::args().nth(1).unwrap_or_default();
+    match known.find_subcommand(&typed) {
+        Some(command) => command.get_name().to_owned(),
+        None => "run".to_owned(),
+    }
+}
+
+/// What clap found wrong, in one line.
+fn usage_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let message = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let message = message.split("\n\nFor more information").next().unwrap_or(message);
+    let words: Vec<_> = message.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
 }

@@ -65,8 +65,9 @@ impl SignalWatch {
     }
 }
 
-/// Removes what must not be left behind.
+/// Removes what must not be left behind, and ends native commands that still run.
 pub(crate) fn clean_up(leftovers: &Leftovers) {
+    os::kill_natives();
     for fifo in leftovers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         fifo.remove();
     }

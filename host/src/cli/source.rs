@@ -14,7 +14,7 @@ use crate::os;
 const QUICKLY_READ: u64 = 16 * 1024 * 1024;
 
 /// What GUEST names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Bundled(&'static str, &'static [u8]),
     File(PathBuf),

@@ -47,6 +47,24 @@ pub(crate) struct DirSpec {
     pub(crate) read_only: bool,
 }
 
+/// `--child NAME=GUEST[,KEY...]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChildSpec {
+    pub(crate) name: PipeName,
+    pub(crate) guest: PathBuf,
+    pub(crate) spawn: bool,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// `--exec NAME=COMMAND`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExecSpec {
+    pub(crate) name: PipeName,
+    pub(crate) program: String,
+    pub(crate) args: Vec<String>,
+}
+
 /// What stands before `=`, if it is a pipe's name, and the rest.
 fn split_name(text: &str) -> Parsed<(Option<PipeName>, &str)> {
     match text.split_once('=') {
@@ -137,6 +155,47 @@ pub(crate) fn fd(text: &str) -> Parsed<FdSpec> {
     }
     let directions = (read || write).then_some(Directions { read, write });
     Ok(FdSpec { name, number, directions })
+}
+
+pub(crate) fn child(text: &str) -> Parsed<ChildSpec> {
+    let mut parts = text.split(',');
+    let (name, guest) = child_name(parts.next().unwrap_or(""), "NAME=GUEST")?;
+    let guest = PathBuf::from(guest);
+    let mut spec = ChildSpec { name, guest, spawn: false, max_memory: None, timeout: None };
+    for key in parts {
+        match key.split_once('=').unwrap_or((key, "")) {
+            ("spawn", "") => spec.spawn = true,
+            ("max-memory", value) => spec.max_memory = Some(size(value)?),
+            ("timeout", value) => spec.timeout = Some(duration(value)?),
+            _ => {
+                return Err(format!(
+                    "unknown key `{key}`; there are spawn, max-memory=SIZE and timeout=DURATION"
+                ));
+            }
+        }
+    }
+    Ok(spec)
+}
+
+pub(crate) fn exec(text: &str) -> Parsed<ExecSpec> {
+    let (name, command) = child_name(text, "NAME=COMMAND")?;
+    let words = shlex::split(command).ok_or("a quote is not closed")?;
+    let mut words = words.into_iter();
+    match words.next() {
+        Some(program) => Ok(ExecSpec { name, program, args: words.collect() }),
+        None => Err("the command is missing; write NAME=COMMAND".into()),
+    }
+}
+
+/// What stands before `=`, which must be a name, and the rest, which must be there.
+fn child_name<'a>(text: &'a str, form: &str) -> Parsed<(PipeName, &'a str)> {
+    match text.split_once('=') {
+        Some((name, rest)) if !rest.is_empty() => match name.parse() {
+            Ok(name) => Ok((name, rest)),
+            Err(error) => Err(format!("`{name}`: {error}")),
+        },
+        _ => Err(format!("write {form}")),
+    }
 }
 
 pub(crate) fn stdio(text: &str) -> Parsed<StdioSpec> {
@@ -251,9 +310,26 @@ mod tests {
         for bad in ["", "::", "a::", "::b"] {
             assert!(dir(bad).is_err(), "{bad}");
         }
+        for bad in ["", "a", "a=", "=g.wasm", "../a=g.wasm", "a=g.wasm,x", "a=g,max-memory=x"] {
+            assert!(child(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "a", "a=", "a=  ", "=sort", "a=sort 'x"] {
+            assert!(exec(bad).is_err(), "{bad}");
+        }
         for bad in ["", "fifo:"] {
             assert!(stdio(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn children_in_full() {
+        let spec = child("sh=./shell.wasm,spawn,max-memory=1M,timeout=5s").unwrap();
+        assert_eq!((spec.name.as_str(), spec.guest.as_path()), ("sh", Path::new("./shell.wasm")));
+        assert!(spec.spawn);
+        assert_eq!((spec.max_memory, spec.timeout), (Some(1 << 20), Some(Duration::from_secs(5))));
+        let spec = exec("s=sort -t '=' -k 2").unwrap();
+        assert_eq!((spec.name.as_str(), &*spec.program), ("s", "sort"));
+        assert_eq!(spec.args, ["-t", "=", "-k", "2"]);
     }
 
     #[test]
@@ -273,7 +349,7 @@ mod tests {
         #[test]
         fn any_text_is_taken_or_refused(text in any::<String>()) {
             let _ = (fifo(&text), fd(&text), stdio(&text), env(&text), dir(&text));
-            let _ = (size(&text), duration(&text), count(&text));
+            let _ = (size(&text), duration(&text), count(&text), child(&text), exec(&text));
         }
 
         #[test]

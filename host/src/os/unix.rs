@@ -4,6 +4,8 @@
 mod capacity;
 mod end;
 mod fifo;
+mod joint;
+mod native;
 mod private;
 mod reader_wait;
 mod scratch;
@@ -22,6 +24,11 @@ use rustix::io::FdFlags;
 pub use end::End;
 pub(super) use fifo::proc_name;
 pub use fifo::{Fifo, FifoError, FifoOptions};
+pub use joint::{Growth, Joint, another_writer, joint};
+pub use native::{
+    MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, kill_natives,
+    retire_standard_input_and_output, thread_cpu_time,
+};
 pub use private::{FileInfo, PrivateError, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
 
@@ -57,27 +64,20 @@ pub fn anonymous() -> io::Result<(End, End)> {
     Ok((End::owned(reader.into(), Direction::Read)?, End::owned(writer.into(), Direction::Write)?))
 }
 
-/// One of the standard descriptors 0 to 2, which this process shares with whoever started it.
-pub fn standard(fd: RawFd) -> io::Result<End> {
+/// A copy of one of the standard descriptors 0 to 2, whose description this process shares with
+/// whoever started it.
+pub fn standard(fd: RawFd) -> io::Result<OwnedFd> {
+    let copy = |fd: BorrowedFd<'_>| Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);
     match fd {
-        0 => inherited(io::stdin().as_fd(), Direction::Read),
-        1 => inherited(io::stdout().as_fd(), Direction::Write),
-        _ => inherited(io::stderr().as_fd(), Direction::Write),
+        0 => copy(io::stdin().as_fd()),
+        1 => copy(io::stdout().as_fd()),
+        _ => copy(io::stderr().as_fd()),
     }
 }
 
-/// An end over a copy of a descriptor that others share; its flags are left as they are.
-fn inherited(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<End> {
-    End::shared(rustix::io::fcntl_dupfd_cloexec(fd, 3)?, direction)
-}
-
-/// An end that gives the end of file, or swallows what is written: /dev/null.
-pub fn null_end(direction: Direction) -> io::Result<End> {
-    let file = OpenOptions::new()
-        .read(direction == Direction::Read)
-        .write(direction == Direction::Write)
-        .open("/dev/null")?;
-    End::shared(file.into(), direction)
+/// What gives the end of file, and swallows what is written: /dev/null.
+pub fn null() -> io::Result<OwnedFd> {
+    Ok(OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
 }
 
 /// Opens a file to be read.
@@ -85,10 +85,10 @@ pub fn null_end(direction: Direction) -> io::Result<End> {
 /// # Errors
 /// Those of open(2); and for a FIFO, which is not opened: that alone would release a writer that
 /// waits for its reader.
-pub fn open_input_file(path: &Path) -> io::Result<End> {
+pub fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
     refuse_fifo(path, "--stdin")?;
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
-    End::shared(file.into(), Direction::Read)
+    joint::blocking(file.into())
 }
 
 /// Reads a regular file of up to `most` bytes; `None` where it is anything else. Waits for nobody, but
@@ -108,11 +108,11 @@ pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// As [`open_input_file`].
-pub fn open_output_file(path: &Path, option: &str) -> io::Result<End> {
+pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
     refuse_fifo(path, option)?;
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).custom_flags(NONBLOCK).open(path)?;
-    End::shared(file.into(), Direction::Write)
+    joint::blocking(file.into())
 }
 
 /// Keeps open(2) itself from blocking, on a device or a FIFO that comes in between.
@@ -125,6 +125,33 @@ fn refuse_fifo(path: &Path, option: &str) -> io::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Looks for a native command as execvp(3) does: by its path, or on PATH.
+///
+/// # Errors
+/// `NotFound`; `PermissionDenied` where what was found cannot be executed.
+pub fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
+    let look = |path: &Path| {
+        rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
+        match path.is_dir() {
+            true => Err(io::ErrorKind::PermissionDenied.into()),
+            false => Ok(()),
+        }
+    };
+    if Path::new(program).components().count() > 1 {
+        return look(Path::new(program));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut outcome: io::Result<()> = Err(io::ErrorKind::NotFound.into());
+    for folder in std::env::split_paths(&path) {
+        match look(&folder.join(program)) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => outcome = Err(error),
+            Err(_) => {}
+        }
+    }
+    outcome
 }
 
 /// Whether whoever started this process had it ignore `signal`, as nohup(1) does.

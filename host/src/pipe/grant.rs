@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::{ErrorCode, Fault, PipeName};
+use super::{ErrorCode, Fault, PipeName, Reader, Writer};
 use crate::os::{Direction, End, Fifo, InheritError, take_inherited};
 
 /// Which ends of a pipe a guest may open.
@@ -57,6 +57,8 @@ pub struct Grant {
 pub(super) enum Source {
     Fifo(Arc<Fifo>),
     Descriptor(Descriptor),
+    Joined(Joined),
+    Passed(Passed),
 }
 
 /// An inherited descriptor. Each of its directions can be opened once, and it closes with the last
@@ -82,6 +84,30 @@ impl Descriptor {
         };
         Ok(End::shared(fd.ok_or(ErrorCode::NotPermitted)?, direction)?)
     }
+}
+
+/// Ends of anonymous pipes that nobody else holds. Each can be opened once.
+#[derive(Debug)]
+pub(super) struct Joined {
+    reader: Option<OwnedFd>,
+    writer: Option<OwnedFd>,
+}
+
+impl Joined {
+    pub(super) fn open(&mut self, direction: Direction) -> Result<End, Fault> {
+        let end = match direction {
+            Direction::Read => self.reader.take(),
+            Direction::Write => self.writer.take(),
+        };
+        Ok(End::owned(end.ok_or(ErrorCode::NotPermitted)?, direction)?)
+    }
+}
+
+/// Open ends that another guest has given away. Each can be opened once.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    pub(super) reader: Option<Reader>,
+    pub(super) writer: Option<Writer>,
 }
 
 impl Grant {
@@ -125,6 +151,31 @@ impl Grant {
             capacity: None,
             source: Source::Descriptor(Descriptor { fd: Some(fd), unopened: directions }),
         })
+    }
+
+    /// Grants ends of anonymous pipes, which may be two different pipes: what the guest reads under
+    /// this name, and what it writes to. Nobody else may hold them. Each can be opened once, and is
+    /// closed with the guest's handle, or with the grant.
+    pub fn joined(name: PipeName, reader: Option<OwnedFd>, writer: Option<OwnedFd>) -> Self {
+        Self {
+            name,
+            directions: Directions { read: reader.is_some(), write: writer.is_some() },
+            eof: EofPolicy::default(),
+            capacity: None,
+            source: Source::Joined(Joined { reader, writer }),
+        }
+    }
+
+    /// Grants open ends that another guest has given away, which may be of two different pipes. Each
+    /// can be opened once, and is closed with the guest's handle, or with the grant.
+    pub(crate) fn passed(name: PipeName, reader: Option<Reader>, writer: Option<Writer>) -> Self {
+        Self {
+            name,
+            directions: Directions { read: reader.is_some(), write: writer.is_some() },
+            eof: EofPolicy::default(),
+            capacity: None,
+            source: Source::Passed(Passed { reader, writer }),
+        }
     }
 
     /// Narrows what the guest may do; default is all that the pipe permits.

@@ -1,6 +1,9 @@
-//! What went wrong on the ends of a guest's pipes, for its operator.
+//! What happened on the ends of a guest's pipes, for its operator: what went wrong, how many bytes
+//! went through, how long the guest waited.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Fault;
 use crate::os::Direction;
@@ -22,10 +25,38 @@ pub struct Note {
     pub left_behind: bool,
 }
 
-/// The failures of one guest's pipe ends, in order.
+/// What went through one end of a guest's pipe, all the times together that it was open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// The end, as for a [`Note`].
+    pub label: Arc<str>,
+    /// Which end of it.
+    pub direction: Direction,
+    /// How many bytes the guest read, or wrote and the kernel took.
+    pub bytes: u64,
+    /// How long there was nothing to be read, or no room, when the guest asked.
+    pub waited: Duration,
+}
+
+/// What happened on one guest's pipe ends. Cloning gives another handle to the same journal.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     notes: Arc<Mutex<Vec<Note>>>,
+    counters: Arc<Mutex<Vec<(Arc<str>, Direction, Arc<Counter>)>>>,
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    bytes: AtomicU64,
+    /// Nanoseconds.
+    waited: AtomicU64,
+}
+
+/// Counts for one end while it is open.
+#[derive(Debug)]
+pub(super) struct Meter {
+    counter: Arc<Counter>,
+    waits_since: Option<Instant>,
 }
 
 impl Journal {
@@ -48,8 +79,84 @@ impl Journal {
         }
     }
 
-    /// What has been noted so far.
+    /// What has been noted so far, in order.
     pub fn notes(&self) -> Vec<Note> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts from now on for this end, on top of what was counted for it before.
+    pub(super) fn meter(&self, label: &Arc<str>, direction: Direction) -> Meter {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = counters.iter().find(|(known, way, _)| known == label && *way == direction);
+        let counter = match known {
+            Some((_, _, counter)) => Arc::clone(counter),
+            None => {
+                let counter = Arc::<Counter>::default();
+                counters.push((Arc::clone(label), direction, Arc::clone(&counter)));
+                counter
+            }
+        };
+        Meter { counter, waits_since: None }
+    }
+
+    /// What has been counted so far for each end that was opened, in the order in which they were.
+    /// A wait counts once it is over.
+    pub fn totals(&self) -> Vec<Total> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = |(label, direction, counter): &(Arc<str>, Direction, Arc<Counter>)| Total {
+            label: Arc::clone(label),
+            direction: *direction,
+            bytes: counter.bytes.load(Ordering::Relaxed),
+            waited: Duration::from_nanos(counter.waited.load(Ordering::Relaxed)),
+        };
+        counters.iter().map(total).collect()
+    }
+}
+
+impl Meter {
+    /// So many bytes went through: a wait is over.
+    pub(super) fn moved(&mut self, bytes: usize) {
+        self.counter.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.goes_on();
+    }
+
+    /// There is nothing to be read, or no room.
+    pub(super) fn waits(&mut self) {
+        self.waits_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Whatever was waited for is there, or will never be.
+    pub(super) fn goes_on(&mut self) {
+        if let Some(since) = self.waits_since.take() {
+            let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.counter.waited.fetch_add(nanos, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.goes_on();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_opened_again_is_counted_on() {
+        let journal = Journal::new();
+        let label: Arc<str> = "in".into();
+        for _ in 0..2 {
+            let mut meter = journal.meter(&label, Direction::Read);
+            meter.moved(3);
+            meter.waits();
+        }
+        journal.meter(&label, Direction::Write).moved(1);
+        let totals = journal.totals();
+        let bytes: Vec<_> = totals.iter().map(|total| (total.direction, total.bytes)).collect();
+        assert_eq!(bytes, [(Direction::Read, 6), (Direction::Write, 1)]);
+        assert!(totals[0].waited > Duration::ZERO && totals[1].waited == Duration::ZERO);
     }
 }

@@ -2,10 +2,12 @@
 
 use std::future::pending;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::journal::Meter;
 use super::registry::Hold;
 use super::writer::set_capacity;
 use super::{ErrorCode, Fault, Journal};
@@ -47,7 +49,8 @@ pub struct Reader {
     reopen: Option<Arc<Fifo>>,
     label: Arc<str>,
     journal: Journal,
-    _hold: Hold,
+    meter: Meter,
+    hold: Hold,
 }
 
 #[derive(Debug)]
@@ -63,14 +66,16 @@ impl Reader {
     /// what messages call it.
     pub fn new(mut end: End, capacity: Option<u64>, label: &str, journal: &Journal) -> Self {
         set_capacity(&mut end, capacity, label);
+        let label: Arc<str> = label.into();
         Self {
+            meter: journal.meter(&label, Direction::Read),
             peer_seen: !end.awaits_peer(),
             state: State::Open(Arc::new(end)),
             deadline: None,
             reopen: None,
-            label: label.into(),
+            label,
             journal: journal.clone(),
-            _hold: Hold::default(),
+            hold: Hold::default(),
         }
     }
 
@@ -95,8 +100,28 @@ impl Reader {
     }
 
     pub(super) fn holding(mut self, hold: Hold) -> Self {
-        self._hold = hold;
+        self.hold.add(hold);
         self
+    }
+
+    /// Takes it over for another guest, whose messages and counts call it `label`.
+    pub(crate) fn passed_on(mut self, label: &str, journal: &Journal) -> Self {
+        self.label = label.into();
+        self.meter = journal.meter(&self.label, Direction::Read);
+        self.journal = journal.clone();
+        self
+    }
+
+    /// A descriptor of the same pipe for a native command. What has been read is not in it.
+    ///
+    /// # Errors
+    /// As [`End::for_native`], and what has failed before.
+    pub(crate) fn for_native(&self) -> Result<OwnedFd, Fault> {
+        match &self.state {
+            State::Open(end) => Ok(end.for_native()?),
+            State::Ended => Ok(crate::os::null()?),
+            State::Failed(fault) => Err(*fault),
+        }
     }
 
     /// Reads into `buf`, which must have room for at least one byte. Never blocks.
@@ -126,6 +151,7 @@ impl Reader {
                 // The kernel says so only while a writer is there.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.peer_seen = true;
+                    self.meter.waits();
                     return Ok(Read::Wait);
                 }
                 read => read,
@@ -174,6 +200,7 @@ impl Reader {
             Ok(0) if self.peer_seen => match self.next_writer() {
                 Ok(true) => Ok(None),
                 Ok(false) => {
+                    self.meter.goes_on();
                     self.state = State::Ended;
                     Ok(Some(Read::End))
                 }
@@ -189,6 +216,7 @@ impl Reader {
             },
             Ok(n) => {
                 self.peer_seen = true;
+                self.meter.moved(n);
                 Ok(Some(Read::Bytes(n)))
             }
             Err(error) => Err(self.fail(error.into())),
@@ -216,11 +244,20 @@ impl Reader {
             Some(deadline) if deadline <= Instant::now() => {
                 Err(self.fail(ErrorCode::TimedOut.into()))
             }
-            _ => Ok(Read::Wait),
+            _ => {
+                self.meter.waits();
+                Ok(Read::Wait)
+            }
         }
     }
 
+    /// Notes that a transfer found nothing to be read.
+    pub(super) fn waits(&mut self) {
+        self.meter.waits();
+    }
+
     fn fail(&mut self, fault: Fault) -> Fault {
+        self.meter.goes_on();
         self.state = State::Failed(fault);
         self.journal.note(&self.label, Direction::Read, fault, false);
         fault
@@ -265,6 +302,7 @@ impl Reader {
             return true;
         };
         if !end.is_ready().unwrap_or(true) {
+            self.meter.waits();
             let late = |at| !self.peer_seen && at <= Instant::now();
             if !self.deadline.is_some_and(late) {
                 return false;

@@ -8,7 +8,11 @@ use tokio::time::Instant;
 
 use super::grant::{EofPolicy, Source};
 use super::slots::{Slot, Slots};
-use super::{Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader, Writer};
+use super::spawn::Spawn;
+use super::{
+    Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader, SpawnRequest,
+    Writer,
+};
 use crate::os::{self, Direction};
 
 /// How many pipes a guest may have open unless told otherwise.
@@ -16,8 +20,8 @@ const DEFAULT_MAX_PIPES: usize = 64;
 
 /// The pipes of one guest.
 ///
-/// By default a guest has nothing granted, may make anonymous pipes, have 64 pipes open, and wait
-/// for peers without end. Must be made inside a tokio runtime.
+/// By default a guest has nothing granted, may make anonymous pipes, have 64 pipes open, wait for
+/// peers without end, and start nothing. Must be made inside a tokio runtime.
 #[derive(Debug)]
 pub struct Pipes {
     granted: Vec<Granted>,
@@ -25,6 +29,7 @@ pub struct Pipes {
     open_timeout: Option<Duration>,
     drains: Drains,
     journal: Journal,
+    spawner: Option<Box<dyn Spawn>>,
 }
 
 #[derive(Debug)]
@@ -94,7 +99,39 @@ impl Pipes {
                 open_timeout: None,
                 drains: Drains::new(),
                 journal: Journal::new(),
+                spawner: None,
             },
+        }
+    }
+
+    /// What the guest's children share with it.
+    pub(crate) fn family(&self) -> Family {
+        Family {
+            slots: self.slots.clone(),
+            open_timeout: self.open_timeout,
+            drains: self.drains.clone(),
+        }
+    }
+
+    /// What the guest may start. Nothing, unless this is called.
+    pub(crate) fn set_spawner(&mut self, spawner: Box<dyn Spawn>) {
+        self.spawner = Some(spawner);
+    }
+
+    /// The names of what the guest may start, in the order in which they were granted.
+    pub fn children(&self) -> Vec<String> {
+        self.spawner.as_ref().map(|spawner| spawner.names()).unwrap_or_default()
+    }
+
+    /// Starts a child on the ends in `request`, which are given away, also where this fails.
+    ///
+    /// # Errors
+    /// `invalid-name`, `not-permitted`, `limit-exceeded`, `unsupported`, `io`.
+    pub fn spawn(&mut self, request: SpawnRequest) -> Result<Child, Fault> {
+        let name: PipeName = request.name.parse().map_err(|_| ErrorCode::InvalidName)?;
+        match &mut self.spawner {
+            Some(spawner) => spawner.spawn(&name, request),
+            None => Err(ErrorCode::NotPermitted.into()),
         }
     }
 
@@ -119,6 +156,13 @@ impl Pipes {
             Source::Descriptor(descriptor) => {
                 Reader::new(descriptor.open(Direction::Read)?, grant.capacity, label, journal)
             }
+            Source::Joined(joined) => {
+                Reader::new(joined.open(Direction::Read)?, grant.capacity, label, journal)
+            }
+            Source::Passed(passed) => {
+                let reader = passed.reader.take().ok_or(ErrorCode::NotPermitted)?;
+                reader.passed_on(label, journal)
+            }
         };
         Ok(reader.holding(hold))
     }
@@ -139,6 +183,14 @@ impl Pipes {
                 let end = descriptor.open(Direction::Write)?;
                 Writer::new(end, grant.capacity, label, drains, journal)
             }
+            Source::Joined(joined) => {
+                let end = joined.open(Direction::Write)?;
+                Writer::new(end, grant.capacity, label, drains, journal)
+            }
+            Source::Passed(passed) => {
+                let writer = passed.writer.take().ok_or(ErrorCode::NotPermitted)?;
+                writer.passed_on(label, journal)
+            }
         };
         Ok(writer.holding(hold))
     }
@@ -156,10 +208,8 @@ impl Pipes {
         reader.grow();
         writer.shares_growth_of(&reader);
         Ok((
-            Reader::new(reader, None, LABEL, &journal)
-                .holding(Hold { _slot: Some(Arc::clone(&slot)), _busy: None }),
-            Writer::new(writer, None, LABEL, &self.drains, &journal)
-                .holding(Hold { _slot: Some(slot), _busy: None }),
+            Reader::new(reader, None, LABEL, &journal).holding(Hold::of_pipe(Arc::clone(&slot))),
+            Writer::new(writer, None, LABEL, &self.drains, &journal).holding(Hold::of_pipe(slot)),
         ))
     }
 
@@ -191,7 +241,13 @@ impl Pipes {
             Direction::Read => &granted.reader,
             Direction::Write => &granted.writer,
         };
-        let hold = Hold { _busy: Some(busy.take()?), _slot: Some(Arc::new(self.slots.take()?)) };
+        let busy = busy.take()?;
+        let slots = match granted.grant.source {
+            // It has the slot that it was opened with.
+            Source::Passed(_) => Vec::new(),
+            _ => vec![Arc::new(self.slots.take()?)],
+        };
+        let hold = Hold { slots, busy: vec![busy] };
         Ok(Opening {
             grant: &mut granted.grant,
             hold,
@@ -199,6 +255,32 @@ impl Pipes {
             drains: &self.drains,
             journal: &self.journal,
         })
+    }
+}
+
+/// What the pipes of a guest and of its children have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Family {
+    slots: Slots,
+    open_timeout: Option<Duration>,
+    drains: Drains,
+}
+
+impl Family {
+    /// Sets up the pipes of a child, with nothing granted at first: they count with those of its
+    /// parent, wait for peers as long, and what the child leaves behind is delivered with what the
+    /// parent does.
+    pub(crate) fn builder(&self) -> PipesBuilder {
+        PipesBuilder {
+            pipes: Pipes {
+                granted: Vec::new(),
+                slots: self.slots.clone(),
+                open_timeout: self.open_timeout,
+                drains: self.drains.clone(),
+                journal: Journal::new(),
+                spawner: None,
+            },
+        }
     }
 }
 
@@ -218,8 +300,20 @@ struct Opening<'a> {
 /// What an open end keeps from others, until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
-    _slot: Option<Arc<Slot>>,
-    _busy: Option<BusyGuard>,
+    slots: Vec<Arc<Slot>>,
+    busy: Vec<BusyGuard>,
+}
+
+impl Hold {
+    fn of_pipe(slot: Arc<Slot>) -> Self {
+        Self { slots: vec![slot], busy: Vec::new() }
+    }
+
+    /// Keeps from others what `more` does, too.
+    pub(super) fn add(&mut self, more: Self) {
+        self.slots.extend(more.slots);
+        self.busy.extend(more.busy);
+    }
 }
 
 /// Whether one end of a granted pipe is open.

@@ -40,14 +40,24 @@ pub fn transfer(
 ) -> Result<Transfer, TransferFault> {
     debug_assert!(most > 0);
     let Some(to) = writer.splice_target().map_err(TransferFault::Writing)? else {
+        writer.waits();
         return Ok(Transfer::NoRoom);
     };
     match reader.try_splice(&to, most).map_err(TransferFault::Reading)? {
-        Splice::Read(Read::Bytes(n)) => Ok(Transfer::Bytes(n)),
+        Splice::Read(Read::Bytes(n)) => {
+            writer.moved(n);
+            Ok(Transfer::Bytes(n))
+        }
         Splice::Read(Read::End) => Ok(Transfer::End),
         // It does not say which of the two is to blame.
-        Splice::Read(Read::Wait) if to.is_ready().unwrap_or(true) => Ok(Transfer::NoBytes),
-        Splice::Read(Read::Wait) => Ok(Transfer::NoRoom),
+        Splice::Read(Read::Wait) if to.is_ready().unwrap_or(true) => {
+            reader.waits();
+            Ok(Transfer::NoBytes)
+        }
+        Splice::Read(Read::Wait) => {
+            writer.waits();
+            Ok(Transfer::NoRoom)
+        }
         Splice::Broken(error) => Err(TransferFault::Writing(writer.fail(error))),
         Splice::Refused => copy(reader, writer, most),
     }

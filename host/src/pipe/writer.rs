@@ -3,12 +3,14 @@
 use std::future::pending;
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use tokio::time::Instant;
 
+use super::journal::Meter;
 use super::reader::at;
 use super::registry::Hold;
 use super::{Drains, ErrorCode, Fault, Journal};
@@ -39,6 +41,7 @@ struct Flow {
     left_behind: bool,
     label: Arc<str>,
     journal: Journal,
+    meter: Meter,
 }
 
 #[derive(Debug)]
@@ -100,8 +103,31 @@ impl Writer {
     }
 
     pub(super) fn holding(mut self, hold: Hold) -> Self {
-        self.hold = hold;
+        self.hold.add(hold);
         self
+    }
+
+    /// Takes it over for another guest, whose messages and counts call it `label`.
+    pub(crate) fn passed_on(mut self, label: &str, journal: &Journal) -> Self {
+        self.flow.label = label.into();
+        self.flow.meter = journal.meter(&self.flow.label, Direction::Write);
+        self.flow.journal = journal.clone();
+        self
+    }
+
+    /// A descriptor of the same pipe for a native command. What was accepted and is not yet written
+    /// may come later than what the command writes.
+    ///
+    /// # Errors
+    /// As [`End::for_native`]; `unsupported` for a FIFO that nobody reads yet; and what has failed
+    /// before.
+    pub(crate) fn for_native(&mut self) -> Result<OwnedFd, Fault> {
+        self.flow.advance()?;
+        match &self.flow.state {
+            State::Open(end) => Ok(end.for_native()?),
+            State::Waiting { .. } => Err(ErrorCode::Unsupported.into()),
+            State::Failed(fault) => Err(*fault),
+        }
     }
 
     /// Writes as much of `buf` as there is room for, behind all that was accepted before. `None`
@@ -195,6 +221,16 @@ impl Writer {
             State::Open(_) | State::Waiting { .. } => Ok(()),
             State::Failed(fault) => Err(*fault),
         }
+    }
+
+    /// Notes that splice(2) has moved so many bytes.
+    pub(super) fn moved(&mut self, bytes: usize) {
+        self.flow.meter.moved(bytes);
+    }
+
+    /// Notes that a transfer found no room.
+    pub(super) fn waits(&mut self) {
+        self.flow.meter.waits();
     }
 
     /// Notes that splice(2) has met an error.
@@ -303,6 +339,7 @@ impl Flow {
             capacity,
             broken: Arc::default(),
             left_behind: false,
+            meter: journal.meter(&label, Direction::Write),
             label,
             journal: journal.clone(),
         }
@@ -332,12 +369,21 @@ impl Flow {
         self.advance()?;
         let end = match &self.state {
             State::Open(end) => end,
-            State::Waiting { .. } => return Ok(None),
+            State::Waiting { .. } => {
+                self.meter.waits();
+                return Ok(None);
+            }
             State::Failed(fault) => return Err(*fault),
         };
         match end.write(buf) {
-            Ok(n) => Ok(Some(n)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Ok(n) => {
+                self.meter.moved(n);
+                Ok(Some(n))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.meter.waits();
+                Ok(None)
+            }
             Err(error) => Err(self.fail(error.into())),
         }
     }
@@ -359,14 +405,20 @@ impl Flow {
 
     fn has_room(&mut self) -> Result<bool, Fault> {
         self.advance()?;
-        match &self.state {
-            State::Open(end) => Ok(end.is_ready()?),
-            State::Waiting { .. } => Ok(false),
-            State::Failed(fault) => Err(*fault),
+        let room = match &self.state {
+            State::Open(end) => end.is_ready()?,
+            State::Waiting { .. } => false,
+            State::Failed(fault) => return Err(*fault),
+        };
+        match room {
+            true => self.meter.goes_on(),
+            false => self.meter.waits(),
         }
+        Ok(room)
     }
 
     fn fail(&mut self, fault: Fault) -> Fault {
+        self.meter.goes_on();
         self.outbox.clear();
         self.state = State::Failed(fault);
         if fault.code == ErrorCode::BrokenPipe {

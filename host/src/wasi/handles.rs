@@ -3,7 +3,7 @@
 use wasmtime::component::Resource;
 
 use super::PipesCtxView;
-use crate::pipe::{ErrorCode, Fault, Reader, Writer};
+use crate::pipe::{Child, ErrorCode, Fault, Reader, SpawnRequest, Writer};
 
 impl PipesCtxView<'_> {
     /// The reader behind a handle that the guest holds.
@@ -40,13 +40,28 @@ impl PipesCtxView<'_> {
         }
     }
 
+    /// What is behind a handle that the guest gives away.
+    pub(super) fn taken<R: Send + 'static>(&mut self, handle: Resource<R>) -> Result<R, Fault> {
+        self.table.delete(handle).map_err(|_| ErrorCode::Io.into())
+    }
+
+    pub(super) fn spawn_child(&mut self, request: SpawnRequest) -> Result<Resource<Child>, Fault> {
+        let child = self.ctx.spawn(request)?;
+        self.handle(child)
+    }
+
+    /// The child behind a handle that the guest holds.
+    pub(super) fn child(&mut self, handle: &Resource<Child>) -> wasmtime::Result<&Child> {
+        Ok(self.table.get(handle)?)
+    }
+
     fn handle<R: Send + 'static>(&mut self, resource: R) -> Result<Resource<R>, Fault> {
         self.table.push(resource).map_err(|_| ErrorCode::LimitExceeded.into())
     }
 }
 
 /// Implements the interfaces that are the same but for the bindings' own types: `anonymous`,
-/// `named` and the error codes, as they are named where this is used.
+/// `named`, `spawn` and the error codes, as they are named where this is used.
 macro_rules! interfaces_alike {
     () => {
         impl anonymous::Host for PipesCtxView<'_> {
@@ -76,6 +91,60 @@ macro_rules! interfaces_alike {
 
             fn open_writer(&mut self, name: String) -> Result<Resource<Writer>, Fault> {
                 self.open_writer_handle(&name)
+            }
+        }
+
+        impl spawn::Host for PipesCtxView<'_> {
+            fn list(&mut self) -> wasmtime::Result<Vec<String>> {
+                Ok(self.ctx.children())
+            }
+
+            fn spawn(
+                &mut self,
+                name: String,
+                args: Vec<String>,
+                stdin: spawn::ChildInput,
+                stdout: spawn::ChildOutput,
+                stderr: spawn::ChildOutput,
+                pipes: Vec<spawn::PassedPipe>,
+            ) -> Result<Resource<Child>, Fault> {
+                let mut output = |output| {
+                    Ok::<_, Fault>(match output {
+                        spawn::ChildOutput::Null => ChildStream::Null,
+                        spawn::ChildOutput::Inherited => ChildStream::Inherited,
+                        spawn::ChildOutput::Pipe(end) => ChildStream::Pipe(self.taken(end)?),
+                    })
+                };
+                let (stdout, stderr) = (output(stdout)?, output(stderr)?);
+                let stdin = match stdin {
+                    spawn::ChildInput::Null => ChildStream::Null,
+                    spawn::ChildInput::Inherited => ChildStream::Inherited,
+                    spawn::ChildInput::Pipe(end) => ChildStream::Pipe(self.taken(end)?),
+                };
+                let mut passed = |spawn::PassedPipe { name, end }| {
+                    let end = match end {
+                        spawn::PassedEnd::Reader(end) => PassedEnd::Reader(self.taken(end)?),
+                        spawn::PassedEnd::Writer(end) => PassedEnd::Writer(self.taken(end)?),
+                    };
+                    Ok::<_, Fault>((name, end))
+                };
+                let pipes = pipes.into_iter().map(&mut passed).collect::<Result<_, _>>()?;
+                self.spawn_child(SpawnRequest { name, args, stdin, stdout, stderr, pipes })
+            }
+        }
+
+        impl From<crate::pipe::ChildStatus> for spawn::ChildStatus {
+            fn from(status: crate::pipe::ChildStatus) -> Self {
+                use crate::pipe::ChildStatus;
+                match status {
+                    ChildStatus::Exited(status) => Self::Exited(status),
+                    ChildStatus::Trapped => Self::Trapped,
+                    ChildStatus::BrokenPipe => Self::BrokenPipe,
+                    ChildStatus::TimedOut => Self::TimedOut,
+                    ChildStatus::Killed => Self::Killed,
+                    ChildStatus::Signaled(number) => Self::Signaled(number),
+                    ChildStatus::Failed => Self::Failed,
+                }
             }
         }
 

@@ -128,11 +128,11 @@ impl SharedWriter {
         Self { writer: Arc::new(Mutex::new(writer)), hush: None }
     }
 
-    /// A writer that is hushed once `stdout` is broken.
-    pub(crate) fn hushed(writer: Writer, stdout: &Self) -> Self {
+    /// The same writer, hushed once `stdout` is broken.
+    pub(crate) fn hushed_by(&self, stdout: &Self) -> Self {
         let hush =
             Hush { stdout_broken: stdout.lock().broken(), state: Mutex::new(HushState::Waiting) };
-        Self { hush: Some(Arc::new(hush)), ..Self::new(writer) }
+        Self { writer: Arc::clone(&self.writer), hush: Some(Arc::new(hush)) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {

@@ -21,9 +21,13 @@ pub struct Stdio {
 impl Stdio {
     /// Standard streams over these ends.
     pub fn new(stdin: Reader, stdout: Writer, stderr: Writer) -> Self {
-        let stdout = SharedWriter::new(stdout);
-        let stderr = SharedWriter::hushed(stderr, &stdout);
-        Self { stdin: SharedReader::new(stdin), stdout, stderr }
+        Self::of(SharedReader::new(stdin), SharedWriter::new(stdout), SharedWriter::new(stderr))
+    }
+
+    /// Standard streams over ends that others may use, too.
+    pub(crate) fn of(stdin: SharedReader, stdout: SharedWriter, stderr: SharedWriter) -> Self {
+        let stderr = stderr.hushed_by(&stdout);
+        Self { stdin, stdout, stderr }
     }
 
     /// What the guest said on stderr when its stdout's reader had just left. A native program would

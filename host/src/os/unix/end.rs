@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
 use super::capacity::{Claim, grow};
+use super::joint::blocking;
 use super::{Direction, PIPE_BUF, reopen, scratch};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
@@ -117,6 +118,30 @@ impl End {
         let pipe = rustix::pipe::fcntl_getpipe_size(file).is_ok();
         let unflagged = AtomicBool::new(false);
         Ok(Self { fd, calls, direction, awaits_peer: false, pipe, grown: None, unflagged })
+    }
+
+    /// What a native command can be given in place of this end: a descriptor of the same pipe or file
+    /// that blocks, as such programs expect. This end stays as it is.
+    ///
+    /// # Errors
+    /// Those of open(2) and dup(2); `BrokenPipe` for a pipe that nobody reads any more.
+    pub fn for_native(&self) -> io::Result<OwnedFd> {
+        let copy = || Ok(rustix::io::fcntl_dupfd_cloexec(self, 3)?);
+        if self.calls != Calls::Plain || matches!(self.fd, Waitable::Always(_)) {
+            return copy();
+        }
+        let access = match self.direction {
+            Direction::Read => OFlags::RDONLY,
+            Direction::Write => OFlags::WRONLY,
+        };
+        // A description of its own, whose opening waits for nobody.
+        match reopen(self, access | OFlags::NONBLOCK | OFlags::NOCTTY) {
+            Ok(fd) => blocking(fd),
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// read(2) into `buf`. `Ok(0)` is the end of file, but for a FIFO that no writer has opened

@@ -4,11 +4,11 @@ mod fast;
 mod streams;
 
 use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, Pollable};
 
 use super::handles::interfaces_alike;
 use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
-use crate::pipe::{Fault, Reader, Writer};
+use crate::pipe::{Child, ChildStream, Fault, PassedEnd, Reader, SpawnRequest, Writer};
 
 pub use fast::add_fast_streams_to_linker;
 pub(super) use streams::{Eof, InputStream, OutputStream};
@@ -21,6 +21,7 @@ mod bindings {
             "wasi:io": wasmtime_wasi_io::bindings::wasi::io,
             "pipehost:pipes/types.pipe-reader": crate::pipe::Reader,
             "pipehost:pipes/types.pipe-writer": crate::pipe::Writer,
+            "pipehost:pipes/spawn.child": crate::pipe::Child,
         },
         imports: { default: trappable },
         require_store_data_send: true,
@@ -30,7 +31,7 @@ mod bindings {
     });
 }
 
-use bindings::pipehost::pipes::{anonymous, named, types};
+use bindings::pipehost::pipes::{anonymous, named, spawn, types};
 
 /// Adds `pipehost:pipes@0.2.0` to `linker`.
 ///
@@ -39,7 +40,8 @@ use bindings::pipehost::pipes::{anonymous, named, types};
 pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
     anonymous::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
-    named::add_to_linker::<T, HasPipes>(linker, T::pipes)
+    named::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
+    spawn::add_to_linker::<T, HasPipes>(linker, T::pipes)
 }
 
 impl types::Host for PipesCtxView<'_> {
@@ -95,6 +97,33 @@ impl types::HostPipeWriter for PipesCtxView<'_> {
     fn drop(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())
+    }
+}
+
+impl spawn::HostChild for PipesCtxView<'_> {
+    fn status(&mut self, this: Resource<Child>) -> wasmtime::Result<Option<spawn::ChildStatus>> {
+        Ok(self.child(&this)?.status().map(Into::into))
+    }
+
+    fn subscribe(&mut self, this: Resource<Child>) -> wasmtime::Result<Resource<DynPollable>> {
+        wasmtime_wasi_io::poll::subscribe(self.table, this)
+    }
+
+    fn kill(&mut self, this: Resource<Child>) -> wasmtime::Result<()> {
+        self.child(&this)?.kill();
+        Ok(())
+    }
+
+    fn drop(&mut self, this: Resource<Child>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Child {
+    async fn ready(&mut self) {
+        self.wait().await;
     }
 }
 

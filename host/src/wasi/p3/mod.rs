@@ -2,11 +2,11 @@
 
 mod streams;
 
-use wasmtime::component::{Access, FutureReader, Linker, Resource, StreamReader};
+use wasmtime::component::{Access, Accessor, FutureReader, Linker, Resource, StreamReader};
 
 use super::handles::interfaces_alike;
 use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
-use crate::pipe::{Fault, Reader, Writer};
+use crate::pipe::{Child, ChildStream, Fault, PassedEnd, Reader, SpawnRequest, Writer};
 
 pub(super) use streams::{ByteStream, read_via_stream, write_via_stream};
 
@@ -17,10 +17,12 @@ mod bindings {
         with: {
             "pipehost:pipes/types.pipe-reader": crate::pipe::Reader,
             "pipehost:pipes/types.pipe-writer": crate::pipe::Writer,
+            "pipehost:pipes/spawn.child": crate::pipe::Child,
         },
         imports: {
             "pipehost:pipes/types.[static]pipe-reader.read-via-stream": store | trappable,
             "pipehost:pipes/types.[static]pipe-writer.write-via-stream": store | trappable,
+            "pipehost:pipes/spawn.[method]child.wait": async | store | trappable,
             default: trappable,
         },
         trappable_error_type: {
@@ -29,7 +31,7 @@ mod bindings {
     });
 }
 
-use bindings::pipehost::pipes::{anonymous, named, types};
+use bindings::pipehost::pipes::{anonymous, named, spawn, types};
 
 /// Adds `pipehost:pipes@0.3.0` to `linker`, whose engine must have
 /// `Config::wasm_component_model_async` enabled.
@@ -39,7 +41,8 @@ use bindings::pipehost::pipes::{anonymous, named, types};
 pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
     anonymous::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
-    named::add_to_linker::<T, HasPipes>(linker, T::pipes)
+    named::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
+    spawn::add_to_linker::<T, HasPipes>(linker, T::pipes)
 }
 
 impl types::Host for PipesCtxView<'_> {
@@ -92,6 +95,33 @@ impl<T: 'static> types::HostPipeWriterWithStore<T> for HasPipes {
     ) -> wasmtime::Result<FutureReader<Result<(), types::ErrorCode>>> {
         let writer = SharedWriter::new(store.get().table.delete(this)?);
         write_via_stream(&mut store, writer, data, |fault| fault.code.into())
+    }
+}
+
+impl spawn::HostChild for PipesCtxView<'_> {
+    fn status(&mut self, this: Resource<Child>) -> wasmtime::Result<Option<spawn::ChildStatus>> {
+        Ok(self.child(&this)?.status().map(Into::into))
+    }
+
+    fn kill(&mut self, this: Resource<Child>) -> wasmtime::Result<()> {
+        self.child(&this)?.kill();
+        Ok(())
+    }
+
+    fn drop(&mut self, this: Resource<Child>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> spawn::HostChildWithStore<T> for HasPipes {
+    async fn wait(
+        accessor: &Accessor<T, Self>,
+        this: Resource<Child>,
+    ) -> wasmtime::Result<spawn::ChildStatus> {
+        let waiting =
+            accessor.with(|mut store| wasmtime::error::Ok(store.get().child(&this)?.wait()))?;
+        Ok(waiting.await.into())
     }
 }
 

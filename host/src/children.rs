@@ -1,0 +1,342 @@
+//! What a guest may start, and how that runs: beside the guest, within its limits, never longer.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::engine::Engine;
+use crate::guest::Guest;
+use crate::limits::Memory;
+use crate::os::{self, Direction, End, Native, NativeCommand, NativeEnd};
+use crate::outcome::Outcome;
+use crate::pipe::{
+    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Journal, PassedEnd,
+    PipeName, Pipes, Reader, Spawn, SpawnRequest, Writer,
+};
+use crate::run::Setup;
+use crate::wasi::{SharedReader, SharedWriter, Stdio};
+
+/// How many children there may be at once unless told otherwise.
+pub const DEFAULT_MAX_CHILDREN: usize = 16;
+
+/// How deep children of children go. Bounds what a chain of them holds of the host's stack.
+pub const MAX_DEPTH: usize = 8;
+
+/// What a guest may start, under which names.
+#[derive(Clone)]
+pub struct Children {
+    grants: Arc<[(PipeName, Program)]>,
+    /// How many more there may be at once, of this guest's and of all of its family.
+    room: Arc<Semaphore>,
+    depth: usize,
+}
+
+/// Something that may be started.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// A guest. It gets what the guest that starts it passes on, and nothing else.
+    Guest {
+        /// Its code.
+        guest: Guest,
+        /// What it sees as the name that it was started by.
+        program: String,
+        /// Whether it may start what its parent may.
+        spawn: bool,
+        /// How many bytes of its parent's memory it and its own children may have.
+        max_memory: Option<u64>,
+        /// How long it may run.
+        timeout: Option<Duration>,
+    },
+    /// A native command, with its first arguments. Others follow these.
+    Native {
+        /// A path, or a name that is looked for on PATH.
+        program: OsString,
+        /// Its first arguments.
+        args: Vec<OsString>,
+    },
+}
+
+impl fmt::Debug for Children {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.grants.iter().map(|(name, _)| name.as_str());
+        f.debug_list().entries(names).finish()
+    }
+}
+
+impl Children {
+    /// These may be started, so many at once in all of the family.
+    pub fn new(grants: Vec<(PipeName, Program)>, at_once: usize) -> Self {
+        let room = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
+        Self { grants: grants.into(), room, depth: 0 }
+    }
+
+    /// What starts them for a guest with these streams, pipes and memory, and what is to be run then.
+    pub(crate) fn spawner(
+        self,
+        engine: &Engine,
+        stdio: &Stdio,
+        pipes: &Pipes,
+        memory: &[Memory],
+    ) -> (Box<dyn Spawn>, Jobs) {
+        let (queue, jobs) = mpsc::unbounded_channel();
+        let spawner = Spawner {
+            children: self,
+            engine: engine.clone(),
+            stdio: stdio.clone(),
+            journal: pipes.journal().clone(),
+            family: pipes.family(),
+            memory: memory.to_vec(),
+            queue,
+        };
+        (Box::new(spawner), jobs)
+    }
+}
+
+/// The children that have been started and are to be run. Their number is bounded, so the queue is.
+pub(crate) type Jobs = mpsc::UnboundedReceiver<Job>;
+
+/// A child on its way through its run.
+pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a guest, and the children that it starts, until it ends.
+pub(crate) async fn with_children<T>(guest: impl Future<Output = T>, mut jobs: Jobs) -> T {
+    let mut guest = std::pin::pin!(guest);
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            ended = &mut guest => return ended,
+            Some(job) = jobs.recv() => running.push(job),
+            Some(()) = running.next() => {}
+        }
+    }
+}
+
+struct Spawner {
+    children: Children,
+    engine: Engine,
+    stdio: Stdio,
+    journal: Journal,
+    family: Family,
+    memory: Vec<Memory>,
+    queue: mpsc::UnboundedSender<Job>,
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawner").field("children", &self.children).finish_non_exhaustive()
+    }
+}
+
+impl Spawn for Spawner {
+    fn names(&self) -> Vec<String> {
+        self.children.grants.iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn spawn(&mut self, name: &PipeName, request: SpawnRequest) -> Result<Child, Fault> {
+        let grants = Arc::clone(&self.children.grants);
+        let (_, program) =
+            grants.iter().find(|(known, _)| known == name).ok_or(ErrorCode::NotPermitted)?;
+        if self.children.depth >= MAX_DEPTH {
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        let room = Arc::clone(&self.children.room).try_acquire_owned();
+        let room = room.map_err(|_| ErrorCode::LimitExceeded)?;
+        let (child, run) = Child::new();
+        let job = match program {
+            Program::Guest { guest, program, spawn, max_memory, timeout } => {
+                let mut memory = self.memory.clone();
+                memory.extend(max_memory.map(Memory::new));
+                let children = Children { depth: self.children.depth + 1, ..self.children.clone() };
+                let mut setup = self.setup(request, program)?;
+                setup.memory_within(memory);
+                if *spawn {
+                    setup.children(children);
+                }
+                run_guest(self.engine.clone(), guest.clone(), setup, *timeout, run, room)
+            }
+            Program::Native { program, args } => {
+                let native = self.native(program, args, request)?;
+                run_native(native, run, room)
+            }
+        };
+        // Fails where the guest has ended, which then could not have called.
+        self.queue.send(job).map_err(|_| ErrorCode::Io)?;
+        Ok(child)
+    }
+}
+
+impl Spawner {
+    /// What a child that is a guest is given.
+    fn setup(&self, request: SpawnRequest, program: &str) -> Result<Setup, Fault> {
+        let mut builder = self.family.builder();
+        for grant in granted(request.pipes)? {
+            builder = builder.grant(grant).map_err(|_| ErrorCode::InUse)?;
+        }
+        let pipes = builder.build();
+        let journal = pipes.journal();
+        let stdin = match request.stdin {
+            ChildStream::Inherited => self.stdio.stdin().clone(),
+            ChildStream::Pipe(reader) => SharedReader::new(reader.passed_on("stdin", journal)),
+            ChildStream::Null => {
+                let end = End::shared(os::null()?, Direction::Read)?;
+                SharedReader::new(Reader::new(end, None, "stdin", journal))
+            }
+        };
+        let writer = |stream, label: &str, own: &SharedWriter| match stream {
+            ChildStream::Inherited => Ok::<_, Fault>(own.clone()),
+            ChildStream::Pipe(writer) => {
+                Ok(SharedWriter::new(Writer::passed_on(writer, label, journal)))
+            }
+            ChildStream::Null => {
+                let end = End::shared(os::null()?, Direction::Write)?;
+                Ok(SharedWriter::new(Writer::new(end, None, label, pipes.drains(), journal)))
+            }
+        };
+        let stdout = writer(request.stdout, "stdout", self.stdio.stdout())?;
+        let stderr = writer(request.stderr, "stderr", self.stdio.stderr())?;
+        let mut setup = Setup::new(pipes, Stdio::of(stdin, stdout, stderr));
+        setup.wasi().arg(program).args(&request.args);
+        setup.inherits_from(&self.journal);
+        Ok(setup)
+    }
+
+    /// Starts a native command on the ends that it is given.
+    fn native(
+        &self,
+        program: &OsString,
+        first: &[OsString],
+        request: SpawnRequest,
+    ) -> Result<Native, Fault> {
+        let stdin = match request.stdin {
+            ChildStream::Inherited => self.stdio.stdin().lock().for_native()?,
+            ChildStream::Pipe(reader) => reader.for_native()?,
+            ChildStream::Null => os::null()?,
+        };
+        let writer = |stream, own: &SharedWriter| match stream {
+            ChildStream::Inherited => own.lock().for_native(),
+            ChildStream::Pipe(mut writer) => Writer::for_native(&mut writer),
+            ChildStream::Null => Ok(os::null()?),
+        };
+        let stdout = writer(request.stdout, self.stdio.stdout())?;
+        let stderr = writer(request.stderr, self.stdio.stderr())?;
+        let mut others: Vec<(i32, _)> = Vec::new();
+        for (name, end) in request.pipes {
+            // A native command knows its descriptors by numbers.
+            let number = name.strip_prefix("fd").and_then(|number| number.parse().ok());
+            let number = number.filter(|number| (3..1024).contains(number));
+            let number = number.ok_or(ErrorCode::InvalidName)?;
+            if others.iter().any(|(taken, _)| *taken == number) {
+                return Err(ErrorCode::InUse.into());
+            }
+            let end = match end {
+                PassedEnd::Reader(reader) => reader.for_native()?,
+                PassedEnd::Writer(mut writer) => writer.for_native()?,
+            };
+            others.push((number, end));
+        }
+        if others.len() > os::MOST_OTHERS {
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        let args = first.iter().cloned().chain(request.args.into_iter().map(OsString::from));
+        let args = args.collect();
+        let command =
+            NativeCommand { program: program.clone(), args, stdin, stdout, stderr, others };
+        command.start().map_err(|error| {
+            tracing::warn!("{}: cannot be started: {error}", program.display());
+            error.into()
+        })
+    }
+}
+
+/// The grants that passed ends make: one for each name, which may have a reader and a writer.
+fn granted(pipes: Vec<(String, PassedEnd)>) -> Result<Vec<Grant>, ErrorCode> {
+    let mut ends: Vec<(PipeName, Option<Reader>, Option<Writer>)> = Vec::new();
+    for (name, end) in pipes {
+        let name: PipeName = name.parse().map_err(|_| ErrorCode::InvalidName)?;
+        let at = ends.iter().position(|(known, ..)| *known == name).unwrap_or_else(|| {
+            ends.push((name, None, None));
+            ends.len() - 1
+        });
+        let (_, reader, writer) = &mut ends[at];
+        let twice = match end {
+            PassedEnd::Reader(end) => reader.replace(end).is_some(),
+            PassedEnd::Writer(end) => writer.replace(end).is_some(),
+        };
+        if twice {
+            return Err(ErrorCode::InUse);
+        }
+    }
+    Ok(ends.into_iter().map(|(name, reader, writer)| Grant::passed(name, reader, writer)).collect())
+}
+
+fn run_guest(
+    engine: Engine,
+    guest: Guest,
+    setup: Setup,
+    timeout: Option<Duration>,
+    run: ChildRun,
+    room: OwnedSemaphorePermit,
+) -> Job {
+    Box::pin(async move {
+        let status = tokio::select! {
+            ended = setup.run(&engine, &guest) => match ended {
+                Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
+                Ok(Outcome::Trapped(error)) => {
+                    tracing::warn!("a child trapped: {}", crate::run::End::trap_summary(&error));
+                    ChildStatus::Trapped
+                }
+                Ok(Outcome::BrokenPipe) => ChildStatus::BrokenPipe,
+                Ok(Outcome::NoPeer { .. }) => ChildStatus::TimedOut,
+                Ok(Outcome::Failed { label, fault }) => {
+                    tracing::warn!("a child: {label}: {fault}");
+                    ChildStatus::Failed
+                }
+                Err(error) => {
+                    tracing::warn!("a child cannot be run: {error}");
+                    ChildStatus::Failed
+                }
+            },
+            () = run.killed() => ChildStatus::Killed,
+            () = after(timeout) => ChildStatus::TimedOut,
+        };
+        drop(room);
+        run.ended(status);
+    })
+}
+
+fn run_native(mut native: Native, run: ChildRun, room: OwnedSemaphorePermit) -> Job {
+    Box::pin(async move {
+        let status = tokio::select! {
+            ended = native.wait() => match ended {
+                Ok((NativeEnd::Exited(status), _)) => ChildStatus::Exited(status),
+                Ok((NativeEnd::Signaled(number), _)) if i32::from(number) == libc::SIGPIPE => {
+                    ChildStatus::BrokenPipe
+                }
+                Ok((NativeEnd::Signaled(number), _)) => ChildStatus::Signaled(number),
+                Err(error) => {
+                    tracing::warn!("a child cannot be waited for: {error}");
+                    ChildStatus::Failed
+                }
+            },
+            () = run.killed() => ChildStatus::Killed,
+        };
+        // Which kills it, if it has not ended.
+        drop(native);
+        drop(room);
+        run.ended(status);
+    })
+}
+
+/// Resolves after `limit`, or never.
+pub(crate) async fn after(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}

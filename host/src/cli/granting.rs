@@ -1,0 +1,347 @@
+//! From what an operator typed to what one guest is given: opened and checked here, and tied to the
+//! thread that runs the guest later.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use super::args::{GrantRef, GuestOptions};
+use super::exit::{Failure, OrStatus, Status};
+use super::signals::Leftovers;
+use super::source::Source;
+use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
+use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
+use crate::engine::Engine;
+use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions};
+use crate::pipe::{Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
+use crate::run::Setup;
+use crate::wasi::Stdio;
+
+/// What a standard stream goes to.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// A descriptor whose description others may share.
+    Shared(OwnedFd),
+    /// The end of a pipe that nobody else holds.
+    Joined(OwnedFd),
+    /// A FIFO, opened when the guest starts.
+    Fifo(Arc<Fifo>),
+}
+
+/// What one guest has as standard streams, and which of its pipes are other stages' too.
+#[derive(Debug)]
+pub(crate) struct Wiring {
+    pub(crate) stdin: Stream,
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
+    pub(crate) named: Vec<Grant>,
+}
+
+/// All that one guest is given. Belongs to no thread yet.
+pub(crate) struct Prepared {
+    wasi: WasiCtxBuilder,
+    grants: Vec<Grant>,
+    streams: [Stream; 3],
+    children: Option<Children>,
+    open_timeout: Option<Duration>,
+    max_memory: Option<u64>,
+    max_pipes: Option<usize>,
+}
+
+/// Opens what an operator grants.
+#[derive(Debug)]
+pub(crate) struct Granting<'a> {
+    leftovers: &'a Leftovers,
+    /// The files that are written to: several that write to one share their place in it.
+    outputs: RefCell<Vec<(PathBuf, OwnedFd)>>,
+}
+
+impl<'a> Granting<'a> {
+    pub(crate) fn new(leftovers: &'a Leftovers) -> Self {
+        Self { leftovers, outputs: RefCell::default() }
+    }
+
+    /// What `options` grant, after `wiring`. To be checked before: see [`check`].
+    pub(crate) fn prepare(
+        &self,
+        options: &GuestOptions,
+        wiring: Wiring,
+        source: &Source,
+        args: &[String],
+    ) -> Result<Prepared, Failure> {
+        let mut grants = wiring.named;
+        for grant in &options.order {
+            grants.push(match grant {
+                GrantRef::Fifo(at) => self.fifo_grant(&options.fifo[*at])?,
+                GrantRef::Fd(at) => descriptor(&options.fd[*at])?,
+            });
+        }
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.arg(source.program()).args(args).envs(&options.env);
+        grant_folders(&mut wasi, &options.dir)?;
+        Ok(Prepared {
+            wasi,
+            grants,
+            streams: [wiring.stdin, wiring.stdout, wiring.stderr],
+            children: None,
+            open_timeout: options.open_timeout,
+            max_memory: options.max_memory,
+            max_pipes: options.max_pipes,
+        })
+    }
+
+    /// What stdin is to be; `otherwise` where nothing is said.
+    pub(crate) fn input(
+        &self,
+        spec: Option<&StdioSpec>,
+        otherwise: impl FnOnce() -> std::io::Result<Stream>,
+    ) -> Result<Stream, Failure> {
+        let stream = match spec {
+            None => return otherwise().context("stdin").or_status(Status::Io),
+            Some(StdioSpec::Inherit) => os::standard(0),
+            Some(StdioSpec::Null) => os::null(),
+            Some(StdioSpec::File(path)) => {
+                let file = os::open_input_file(path);
+                return file
+                    .map(Stream::Shared)
+                    .map_err(|error| file_failure("--stdin", path, &error));
+            }
+            Some(StdioSpec::Fifo(path)) => {
+                return self.fifo(path, FifoOptions::default(), "--stdin").map(Stream::Fifo);
+            }
+        };
+        stream.map(Stream::Shared).context("stdin").or_status(Status::Io)
+    }
+
+    /// What stdout (1) or stderr (2) is to be; `otherwise` where nothing is said.
+    pub(crate) fn output(
+        &self,
+        spec: Option<&StdioSpec>,
+        number: i32,
+        otherwise: impl FnOnce() -> std::io::Result<Stream>,
+    ) -> Result<Stream, Failure> {
+        let (label, option) = match number {
+            1 => ("stdout", "--stdout"),
+            _ => ("stderr", "--stderr"),
+        };
+        let stream = match spec {
+            None => return otherwise().context(label).or_status(Status::Io),
+            Some(StdioSpec::Inherit) => os::standard(number),
+            Some(StdioSpec::Null) => os::null(),
+            Some(StdioSpec::File(path)) => {
+                let file = self.output_file(path, option);
+                return file
+                    .map(Stream::Shared)
+                    .map_err(|error| file_failure(option, path, &error));
+            }
+            Some(StdioSpec::Fifo(path)) => {
+                return self.fifo(path, FifoOptions::default(), option).map(Stream::Fifo);
+            }
+        };
+        stream.map(Stream::Shared).context(label).or_status(Status::Io)
+    }
+
+    fn output_file(&self, path: &Path, option: &str) -> std::io::Result<OwnedFd> {
+        let mut outputs = self.outputs.borrow_mut();
+        if let Some((_, file)) = outputs.iter().find(|(known, _)| known == path) {
+            return file.try_clone();
+        }
+        let file = os::open_output_file(path, option)?;
+        outputs.push((path.into(), file.try_clone()?));
+        Ok(file)
+    }
+
+    fn fifo_grant(&self, spec: &FifoSpec) -> Result<Grant, Failure> {
+        let fifo = self.fifo(&spec.path, spec.options, "--fifo")?;
+        let grant = Grant::fifo(spec.name.clone(), fifo).directions(spec.directions).eof(spec.eof);
+        Ok(match spec.capacity {
+            Some(bytes) => grant.capacity(bytes),
+            None => grant,
+        })
+    }
+
+    fn fifo(&self, path: &Path, options: FifoOptions, option: &str) -> Result<Arc<Fifo>, Failure> {
+        let fifo = Fifo::prepare(path, options).map_err(|error| Failure {
+            status: fifo_status(&error),
+            error: anyhow!("{option} {error}"),
+        })?;
+        let fifo = Arc::new(fifo);
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&fifo));
+        Ok(fifo)
+    }
+}
+
+impl Prepared {
+    /// Ties it to this thread's runtime.
+    ///
+    /// # Errors
+    /// Those of opening the standard streams.
+    pub(crate) fn setup(self) -> Result<Setup, Failure> {
+        let mut builder = Pipes::builder();
+        if let Some(count) = self.max_pipes {
+            builder = builder.max_pipes(count);
+        }
+        if let Some(timeout) = self.open_timeout {
+            builder = builder.open_timeout(timeout);
+        }
+        for grant in self.grants {
+            builder = builder.grant(grant).or_status(Status::Usage)?;
+        }
+        let pipes = builder.build();
+        let (drains, journal) = (pipes.drains(), pipes.journal());
+        let deadline = deadline(self.open_timeout);
+        let [stdin, stdout, stderr] = self.streams;
+        let writer = |stream, label| writer(stream, deadline, label, drains, journal);
+        let stdio = Stdio::new(
+            reader(stdin, deadline, journal).context("stdin").or_status(Status::Io)?,
+            writer(stdout, "stdout").context("stdout").or_status(Status::Io)?,
+            writer(stderr, "stderr").context("stderr").or_status(Status::Io)?,
+        );
+        let mut setup = Setup::new(pipes, stdio);
+        *setup.wasi() = self.wasi;
+        if let Some(bytes) = self.max_memory {
+            setup.max_memory(bytes);
+        }
+        if let Some(children) = self.children {
+            setup.children(children);
+        }
+        Ok(setup)
+    }
+
+    /// What the guest may start.
+    pub(crate) fn with_children(mut self, children: Option<Children>) -> Self {
+        self.children = children;
+        self
+    }
+}
+
+/// What `options` let a guest start; reads and compiles it. Blocks.
+pub(crate) fn children(
+    options: &GuestOptions,
+    engine: &Engine,
+) -> Result<Option<Children>, Failure> {
+    let mut grants = Vec::new();
+    for spec in &options.child {
+        let source = Source::of(&spec.guest)?;
+        let program = Program::Guest {
+            guest: source.load(engine)?,
+            program: source.program(),
+            spawn: spec.spawn,
+            max_memory: spec.max_memory,
+            timeout: spec.timeout,
+        };
+        grants.push((spec.name.clone(), program));
+    }
+    for spec in &options.exec {
+        let args = spec.args.iter().map(Into::into).collect();
+        let program = Program::Native { program: spec.program.clone().into(), args };
+        grants.push((spec.name.clone(), program));
+    }
+    let at_once = options.max_children.unwrap_or(DEFAULT_MAX_CHILDREN);
+    Ok((!grants.is_empty()).then(|| Children::new(grants, at_once)))
+}
+
+/// Looks for mistakes that can be seen without opening anything: those must not leave a trace.
+pub(crate) fn check<'a>(
+    options: &'a GuestOptions,
+    wired: impl Iterator<Item = &'a PipeName>,
+) -> Result<(), Failure> {
+    let fifos = options.fifo.iter().map(|spec| &spec.name);
+    let fds = options.fd.iter().map(|spec| &spec.name);
+    if let Some(name) = twice(wired.chain(fifos).chain(fds)) {
+        let error = anyhow!("the pipe name `{name}` is granted twice; give one another: NAME=PATH");
+        return Err(error).or_status(Status::Usage);
+    }
+    if let Some(number) = twice(options.fd.iter().map(|spec| spec.number)) {
+        let error = anyhow!("descriptor {number} is granted twice; grant it once, for both ways");
+        return Err(error).or_status(Status::Usage);
+    }
+    let children = options.child.iter().map(|spec| &spec.name);
+    if let Some(name) = twice(children.chain(options.exec.iter().map(|spec| &spec.name))) {
+        let error = anyhow!("what may be started as `{name}` is granted twice; rename one");
+        return Err(error).or_status(Status::Usage);
+    }
+    Ok(())
+}
+
+/// The first that comes a second time.
+pub(crate) fn twice<T: PartialEq>(items: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = Vec::new();
+    for item in items {
+        if seen.contains(&item) {
+            return Some(item);
+        }
+        seen.push(item);
+    }
+    None
+}
+
+fn reader(
+    stream: Stream,
+    deadline: Option<tokio::time::Instant>,
+    journal: &Journal,
+) -> std::io::Result<Reader> {
+    const LABEL: &str = "stdin";
+    Ok(match stream {
+        Stream::Shared(fd) => Reader::new(End::shared(fd, Direction::Read)?, None, LABEL, journal),
+        Stream::Joined(fd) => Reader::new(End::owned(fd, Direction::Read)?, None, LABEL, journal),
+        Stream::Fifo(fifo) => Reader::fifo(&fifo, false, deadline, None, LABEL, journal)?,
+    })
+}
+
+fn writer(
+    stream: Stream,
+    deadline: Option<tokio::time::Instant>,
+    label: &str,
+    drains: &Drains,
+    journal: &Journal,
+) -> std::io::Result<Writer> {
+    let end = match stream {
+        Stream::Shared(fd) => End::shared(fd, Direction::Write)?,
+        Stream::Joined(fd) => End::owned(fd, Direction::Write)?,
+        Stream::Fifo(fifo) => return Writer::fifo(&fifo, None, deadline, label, drains, journal),
+    };
+    Ok(Writer::new(end, None, label, drains, journal))
+}
+
+fn descriptor(spec: &FdSpec) -> Result<Grant, Failure> {
+    Grant::descriptor(spec.name.clone(), spec.number, spec.directions)
+        .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fd {error}") })
+}
+
+fn fifo_status(error: &FifoError) -> Status {
+    match error.is_permission() {
+        true => Status::NotPermitted,
+        false => Status::Pipe,
+    }
+}
+
+pub(crate) fn file_failure(option: &str, path: &Path, error: &std::io::Error) -> Failure {
+    let status = match error.kind() {
+        std::io::ErrorKind::NotFound => Status::Missing,
+        std::io::ErrorKind::PermissionDenied => Status::NotPermitted,
+        _ => Status::Io,
+    };
+    Failure { status, error: anyhow!("{option} {}: {error}", path.display()) }
+}
+
+fn grant_folders(wasi: &mut WasiCtxBuilder, folders: &[DirSpec]) -> Result<(), Failure> {
+    for DirSpec { host, guest, read_only } in folders {
+        let permissions = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+        wasi.preopened_dir(host, guest, permissions).map_err(|error| {
+            match error.downcast::<std::io::Error>() {
+                Ok(error) => file_failure("--dir", host, &error),
+                Err(error) => {
+                    let error = anyhow!("--dir {}: {error:#}", host.display());
+                    Failure { status: Status::Io, error }
+                }
+            }
+        })?;
+    }
+    Ok(())
+}

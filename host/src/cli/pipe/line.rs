@@ -1,0 +1,143 @@
+//! A pipeline as it is typed: stages with `!` between them.
+
+use std::ffi::{OsStr, OsString};
+
+use super::super::args::{GuestOptions, StageArgs};
+use super::super::exit::{Failure, OrStatus, Status};
+use super::super::source::Source;
+use super::super::usage_line;
+use super::plan::{Job, Plan, Stage, Streams, program_name, stage_name, usage};
+
+/// Reads the stages. `common` holds for every guest.
+pub(crate) fn plan(words: &[OsString], common: &GuestOptions) -> Result<Plan, Failure> {
+    let mut stages: Vec<Stage> = Vec::new();
+    for (at, words) in words.split(|word| word == "!").enumerate() {
+        let words: Vec<_> = words.iter().map(|word| unescaped(word)).collect();
+        let (name, job) = match words.first() {
+            None => {
+                return usage(format!(
+                    "stage {} is empty; write a guest, or exec COMMAND, between two `!`",
+                    at + 1
+                ));
+            }
+            Some(first) if first == "exec" => {
+                let command = words[1..].to_vec();
+                if command.is_empty() {
+                    return usage("the command after exec is missing; write exec COMMAND".into());
+                }
+                let streams = Streams { stderr: common.stderr.clone(), ..Streams::default() };
+                (program_name(&command), Job::Native { command, streams })
+            }
+            Some(_) => guest(at, &words, common)?,
+        };
+        let name = stage_name(&name, &stages);
+        stages.push(Stage { name, job });
+    }
+    Plan::new(outer_streams(stages, common)?, Vec::new())
+}
+
+fn guest(at: usize, words: &[OsString], common: &GuestOptions) -> Result<(String, Job), Failure> {
+    let stage = match StageArgs::of(words) {
+        Ok(stage) => stage,
+        Err(error) => return usage(format!("stage {}: {}", at + 1, usage_line(&error))),
+    };
+    let options = Box::new(common.with_own(&stage.options));
+    let mut words = stage.words.into_iter();
+    let guest = words.next().unwrap_or_default();
+    if guest == "exec" {
+        return usage("no options can stand before exec; a file of that name is ./exec".into());
+    }
+    let source = Source::of(guest.as_ref())?;
+    Ok((source.program(), Job::Guest { source, args: words.collect(), options }))
+}
+
+/// Gives the first stage the pipeline's stdin, and the last one its stdout.
+pub(crate) fn outer_streams(
+    mut stages: Vec<Stage>,
+    common: &GuestOptions,
+) -> Result<Vec<Stage>, Failure> {
+    if let (Some(stdin), Some(first)) = (&common.stdin, stages.first_mut()) {
+        let place = match &mut first.job {
+            Job::Guest { options, .. } => &mut options.stdin,
+            Job::Native { streams, .. } => &mut streams.stdin,
+        };
+        place.get_or_insert(stdin.clone());
+    }
+    if let (Some(stdout), Some(last)) = (&common.stdout, stages.last_mut()) {
+        let place = match &mut last.job {
+            Job::Guest { options, .. } => &mut options.stdout,
+            Job::Native { streams, .. } => &mut streams.stdout,
+        };
+        place.get_or_insert(stdout.clone());
+    }
+    let guests = stages.iter().filter(|stage| matches!(stage.job, Job::Guest { .. })).count();
+    if guests > 1 && !common.fd.is_empty() {
+        return Err(anyhow::anyhow!(
+            "--fd can be given to one guest only; write it in front of that one, behind `!` or `--`"
+        ))
+        .or_status(Status::Usage);
+    }
+    Ok(stages)
+}
+
+/// `\!` stands for `!`, `\\!` for `\!`, and so on.
+fn unescaped(word: &OsStr) -> OsString {
+    let escaped = word.to_str().and_then(|text| {
+        let before = text.strip_suffix('!')?;
+        let rest = before.strip_prefix('\\')?;
+        rest.bytes().all(|byte| byte == b'\\').then(|| format!("{rest}!"))
+    });
+    escaped.map_or_else(|| word.to_owned(), OsString::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    fn runs(line: &str) -> Vec<String> {
+        let plan = plan(&words(line), &GuestOptions::default()).unwrap();
+        plan.stages.iter().map(Stage::runs).collect()
+    }
+
+    #[test]
+    fn stages_stand_between_bangs() {
+        assert_eq!(runs("@cat"), ["@cat"]);
+        assert_eq!(
+            runs("@lines ! exec grep -v DEBUG ! ./redact.wasm --strict ! @upper"),
+            ["@lines", "exec grep -v DEBUG", "./redact.wasm --strict", "@upper"]
+        );
+        assert_eq!(runs(r"exec find . \! -name x ! @cat"), ["exec find . ! -name x", "@cat"]);
+        assert_eq!(runs(r"exec echo \\! \x! ! @cat"), [r"exec echo \! \x!", "@cat"]);
+    }
+
+    #[test]
+    fn options_of_a_stage_stand_in_front_of_its_guest() {
+        let common = GuestOptions { max_pipes: Some(7), ..GuestOptions::default() };
+        let line = "--max-memory 1M --env A=1 ./a.wasm --max-memory 2M ! @cat";
+        let plan = plan(&words(line), &common).unwrap();
+        let options = |at: usize| match &plan.stages[at].job {
+            Job::Guest { options, args, .. } => (options.clone(), args.clone()),
+            Job::Native { .. } => panic!("a guest"),
+        };
+        let (own, args) = options(0);
+        assert_eq!((own.max_memory, own.max_pipes), (Some(1 << 20), Some(7)));
+        assert_eq!(args, ["--max-memory", "2M"]);
+        let (other, _) = options(1);
+        assert_eq!((other.max_memory, other.max_pipes), (None, Some(7)));
+        assert!(other.env.is_empty());
+    }
+
+    #[test]
+    fn mistakes_are_answered() {
+        for bad in
+            ["@cat ! ! @cat", "! @cat", "@cat !", "exec", "--env A=1 exec x", "--nope a.wasm"]
+        {
+            let failure = plan(&words(bad), &GuestOptions::default()).unwrap_err();
+            assert_eq!(failure.status, Status::Usage, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! What a pipeline is to be: its stages, and the pipes that join them. Nothing is opened here.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+
+use super::super::args::GuestOptions;
+use super::super::exit::{Failure, OrStatus, Status};
+use super::super::graph::{Edge, Graph, Kind, Node};
+use super::super::source::Source;
+use super::super::values::StdioSpec;
+use crate::pipe::PipeName;
+
+/// A pipeline.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) stages: Vec<Stage>,
+    /// Every pipe between two stages.
+    pub(crate) pipes: Vec<Pipe>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    /// As messages and pipes call it: letters, digits, `_` and `-`.
+    pub(crate) name: String,
+    pub(crate) job: Job,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    Guest { source: Source, args: Vec<String>, options: Box<GuestOptions> },
+    Native { command: Vec<OsString>, streams: Streams },
+}
+
+/// What a native command has as standard streams, where no pipe is joined to them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Streams {
+    pub(crate) stdin: Option<StdioSpec>,
+    pub(crate) stdout: Option<StdioSpec>,
+    pub(crate) stderr: Option<StdioSpec>,
+}
+
+/// A pipe from one stage's end to another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pipe {
+    pub(crate) name: Option<String>,
+    pub(crate) from: EndRef,
+    pub(crate) to: EndRef,
+    pub(crate) capacity: Option<u64>,
+}
+
+/// A stage, by its place, and one of its ends: `stdin`, `stdout`, `stderr`, or a granted name, which
+/// is `fdN` for a native command.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct EndRef {
+    pub(crate) stage: usize,
+    pub(crate) end: String,
+}
+
+impl EndRef {
+    pub(crate) fn new(stage: usize, end: &str) -> Self {
+        Self { stage, end: end.into() }
+    }
+}
+
+/// What an end of a stage is to its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndKind<'a> {
+    /// A standard stream: 0, 1 or 2.
+    Standard(i32),
+    /// A granted pipe.
+    Named(&'a str),
+    /// A native command's descriptor.
+    Number(i32),
+}
+
+impl Stage {
+    /// What it runs, in few words.
+    pub(crate) fn runs(&self) -> String {
+        match &self.job {
+            Job::Guest { source, args, .. } => {
+                let mut text = source.display();
+                for arg in args {
+                    text += " ";
+                    text += arg;
+                }
+                text
+            }
+            Job::Native { command, .. } => {
+                let mut text = "exec".to_owned();
+                for word in command {
+                    text += " ";
+                    text += &word.to_string_lossy();
+                }
+                text
+            }
+        }
+    }
+
+    /// What `end` is, if it has such an end.
+    pub(crate) fn end_kind<'a>(&self, end: &'a str) -> Option<EndKind<'a>> {
+        match (end, &self.job) {
+            ("stdin", _) => Some(EndKind::Standard(0)),
+            ("stdout", _) => Some(EndKind::Standard(1)),
+            ("stderr", _) => Some(EndKind::Standard(2)),
+            (name, Job::Guest { .. }) => {
+                name.parse::<PipeName>().is_ok().then_some(EndKind::Named(name))
+            }
+            (name, Job::Native { .. }) => {
+                let number = name.strip_prefix("fd")?.parse().ok()?;
+                (3..1024).contains(&number).then_some(EndKind::Number(number))
+            }
+        }
+    }
+
+    /// What one of its standard streams goes to, where that was said.
+    fn redirection(&self, number: i32) -> Option<&StdioSpec> {
+        let (stdin, stdout, stderr) = match &self.job {
+            Job::Guest { options, .. } => (&options.stdin, &options.stdout, &options.stderr),
+            Job::Native { streams, .. } => (&streams.stdin, &streams.stdout, &streams.stderr),
+        };
+        match number {
+            0 => stdin.as_ref(),
+            1 => stdout.as_ref(),
+            _ => stderr.as_ref(),
+        }
+    }
+}
+
+impl Plan {
+    /// Gives names to stages that have none, joins those that follow each other, and looks for what
+    /// cannot be. `pipes` are those that were asked for.
+    ///
+    /// 1. Each of `pipes` joins two ends.
+    /// 2. A stage's stdout goes into the next one's stdin, unless one of the two is joined already, or
+    ///    was sent elsewhere.
+    /// 3. The rest is the pipeline's own: the first stage reads its stdin, the others nothing; what
+    ///    is written goes to its stdout and stderr.
+    pub(crate) fn new(stages: Vec<Stage>, mut pipes: Vec<Pipe>) -> Result<Self, Failure> {
+        for (at, pipe) in pipes.iter().enumerate() {
+            check(&stages, pipe)?;
+            if pipes[..at].iter().any(|other| other.from == pipe.from) {
+                return usage(format!(
+                    "{} is the start of two pipes, and a byte goes into one; let @tee, or a guest of \
+                     yours, write to both",
+                    end_name(&stages, &pipe.from)
+                ));
+            }
+        }
+        let taken = |pipes: &[Pipe], end: &EndRef| {
+            pipes.iter().any(|pipe| pipe.from == *end || pipe.to == *end)
+        };
+        for at in 1..stages.len() {
+            let (from, to) = (EndRef::new(at - 1, "stdout"), EndRef::new(at, "stdin"));
+            let elsewhere =
+                stages[at - 1].redirection(1).is_some() || stages[at].redirection(0).is_some();
+            if !elsewhere && !taken(&pipes, &from) && !taken(&pipes, &to) {
+                pipes.push(Pipe { name: None, from, to, capacity: None });
+            }
+        }
+        for pipe in &pipes {
+            for (end, number) in [(&pipe.from, 1), (&pipe.from, 2), (&pipe.to, 0)] {
+                let stage = &stages[end.stage];
+                if stage.end_kind(&end.end) == Some(EndKind::Standard(number))
+                    && stage.redirection(number).is_some()
+                {
+                    let name = end_name(&stages, end);
+                    return usage(format!(
+                        "{name} is joined by a pipe and sent elsewhere; drop one of the two"
+                    ));
+                }
+            }
+        }
+        Ok(Self { stages, pipes })
+    }
+
+    /// STAGE.END
+    pub(crate) fn end_name(&self, end: &EndRef) -> String {
+        end_name(&self.stages, end)
+    }
+
+    /// The pipes by where they end: those that end at one place are one pipe with several writers.
+    pub(crate) fn by_reader(&self) -> BTreeMap<&EndRef, Vec<&Pipe>> {
+        let mut readers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for pipe in &self.pipes {
+            readers.entry(&pipe.to).or_default().push(pipe);
+        }
+        readers
+    }
+
+    /// As it is drawn.
+    pub(crate) fn graph(&self) -> Graph {
+        let kind = |stage: &Stage| match stage.job {
+            Job::Guest { .. } => Kind::Guest,
+            Job::Native { .. } => Kind::Native,
+        };
+        let node = |stage: &Stage| Node {
+            name: stage.name.clone(),
+            text: stage.runs(),
+            kind: kind(stage),
+        };
+        let edge = |pipe: &Pipe| Edge {
+            from: pipe.from.stage,
+            to: pipe.to.stage,
+            from_end: pipe.from.end.clone(),
+            to_end: pipe.to.end.clone(),
+            name: pipe.name.clone(),
+        };
+        let mut graph = Graph {
+            nodes: self.stages.iter().map(node).collect(),
+            edges: self.pipes.iter().map(edge).collect(),
+        };
+        let joined =
+            |end: &EndRef| self.pipes.iter().any(|pipe| pipe.from == *end || pipe.to == *end);
+        for (at, stage) in self.stages.iter().enumerate() {
+            let outside = |number, inherited: &str| match stage.redirection(number) {
+                None | Some(StdioSpec::Inherit) => Some(inherited.to_owned()),
+                Some(StdioSpec::Null) => None,
+                Some(StdioSpec::File(path) | StdioSpec::Fifo(path)) => {
+                    Some(path.display().to_string())
+                }
+            };
+            if !joined(&EndRef::new(at, "stdin"))
+                && (at == 0 || stage.redirection(0).is_some())
+                && let Some(from) = outside(0, "stdin")
+            {
+                graph.add_outside(from, at, "stdin", true);
+            }
+            if !joined(&EndRef::new(at, "stdout"))
+                && let Some(to) = outside(1, "stdout")
+            {
+                graph.add_outside(to, at, "stdout", false);
+            }
+            if let Job::Guest { options, .. } = &stage.job {
+                for fifo in &options.fifo {
+                    let path = fifo.path.display().to_string();
+                    if fifo.directions.read {
+                        graph.add_outside(path.clone(), at, fifo.name.as_str(), true);
+                    }
+                    if fifo.directions.write {
+                        graph.add_outside(path, at, fifo.name.as_str(), false);
+                    }
+                }
+            }
+        }
+        graph
+    }
+}
+
+impl Graph {
+    /// Joins a stage's end with something outside, which is one node however often it is joined.
+    fn add_outside(&mut self, name: String, stage: usize, end: &str, incoming: bool) {
+        // A stage may be called the same: what lies outside has no text.
+        let known = self.nodes.iter().position(|node| node.text.is_empty() && node.name == name);
+        let outside = known.unwrap_or_else(|| {
+            let name = name.clone();
+            self.nodes.push(Node { name, text: String::new(), kind: Kind::Outside });
+            self.nodes.len() - 1
+        });
+        let (from, to) = if incoming { (outside, stage) } else { (stage, outside) };
+        let (from_end, to_end) =
+            if incoming { (String::new(), end.into()) } else { (end.into(), String::new()) };
+        self.edges.push(Edge { from, to, from_end, to_end, name: None });
+    }
+}
+
+fn end_name(stages: &[Stage], end: &EndRef) -> String {
+    format!("{}.{}", stages[end.stage].name, end.end)
+}
+
+/// Whether the two ends of a pipe are what they must be.
+fn check(stages: &[Stage], pipe: &Pipe) -> Result<(), Failure> {
+    for (end, reads) in [(&pipe.from, false), (&pipe.to, true)] {
+        let stage = &stages[end.stage];
+        let fits = match stage.end_kind(&end.end) {
+            Some(EndKind::Standard(0)) => reads,
+            Some(EndKind::Standard(_)) => !reads,
+            Some(EndKind::Named(_) | EndKind::Number(_)) => true,
+            None => false,
+        };
+        if !fits {
+            let (name, way) = (end_name(stages, end), if reads { "into" } else { "out of" });
+            let ends = match (&stage.job, reads) {
+                (Job::Guest { .. }, true) => "stdin, or a name that the guest opens",
+                (Job::Guest { .. }, false) => "stdout, stderr, or a name that the guest opens",
+                (Job::Native { .. }, true) => "stdin, or fd3 to fd1023",
+                (Job::Native { .. }, false) => "stdout, stderr, or fd3 to fd1023",
+            };
+            return usage(format!("{name}: no pipe can lead {way} that; there are {ends}"));
+        }
+    }
+    Ok(())
+}
+
+/// A name that no other stage has: that of the program, with a number where it comes again.
+pub(crate) fn stage_name(program: &str, taken: &[Stage]) -> String {
+    let stem = program.strip_suffix(".wasm").or(program.strip_suffix(".wat")).unwrap_or(program);
+    let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    let name: String = stem.chars().take(40).map(fit).collect();
+    let name = match name.trim_start_matches(['-', '_']) {
+        "" => "stage".to_owned(),
+        name => name.to_owned(),
+    };
+    let free = |name: &str| !taken.iter().any(|stage| stage.name == name);
+    if free(&name) {
+        return name;
+    }
+    let numbered = (2..).map(|n| format!("{name}-{n}"));
+    numbered.into_iter().find(|name| free(name)).unwrap_or(name)
+}
+
+/// The name of a native command's program.
+pub(crate) fn program_name(command: &[OsString]) -> String {
+    let program = PathBuf::from(command.first().cloned().unwrap_or_default());
+    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+pub(crate) fn usage<T>(text: String) -> Result<T, Failure> {
+    Err(anyhow!(text)).or_status(Status::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn native(name: &str) -> Stage {
+        let job = Job::Native { command: vec![name.into()], streams: Streams::default() };
+        Stage { name: name.into(), job }
+    }
+
+    fn pipe(from: (usize, &str), to: (usize, &str)) -> Pipe {
+        let (from, to) = (EndRef::new(from.0, from.1), EndRef::new(to.0, to.1));
+        Pipe { name: None, from, to, capacity: None }
+    }
+
+    fn joined(plan: &Plan) -> Vec<String> {
+        let both =
+            |pipe: &Pipe| format!("{}>{}", plan.end_name(&pipe.from), plan.end_name(&pipe.to));
+        plan.pipes.iter().map(both).collect()
+    }
+
+    #[test]
+    fn stages_that_follow_each_other_are_joined() {
+        let plan = Plan::new(["a", "b", "c"].map(native).into(), Vec::new()).unwrap();
+        assert_eq!(joined(&plan), ["a.stdout>b.stdin", "b.stdout>c.stdin"]);
+    }
+
+    #[test]
+    fn a_pipe_that_is_asked_for_takes_the_place_of_the_usual_one() {
+        let stages = || ["a", "b", "c"].map(native).to_vec();
+        let plan = Plan::new(stages(), vec![pipe((0, "stdout"), (2, "stdin"))]).unwrap();
+        assert_eq!(joined(&plan), ["a.stdout>c.stdin"]);
+        let plan = Plan::new(stages(), vec![pipe((0, "stderr"), (2, "fd3"))]).unwrap();
+        assert_eq!(joined(&plan), ["a.stderr>c.fd3", "a.stdout>b.stdin", "b.stdout>c.stdin"]);
+        // Two into one.
+        let both = vec![pipe((0, "stdout"), (2, "stdin")), pipe((1, "stdout"), (2, "stdin"))];
+        let plan = Plan::new(stages(), both).unwrap();
+        assert_eq!(plan.by_reader().len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let stages = || ["a", "b", "c"].map(native).to_vec();
+        for bad in [
+            vec![pipe((0, "stdout"), (1, "stdin")), pipe((0, "stdout"), (2, "stdin"))],
+            vec![pipe((0, "stdin"), (1, "stdin"))],
+            vec![pipe((0, "stdout"), (1, "stdout"))],
+            vec![pipe((0, "fd2"), (1, "stdin"))],
+            vec![pipe((0, "out"), (1, "stdin"))],
+        ] {
+            assert_eq!(Plan::new(stages(), bad).unwrap_err().status, Status::Usage);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_names_and_differ(programs in prop::collection::vec(any::<String>(), 0..6)) {
+            let mut stages: Vec<Stage> = Vec::new();
+            for program in &programs {
+                let name = stage_name(program, &stages);
+                prop_assert!(name.parse::<PipeName>().is_ok() && !name.contains('.'), "{name}");
+                prop_assert!(stages.iter().all(|stage| stage.name != name));
+                stages.push(native(&name));
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! `--stats`: what was used and moved, and who waited for whom.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::args::StatsForm;
+use super::exit::Status;
+use super::source::Source;
+use crate::os::{self, Direction};
+use crate::pipe::Total;
+
+/// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the
+/// interface. What cannot be known is null: the host does not see what native commands read and
+/// write.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stats {
+    /// The exit status.
+    pub(crate) status: u8,
+    /// From the first stage's start to the last one's end.
+    pub(crate) seconds: f64,
+    pub(crate) stages: Vec<StageStats>,
+    pub(crate) pipes: Vec<PipeStats>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct StageStats {
+    pub(crate) name: String,
+    /// What it runs.
+    pub(crate) runs: String,
+    pub(crate) status: u8,
+    pub(crate) seconds: f64,
+    pub(crate) cpu_seconds: Option<f64>,
+    /// The most at once: a guest's memories and tables; a native command's resident memory, which
+    /// Linux begins to count with what this process had resident when it started the command.
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) read_bytes: Option<u64>,
+    pub(crate) written_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PipeStats {
+    /// STAGE.END, or what lies outside.
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) bytes: Option<u64>,
+    /// How long there was no room when its writer asked.
+    pub(crate) writer_waited_seconds: Option<f64>,
+    /// How long there was nothing when its reader asked.
+    pub(crate) reader_waited_seconds: Option<f64>,
+}
+
+/// What a stage has used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Used {
+    pub(crate) time: Duration,
+    pub(crate) cpu: Option<Duration>,
+    pub(crate) memory: Option<u64>,
+}
+
+impl StageStats {
+    pub(crate) fn of(name: &str, runs: &str, status: Status, used: Used) -> Self {
+        Self {
+            name: name.into(),
+            runs: runs.into(),
+            status: status.code(),
+            seconds: used.time.as_secs_f64(),
+            cpu_seconds: used.cpu.map(|cpu| cpu.as_secs_f64()),
+            memory_bytes: used.memory,
+            read_bytes: None,
+            written_bytes: None,
+        }
+    }
+
+    /// With the sums of what a guest's ends have counted.
+    pub(crate) fn counting(self, totals: &[Total]) -> Self {
+        let sum = |way| {
+            let ours = totals.iter().filter(|total| total.direction == way);
+            Some(ours.map(|total| total.bytes).sum())
+        };
+        Self { read_bytes: sum(Direction::Read), written_bytes: sum(Direction::Write), ..self }
+    }
+}
+
+impl PipeStats {
+    /// A pipe between two ends, as far as either of them was counted.
+    pub(crate) fn of(
+        from: String,
+        to: String,
+        writer: Option<&Total>,
+        reader: Option<&Total>,
+    ) -> Self {
+        Self {
+            from,
+            to,
+            bytes: writer.or(reader).map(|total| total.bytes),
+            writer_waited_seconds: writer.map(|total| total.waited.as_secs_f64()),
+            reader_waited_seconds: reader.map(|total| total.waited.as_secs_f64()),
+        }
+    }
+}
+
+impl Stats {
+    /// Those of `pipehost run`.
+    pub(crate) fn of_run(source: &Source, status: Status, used: Used, totals: &[Total]) -> Self {
+        let (name, runs) = (source.program(), source.display());
+        let pipe = |total: &Total| {
+            let end = format!("{name}.{}", total.label);
+            match total.direction {
+                Direction::Read => PipeStats::of("outside".into(), end, None, Some(total)),
+                Direction::Write => PipeStats::of(end, "outside".into(), Some(total), None),
+            }
+        };
+        Self {
+            status: status.code(),
+            seconds: used.time.as_secs_f64(),
+            pipes: totals.iter().map(pipe).collect(),
+            stages: vec![StageStats::of(&name, &runs, status, used).counting(totals)],
+        }
+    }
+
+    /// Prints it to stderr, as far as somebody reads that.
+    pub(crate) fn print(&self, form: StatsForm) {
+        let text = match form {
+            StatsForm::Text => self.text(),
+            // Numbers and strings: there is nothing that could not be written.
+            StatsForm::Json => serde_json::to_string(self).unwrap_or_default() + "\n",
+        };
+        os::write_message(text.as_bytes());
+    }
+
+    fn text(&self) -> String {
+        let mut stages =
+            Table::new(["stage", "status", "time", "cpu", "memory", "read", "written"]);
+        for stage in &self.stages {
+            stages.row([
+                stage.name.clone(),
+                stage.status.to_string(),
+                seconds(Some(stage.seconds)),
+                seconds(stage.cpu_seconds),
+                bytes(stage.memory_bytes),
+                bytes(stage.read_bytes),
+                bytes(stage.written_bytes),
+            ]);
+        }
+        let mut pipes = Table::new(["pipe", "bytes", "writer waited", "reader waited"]);
+        for pipe in &self.pipes {
+            pipes.row([
+                format!("{} → {}", pipe.from, pipe.to),
+                bytes(pipe.bytes),
+                seconds(pipe.writer_waited_seconds),
+                seconds(pipe.reader_waited_seconds),
+            ]);
+        }
+        let whole = format!("status {} after {}\n", self.status, seconds(Some(self.seconds)));
+        [stages.text(), pipes.text(), whole].concat()
+    }
+}
+
+fn seconds(seconds: Option<f64>) -> String {
+    seconds.map_or("-".into(), |seconds| format!("{seconds:.3} s"))
+}
+
+/// In units of 1024, with three digits that count.
+fn bytes(bytes: Option<u64>) -> String {
+    let Some(bytes) = bytes else { return "-".into() };
+    let mut amount = bytes as f64;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
+    let mut unit = units.next();
+    while amount >= 1024.0 {
+        let Some(larger) = units.next() else { break };
+        amount /= 1024.0;
+        unit = Some(larger);
+    }
+    let digits = match (unit, amount) {
+        (Some("B"), _) => 0,
+        (_, amount) if amount < 10.0 => 2,
+        (_, amount) if amount < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{amount:.digits$} {}", unit.unwrap_or_default())
+}
+
+/// Columns as wide as they have to be, numbers to the right.
+struct Table<const N: usize>(Vec<[String; N]>);
+
+impl<const N: usize> Table<N> {
+    fn new(head: [&str; N]) -> Self {
+        Self(vec![head.map(String::from)])
+    }
+
+    fn row(&mut self, row: [String; N]) {
+        // A name comes from whoever wrote the pipeline: it must not write to the terminal.
+        self.0.push(row.map(|cell| cell.replace(char::is_control, " ")));
+    }
+
+    fn text(&self) -> String {
+        let width = |at: usize| self.0.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        let mut text = String::new();
+        for row in &self.0 {
+            for (at, cell) in row.iter().enumerate() {
+                let pad = " ".repeat(width(at) - cell.chars().count());
+                text += &match at {
+                    0 => format!("{cell}{pad}"),
+                    _ => format!("  {pad}{cell}"),
+                };
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_short() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (10 << 20, "10.0 MiB"),
+            (200 << 30, "200 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (amount, text) in cases {
+            assert_eq!(bytes(Some(amount)), text);
+        }
+        assert_eq!((&*bytes(None), &*seconds(Some(1.23456))), ("-", "1.235 s"));
+    }
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let mut table = Table::new(["pipe", "bytes"]);
+        table.row(["a → b".into(), "1 B".into()]);
+        table.row(["\x1b[1m".into(), "1000 B".into()]);
+        assert_eq!(table.text(), "pipe    bytes\na → b     1 B\n [1m   1000 B\n");
+    }
+}

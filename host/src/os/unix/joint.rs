@@ -1,0 +1,85 @@
+//! Pipes that join two programs of a pipeline. The host keeps no end of them.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::OFlags;
+
+use super::capacity::{Claim, grow};
+use super::reopen;
+
+/// A pipe whose two ends are about to be given away, as blocking descriptors that are closed on
+/// execve(2).
+#[derive(Debug)]
+pub struct Joint {
+    /// The end that bytes come out of.
+    pub reader: OwnedFd,
+    /// The end that bytes go into.
+    pub writer: OwnedFd,
+    /// To be kept for as long as the pipe is in use.
+    pub growth: Growth,
+}
+
+/// What a [`Joint`] takes of this process's share of larger pipes.
+#[derive(Debug)]
+pub struct Growth(#[allow(dead_code, reason = "given back when it is dropped")] Option<Claim>);
+
+/// pipe2(2) with O_CLOEXEC, by `os_pipe`. `capacity` in bytes is asked for, and a refusal is logged;
+/// without it the pipe may grow.
+///
+/// # Errors
+/// EMFILE and ENFILE where no descriptors are left.
+pub fn joint(capacity: Option<u64>) -> io::Result<Joint> {
+    let (reader, writer) = os_pipe::pipe()?;
+    let growth = match capacity {
+        None => grow(&reader),
+        Some(bytes) => {
+            let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
+            if let Err(error) = rustix::pipe::fcntl_setpipe_size(&reader, wanted) {
+                tracing::warn!("a pipe's capacity of {bytes} bytes is refused: {error}");
+            }
+            None
+        }
+    };
+    Ok(Joint { reader: reader.into(), writer: writer.into(), growth: Growth(growth) })
+}
+
+/// Another writer of the pipe that `writer` writes to, with flags of its own: two programs that share
+/// a description share O_NONBLOCK, too.
+///
+/// # Errors
+/// Those of open(2): EMFILE, and ENOENT where /proc is not mounted.
+pub fn another_writer(writer: impl AsFd) -> io::Result<OwnedFd> {
+    blocking(reopen(writer, OFlags::WRONLY | OFlags::NONBLOCK)?)
+}
+
+/// Clears O_NONBLOCK, on a description that nobody shares.
+pub(super) fn blocking(fd: OwnedFd) -> io::Result<OwnedFd> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    if flags.contains(OFlags::NONBLOCK) {
+        rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK)?;
+    }
+    Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn writers_share_no_flags_and_all_have_to_go() {
+        let joint = joint(None).unwrap();
+        let other = another_writer(&joint.writer).unwrap();
+        let flags = rustix::fs::fcntl_getfl(&joint.writer).unwrap();
+        rustix::fs::fcntl_setfl(&joint.writer, flags | OFlags::NONBLOCK).unwrap();
+        assert!(!rustix::fs::fcntl_getfl(&other).unwrap().contains(OFlags::NONBLOCK));
+        for (writer, text) in [(joint.writer, "one "), (other, "two")] {
+            std::fs::File::from(writer).write_all(text.as_bytes()).unwrap();
+        }
+        let mut all = String::new();
+        std::fs::File::from(joint.reader).read_to_string(&mut all).unwrap();
+        assert_eq!(all, "one two");
+    }
+}

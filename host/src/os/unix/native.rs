@@ -1,0 +1,257 @@
+//! Native commands: started on pipe ends, told apart by how they end, never left behind.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A command that is to be started, and what it is given.
+#[derive(Debug)]
+pub struct NativeCommand {
+    /// A path, or a name that is looked for on PATH.
+    pub program: OsString,
+    /// Its arguments, after its name.
+    pub args: Vec<OsString>,
+    /// What it reads.
+    pub stdin: OwnedFd,
+    /// What it writes to.
+    pub stdout: OwnedFd,
+    /// Where its messages go.
+    pub stderr: OwnedFd,
+    /// What it has under other numbers, 3 and more.
+    pub others: Vec<(RawFd, OwnedFd)>,
+}
+
+/// How a native command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeEnd {
+    /// By itself, with this status.
+    Exited(u8),
+    /// By a signal of this number.
+    Signaled(u8),
+}
+
+/// What a native command used, its own children that it has waited for included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// On a processor.
+    pub cpu: Duration,
+    /// The most memory that was resident at once, in bytes.
+    pub memory: u64,
+}
+
+/// A running native command. Dropping it kills it, and reaps it in the background.
+#[derive(Debug)]
+pub struct Native {
+    pid: Pid,
+    /// It leads a process group of its own.
+    leads: bool,
+    /// Becomes readable when it has ended.
+    pidfd: Option<AsyncFd<OwnedFd>>,
+}
+
+/// The commands that are running, or not reaped yet: only these may be sent a signal, as the number
+/// of one that was reaped may be another process's already.
+static LIVING: Mutex<Vec<(Pid, bool)>> = Mutex::new(Vec::new());
+
+impl NativeCommand {
+    /// fork(2) and execve(2): starts it. SIGPIPE has its usual effect on it and no signal is blocked.
+    /// It inherits the environment and the folder; of descriptors, those that it is given here, and
+    /// those that this process inherited without being told to grant them.
+    ///
+    /// Where this process has no terminal, the command leads a process group of its own, so that a
+    /// signal reaches what it starts in turn. Where there is one, it must stay in the group that the
+    /// terminal lets read, and gets what is typed there, Ctrl-C among it, by itself.
+    ///
+    /// Must be called inside a tokio runtime, which is to outlive the command.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied` and all others of execve(2) and fork(2).
+    pub fn start(self) -> io::Result<Native> {
+        let leads = std::fs::File::open("/dev/tty").is_err();
+        let mut command = Command::new(self.program);
+        command.args(self.args).stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
+        if leads {
+            command.process_group(0);
+        }
+        let _reserved = match self.others.is_empty() {
+            true => Vec::new(),
+            false => give(&mut command, self.others)?,
+        };
+        // Nobody may look for it in between.
+        let mut living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = command.spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
+        living.push((pid, leads));
+        drop(living);
+        let mut native = Native { pid, leads, pidfd: None };
+        // From here on an early return kills it. Nothing of the child is waited for by `std`.
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        // SAFETY: the `AsyncFd` owns the descriptor until it is dropped, and nothing replaces it.
+        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+        native.pidfd = Some(pidfd.map_err(|refused| refused.into_parts().1)?);
+        Ok(native)
+    }
+}
+
+/// Has `command` start with `others` under their numbers. What is returned must live until then: it
+/// keeps the pipe by which `std` learns of a failed execve(2) from having one of the numbers.
+fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<OwnedFd>> {
+    if others.len() > MOST_OTHERS {
+        return Err(io::Error::other("a command can be given 64 descriptors at most"));
+    }
+    let reserve = |(number, fd): &(RawFd, OwnedFd)| rustix::io::fcntl_dupfd_cloexec(fd, *number);
+    let reserved = others.iter().map(reserve).collect::<Result<Vec<_>, _>>()?;
+    let above = others.iter().map(|(number, _)| *number).max().unwrap_or(0).saturating_add(1);
+    let place = move || {
+        // Out of the way first: what is at one number now may be meant for another.
+        let mut moved = [0; MOST_OTHERS];
+        for (moved, (_, fd)) in moved.iter_mut().zip(&others) {
+            // SAFETY: fcntl(2) with an open descriptor is async-signal-safe and touches no memory.
+            *moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) };
+            if *moved < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        for (moved, (number, _)) in moved.iter().zip(&others) {
+            // SAFETY: dup2(2) is async-signal-safe; this is the new process, where nobody else uses
+            // what is open under the number.
+            if unsafe { libc::dup2(*moved, *number) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork(2) and execve(2) only async-signal-safe functions are called, and nothing
+    // is allocated.
+    unsafe { command.pre_exec(place) };
+    Ok(reserved)
+}
+
+/// How many descriptors a command can be given besides the standard ones.
+pub const MOST_OTHERS: usize = 64;
+
+impl Native {
+    /// kill(2): sends a signal to the command, and to what it started, where it leads a group.
+    pub fn signal(&self, number: i32) {
+        let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = living.contains(&(self.pid, self.leads));
+        if let Some(signal) = Signal::from_named_raw(number).filter(|_| known) {
+            send(self.pid, self.leads, signal);
+        }
+    }
+
+    /// wait4(2): waits until the command has ended, reaps it, and tells what it used. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of wait4(2).
+    pub async fn wait(&mut self) -> io::Result<(NativeEnd, Usage)> {
+        loop {
+            if let Some(ended) = reap(self.pid)? {
+                return Ok(ended);
+            }
+            match &self.pidfd {
+                Some(pidfd) => pidfd.readable().await?.clear_ready(),
+                None => return Err(io::Error::other("the command has not been started")),
+            }
+        }
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+        // Reaped before, or just now; else it takes a moment to die.
+        if !matches!(reap(self.pid), Ok(None)) {
+            return;
+        }
+        let pid = self.pid;
+        let reap = move || {
+            while matches!(reap(pid), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        // Without a thread to be had, it stays a zombie until this process ends.
+        let _ = std::thread::Builder::new().name("reaper".into()).stack_size(64 * 1024).spawn(reap);
+    }
+}
+
+/// wait4(2); `Ok(None)` where it has not ended, or a signal came.
+fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
+    // Reaping and forgetting are one step for all who look.
+    let mut living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !living.iter().any(|(known, _)| *known == pid) {
+        return Err(io::Error::other("the command has been waited for before"));
+    }
+    let mut status = 0;
+    // SAFETY: zeroes are a valid `rusage`, which wait4(2) fills in, as it does `status`.
+    let (reaped, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::wait4(pid.as_raw_nonzero().get(), &mut status, libc::WNOHANG, &mut usage), usage)
+    };
+    match reaped {
+        0 => return Ok(None),
+        -1 => {
+            let error = io::Error::last_os_error();
+            return match error.kind() {
+                io::ErrorKind::Interrupted => Ok(None),
+                _ => Err(error),
+            };
+        }
+        _ => living.retain(|(known, _)| *known != pid),
+    }
+    let end = match libc::WIFEXITED(status) {
+        true => NativeEnd::Exited((libc::WEXITSTATUS(status) & 0xff) as u8),
+        false => NativeEnd::Signaled((libc::WTERMSIG(status) & 0x7f) as u8),
+    };
+    let time = |time: libc::timeval| {
+        Duration::new(time.tv_sec.unsigned_abs(), (time.tv_usec.unsigned_abs() * 1000) as u32)
+    };
+    let usage = Usage {
+        cpu: time(usage.ru_utime) + time(usage.ru_stime),
+        memory: usage.ru_maxrss.unsigned_abs() * 1024,
+    };
+    Ok(Some((end, usage)))
+}
+
+/// Kills all native commands that run: for a process that ends without tidying up.
+pub fn kill_natives() {
+    let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+    for (pid, leads) in living.iter() {
+        send(*pid, *leads, Signal::KILL);
+    }
+}
+
+/// The error says that it is gone, which is as well.
+fn send(pid: Pid, leads: bool, signal: Signal) {
+    let _ = match leads {
+        true => rustix::process::kill_process_group(pid, signal),
+        false => rustix::process::kill_process(pid, signal),
+    };
+}
+
+/// The standard streams of this process, of which it has no more need: /dev/null takes their place, so
+/// that whoever is on the other side sees them closed as soon as those are that they were given to.
+///
+/// # Errors
+/// Those of open(2) and dup2(2).
+pub fn retire_standard_input_and_output() -> io::Result<()> {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
+/// How much time this thread has had on a processor: CLOCK_THREAD_CPUTIME_ID of clock_gettime(2).
+pub fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}

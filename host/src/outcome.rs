@@ -1,0 +1,68 @@
+//! What a run came to, and the reason for it.
+
+use std::sync::Arc;
+
+use crate::os::Direction;
+use crate::pipe::{ErrorCode, Fault, Note};
+use crate::run::End;
+
+/// What a run came to.
+///
+/// 1. A guest that ended well has its own status, unless bytes that it had left behind could not be
+///    delivered, which it had no chance to see: [`Outcome::BrokenPipe`] for its stdout's reader, else
+///    [`Outcome::Failed`].
+/// 2. A guest that trapped, or ended with 1, after a pipe of its failed, fails for that reason: its
+///    stdout's reader left, no peer came in time, its standard streams met an error.
+/// 3. Else the guest's own status, or its trap.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It ended by itself, with this status: 0 to 255.
+    Exited(u8),
+    /// It trapped. The error's chain has the WebAssembly backtrace.
+    Trapped(wasmtime::Error),
+    /// Its stdout's reader left, as SIGPIPE would have told a native program.
+    BrokenPipe,
+    /// No peer came within the time that its operator allows.
+    NoPeer {
+        /// The pipe's name.
+        label: Arc<str>,
+        /// The guest's end of it.
+        direction: Direction,
+    },
+    /// A standard stream met an error, or bytes that were left behind were lost.
+    Failed {
+        /// The pipe's name.
+        label: Arc<str>,
+        /// What went wrong.
+        fault: Fault,
+    },
+}
+
+impl Outcome {
+    pub(crate) fn of(end: End, notes: &[Note]) -> Self {
+        let reason = match &end {
+            End::Exited(0) => notes.iter().filter(|note| note.left_behind).find_map(reason),
+            End::Exited(1) | End::Trapped(_) => notes.iter().find_map(reason),
+            End::Exited(_) => None,
+        };
+        match (reason, end) {
+            (Some(reason), _) => reason,
+            (None, End::Exited(status)) => Self::Exited(status),
+            (None, End::Trapped(error)) => Self::Trapped(error),
+        }
+    }
+}
+
+/// Why a guest has failed, if this is why.
+fn reason(note: &Note) -> Option<Outcome> {
+    let Note { label, direction, fault, left_behind } = note;
+    let standard = matches!(&**label, "stdin" | "stdout" | "stderr");
+    let label = Arc::clone(label);
+    match fault.code {
+        ErrorCode::BrokenPipe if *label == *"stdout" => Some(Outcome::BrokenPipe),
+        ErrorCode::TimedOut => Some(Outcome::NoPeer { label, direction: *direction }),
+        ErrorCode::BrokenPipe if !left_behind => None,
+        _ if standard || *left_behind => Some(Outcome::Failed { label, fault: *fault }),
+        _ => None,
+    }
+}

@@ -1,0 +1,243 @@
+//! Several programs at once, joined by pipes: each guest in a store of its own on a thread of its own,
+//! each native command as a process.
+//!
+//! Nothing is copied between two of them: each writes the kernel pipe that the next one reads, and the
+//! host keeps no end of it.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::children::after;
+use crate::engine::Engine;
+use crate::guest::{Guest, GuestError};
+use crate::limits::Memory;
+use crate::os::{self, Native, NativeCommand, NativeEnd};
+use crate::outcome::Outcome;
+use crate::pipe::{Journal, Total};
+use crate::run::Setup;
+
+/// How long a stage may take to deliver what it had accepted, or to end after a signal, once all is
+/// to end.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Ties what a guest is given to the thread that it is to run on.
+pub type Prepare<E> = Box<dyn FnOnce() -> Result<Setup, E> + Send>;
+
+/// What a stage is.
+pub enum Stage<E> {
+    /// A guest.
+    Guest {
+        /// Its code.
+        guest: Guest,
+        /// What it is given; called on its thread, inside its runtime.
+        prepare: Prepare<E>,
+        /// How long it may run.
+        timeout: Option<Duration>,
+    },
+    /// A native command.
+    Native(NativeCommand),
+}
+
+/// How a stage ended.
+#[derive(Debug)]
+pub enum StageEnd<E> {
+    /// A guest.
+    Guest(Outcome),
+    /// A guest that did not fit.
+    Unfit(GuestError),
+    /// What a guest was to be given could not be opened.
+    Unprepared(E),
+    /// A guest, by its own time limit.
+    TimedOut,
+    /// A native command.
+    Native(NativeEnd),
+    /// A native command that could not be started, or a guest without a thread to be had.
+    NotStarted(io::Error),
+    /// Because all was to end.
+    Stopped,
+    /// The host's part of it panicked, which is a bug; it took only this stage with it.
+    Panicked,
+}
+
+/// A stage that has ended.
+#[derive(Debug)]
+pub struct Report<E> {
+    /// How it ended.
+    pub end: StageEnd<E>,
+    /// How long it ran.
+    pub time: Duration,
+    /// How long it was on a processor.
+    pub cpu: Option<Duration>,
+    /// The most memory that it had at once, in bytes: a guest's own, a command's resident.
+    pub memory: Option<u64>,
+    /// What went through the ends of a guest.
+    pub totals: Vec<Total>,
+}
+
+/// Stages that run. Dropping it stops them.
+#[derive(Debug)]
+pub struct Pipeline<E> {
+    reports: mpsc::UnboundedReceiver<(usize, Report<E>)>,
+    /// The signal that natives are to be sent.
+    stop: watch::Sender<Option<i32>>,
+}
+
+impl<E: Send + 'static> Pipeline<E> {
+    /// Starts all stages. Must be called inside a tokio runtime, which is to be kept running: it waits
+    /// for the native commands.
+    ///
+    /// A stage that cannot be started has ended, as with a shell: the others see that its ends are
+    /// closed.
+    pub fn start(engine: &Engine, stages: Vec<Stage<E>>) -> Self {
+        let (announce, reports) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(None);
+        let mut guests = Vec::new();
+        // The commands first: what a fork(2) has to copy is still small.
+        for (at, stage) in stages.into_iter().enumerate() {
+            match stage {
+                Stage::Native(command) => {
+                    let started = Instant::now();
+                    match command.start() {
+                        Ok(native) => {
+                            let waiting = wait_for(native, started, stopped.clone());
+                            let announce = announce.clone();
+                            tokio::spawn(async move {
+                                // Fails where nobody wants to know any more.
+                                let _ = announce.send((at, waiting.await));
+                            });
+                        }
+                        Err(error) => {
+                            let _ = announce.send((at, Report::of(StageEnd::NotStarted(error))));
+                        }
+                    }
+                }
+                Stage::Guest { guest, prepare, timeout } => {
+                    guests.push((at, guest, prepare, timeout));
+                }
+            }
+        }
+        for (at, guest, prepare, timeout) in guests {
+            let (engine, stopped) = (engine.clone(), stopped.clone());
+            let report = announce.clone();
+            let run = move || {
+                let whole =
+                    AssertUnwindSafe(|| on_thread(&engine, &guest, prepare, timeout, stopped));
+                let ended = catch_unwind(whole);
+                let ended = ended.unwrap_or_else(|_| Report::of(StageEnd::Panicked));
+                let _ = report.send((at, ended));
+            };
+            if let Err(error) =
+                std::thread::Builder::new().name(format!("stage {}", at + 1)).spawn(run)
+            {
+                let _ = announce.send((at, Report::of(StageEnd::NotStarted(error))));
+            }
+        }
+        Self { reports, stop }
+    }
+
+    /// The next stage that ends, by its place; `None` when all have. Cancel safe.
+    pub async fn next(&mut self) -> Option<(usize, Report<E>)> {
+        self.reports.recv().await
+    }
+
+    /// Ends all stages that still run: guests where they stand, native commands by `signal`, and by
+    /// SIGKILL where that does not help within 100 ms. Each is reported as it ends.
+    pub fn stop(&self, signal: i32) {
+        self.stop.send_replace(Some(signal));
+    }
+}
+
+impl<E> Report<E> {
+    fn of(end: StageEnd<E>) -> Self {
+        Self { end, time: Duration::ZERO, cpu: None, memory: None, totals: Vec::new() }
+    }
+}
+
+/// Resolves, with the signal, when all is to end.
+async fn stopping(stopped: &mut watch::Receiver<Option<i32>>) -> i32 {
+    match stopped.wait_for(Option::is_some).await {
+        Ok(signal) => signal.unwrap_or(libc::SIGTERM),
+        // Nobody is left who wants it to go on.
+        Err(_) => libc::SIGTERM,
+    }
+}
+
+async fn wait_for<E>(
+    mut native: Native,
+    started: Instant,
+    mut stopped: watch::Receiver<Option<i32>>,
+) -> Report<E> {
+    let mut was_stopped = false;
+    let ended = tokio::select! {
+        ended = native.wait() => ended,
+        signal = stopping(&mut stopped) => {
+            was_stopped = true;
+            native.signal(signal);
+            // One that is stopped would not see it.
+            native.signal(libc::SIGCONT);
+            match tokio::time::timeout(PATIENCE, native.wait()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    native.signal(libc::SIGKILL);
+                    native.wait().await
+                }
+            }
+        }
+    };
+    let time = started.elapsed();
+    match ended {
+        Ok((end, usage)) => Report {
+            end: if was_stopped { StageEnd::Stopped } else { StageEnd::Native(end) },
+            time,
+            cpu: Some(usage.cpu),
+            memory: Some(usage.memory),
+            totals: Vec::new(),
+        },
+        Err(error) => Report { time, ..Report::of(StageEnd::NotStarted(error)) },
+    }
+}
+
+/// A guest's whole life, on its own thread.
+fn on_thread<E>(
+    engine: &Engine,
+    guest: &Guest,
+    prepare: Prepare<E>,
+    timeout: Option<Duration>,
+    mut stopped: watch::Receiver<Option<i32>>,
+) -> Report<E> {
+    let started = Instant::now();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Report::of(StageEnd::NotStarted(error)),
+    };
+    let mut seen: Option<(Journal, Option<Memory>)> = None;
+    let end = runtime.block_on(async {
+        let setup = match prepare() {
+            Ok(setup) => setup,
+            Err(error) => return StageEnd::Unprepared(error),
+        };
+        seen = Some((setup.journal(), setup.memory()));
+        let drains = setup.drains();
+        let ended = tokio::select! {
+            ended = setup.run(engine, guest) => return match ended {
+                Ok(outcome) => StageEnd::Guest(outcome),
+                Err(error) => StageEnd::Unfit(error),
+            },
+            _ = stopping(&mut stopped) => StageEnd::Stopped,
+            () = after(timeout) => StageEnd::TimedOut,
+        };
+        // What it had accepted may still go out.
+        let _ = tokio::time::timeout(PATIENCE, drains.idle()).await;
+        ended
+    });
+    // All ends are closed from here on; a file operation that is under way is not waited for.
+    runtime.shutdown_background();
+    let (totals, memory) = match seen {
+        Some((journal, memory)) => (journal.totals(), memory.map(|memory| memory.peak())),
+        None => (Vec::new(), None),
+    };
+    Report { end, time: started.elapsed(), cpu: Some(os::thread_cpu_time()), memory, totals }
+}
