@@ -1,0 +1,190 @@
+//! Payment card numbers: ISO/IEC 7812.
+
+use crate::view::{Undecided, View};
+
+/// The longest number.
+const MOST: usize = 19;
+/// The most groups that one comes in.
+const GROUPS: usize = 5;
+
+/// A card number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Card {
+    /// Where it ends.
+    pub(crate) end: usize,
+    /// Its last digits.
+    pub(crate) last: [u8; 4],
+}
+
+/// The card number whose first digit is at `at`.
+pub(crate) fn card(view: View<'_>, at: usize) -> Result<Option<Card>, Undecided> {
+    let mut number = Number::default();
+    let mut ends = [0; GROUPS];
+    let mut lengths = [0; GROUPS];
+    let mut next = at;
+    let mut separator = None;
+    let mut count = 0;
+    while count < GROUPS {
+        let end = view.while_(next, MOST + 1, |byte| byte.is_ascii_digit())?;
+        if end == next || !number.push(&view.bytes[next..end]) {
+            break;
+        }
+        (ends[count], lengths[count]) = (end, end - next);
+        count += 1;
+        // Only a first group of four goes on, and all groups are parted alike.
+        let byte = view.at(end)?;
+        if lengths[0] != 4
+            || !matches!(byte, b' ' | b'-')
+            || separator.is_some_and(|same| same != byte)
+        {
+            break;
+        }
+        separator = Some(byte);
+        next = end + 1;
+    }
+    for count in (1..=count).rev() {
+        number.len = lengths[..count].iter().sum();
+        if known_grouping(&lengths[..count])
+            && number.is_card()
+            && ends_here(view, ends[count - 1])?
+        {
+            return Ok(Some(Card { end: ends[count - 1], last: number.last_four() }));
+        }
+    }
+    Ok(None)
+}
+
+/// Nothing at `end` makes the digits before it a part of something longer.
+fn ends_here(view: View<'_>, end: usize) -> Result<bool, Undecided> {
+    Ok(match view.at(end)? {
+        b'.' => !view.at(end + 1)?.is_ascii_digit(),
+        byte => !byte.is_ascii_alphanumeric(),
+    })
+}
+
+fn known_grouping(lengths: &[usize]) -> bool {
+    match lengths {
+        [13..=MOST] => true,
+        [4, 4, 4, 1..=4] | [4, 4, 4, 4, 1..=3] => true,
+        // Diners and Amex.
+        [4, 6, 4 | 5] => true,
+        _ => false,
+    }
+}
+
+/// Digits without what groups them.
+#[derive(Default)]
+struct Number {
+    digits: [u8; MOST],
+    len: usize,
+}
+
+impl Number {
+    /// Appends a group; `false` where that makes more digits than a card has.
+    fn push(&mut self, group: &[u8]) -> bool {
+        let end = self.len + group.len();
+        let Some(room) = self.digits.get_mut(self.len..end) else { return false };
+        room.copy_from_slice(group);
+        self.len = end;
+        true
+    }
+
+    fn digits(&self) -> &[u8] {
+        &self.digits[..self.len]
+    }
+
+    fn is_card(&self) -> bool {
+        !matches!(self.digits(), [b'0' | b'1' | b'7', ..] | [b'2', b'0' | b'1', ..])
+            && luhn(self.digits())
+    }
+
+    fn last_four(&self) -> [u8; 4] {
+        let mut four = [b'0'; 4];
+        four.copy_from_slice(&self.digits[self.len - 4..self.len]);
+        four
+    }
+}
+
+/// The check digit is right: ISO/IEC 7812-1, annex B.
+fn luhn(digits: &[u8]) -> bool {
+    let weigh = |(index, &digit): (usize, &u8)| {
+        let value = u32::from(digit - b'0');
+        if index % 2 == 0 { value } else { value * 2 / 10 + value * 2 % 10 }
+    };
+    digits.iter().rev().enumerate().map(weigh).sum::<u32>() % 10 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Card, Undecided, View, card, luhn};
+
+    fn whole(text: &str) -> Option<Card> {
+        card(View::new(text.as_bytes(), 0, true), 0).unwrap()
+    }
+
+    fn end(text: &str) -> Option<usize> {
+        whole(text).map(|card| card.end)
+    }
+
+    #[test]
+    fn the_check_digit_counts() {
+        assert!(luhn(b"4111111111111111"));
+        assert!(luhn(b"79927398713"));
+        assert!(!luhn(b"4111111111111112"));
+        assert_eq!(end("4111111111111111"), Some(16));
+        assert_eq!(end("4111111111111112"), None);
+    }
+
+    #[test]
+    fn the_networks_numbers() {
+        for (text, last) in [
+            ("4222222222222", b"2222"),
+            ("30569309025904", b"5904"),
+            ("378282246310005", b"0005"),
+            ("3782 822463 10005", b"0005"),
+            ("3056-930902-5904", b"5904"),
+            ("5555 5555 5555 4444", b"4444"),
+            ("2223-0031-2200-3222", b"3222"),
+            ("6011111111111117", b"1117"),
+            ("6304 0000 0000 0000 00", b"0000"),
+            ("6205500000000000004", b"0004"),
+        ] {
+            assert_eq!(whole(text), Some(Card { end: text.len(), last: *last }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_ends_where_its_card_does() {
+        assert_eq!(end("4111111111111111, 200"), Some(16));
+        assert_eq!(end("4111111111111111."), Some(16));
+        assert_eq!(end("4111 1111 1111 1111 12/26"), Some(19));
+        assert_eq!(end("4111 1111 1111 1111 1234 5678"), Some(19));
+        assert_eq!(end("4111111111111111.5"), None);
+        assert_eq!(end("4111111111111111a"), None);
+        assert_eq!(end("41111111111111110000"), None);
+    }
+
+    #[test]
+    fn not_all_groups_make_a_card() {
+        assert_eq!(end("4111 1111-1111 1111"), None);
+        assert_eq!(end("4111  1111 1111 1111"), None);
+        assert_eq!(end("41111111 11111111"), None);
+        assert_eq!(end("411 11111 1111 1111"), None);
+    }
+
+    #[test]
+    fn points_in_time_are_no_cards() {
+        // All of these pass the Luhn check.
+        for text in ["1705312800009", "1705312800000007", "20240115103002", "0000000000000000"] {
+            assert!(luhn(text.as_bytes()), "{text}");
+            assert_eq!(end(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_for_the_end() {
+        for text in ["41", "4111 ", "4111 1111 1111 1111", "4111111111111111."] {
+            assert_eq!(card(View::new(text.as_bytes(), 0, false), 0), Err(Undecided), "{text}");
+        }
+    }
+}

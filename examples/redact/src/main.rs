@@ -1,0 +1,55 @@
+//! Masks e-mail addresses, tokens, passwords and card numbers in a text log, from the pipe `in` (or
+//! stdin) to the pipe `out` (or stdout). With `--strict` IP addresses and long random words, too.
+
+use std::io::{self, Error, ErrorKind, Read, Write};
+
+use redact::{Masker, WINDOW};
+
+const USAGE: &str = "\
+usage: redact [--strict]
+
+Copies a log and masks what should not stay in it:
+  [email]         e-mail addresses
+  [token]         JWTs, bearer tokens, tokens with a well-known prefix, passwords in URLs,
+                  the values of keys such as password, secret, token, api_key, authorization
+  [card ..1234]   payment card numbers, all but the last four digits
+
+  --strict        masks IP addresses as [ip], and long words that look random as [token]
+  --help          prints this
+";
+
+fn main() -> io::Result<()> {
+    let mut strict = false;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--strict" => strict = true,
+            "--help" | "-h" => return io::stdout().write_all(USAGE.as_bytes()),
+            _ => {
+                let advice = format!("unknown argument {argument:?}; type: redact [--strict]");
+                return Err(Error::new(ErrorKind::InvalidInput, advice));
+            }
+        }
+    }
+
+    let mut input = pipehost_guest::input()?;
+    let mut output = pipehost_guest::output()?;
+    let mut masker = Masker::new(strict);
+    let mut masked = Vec::new();
+    // The masker leaves less than a window, so there is always room for another.
+    let mut buf = vec![0; 2 * WINDOW];
+    let mut held = 0;
+    loop {
+        let n = input.read(&mut buf[held..])?;
+        let filled = held + n;
+        let done = masker.mask(&buf[..filled], n == 0, &mut masked);
+        // The next read may wait: whoever reads should have what is decided.
+        output.write_all(&masked)?;
+        output.flush()?;
+        if n == 0 {
+            return Ok(());
+        }
+        masked.clear();
+        buf.copy_within(done..filled, 0);
+        held = filled - done;
+    }
+}

@@ -1,0 +1,136 @@
+//! What is masked with `--strict` only.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::{self, FromStr};
+
+use crate::view::{Undecided, View};
+
+/// The longest IPv6 address: `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`.
+const IPV6: usize = 45;
+const IPV4: usize = 15;
+/// The shortest word that can look random.
+const RANDOM: usize = 32;
+/// How many bytes such a word goes on in one kind, on average, at most.
+const STRETCH: usize = 8;
+
+/// Where the IP address that begins at `at` ends.
+pub(crate) fn address(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
+    let hex = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    if let Some(end) = parsed::<Ipv6Addr>(view, at, IPV6, hex)? {
+        return Ok(Some(end));
+    }
+    let digits = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    parsed::<Ipv4Addr>(view, at, IPV4, digits)
+}
+
+fn parsed<A: FromStr>(
+    view: View<'_>,
+    at: usize,
+    most: usize,
+    holds: fn(u8) -> bool,
+) -> Result<Option<usize>, Undecided> {
+    // One more for what ends a sentence, or what goes before a message.
+    let end = view.while_(at, most + 1, holds)?;
+    if matches!(view.at(end)?, b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z') {
+        return Ok(None);
+    }
+    let text = &view.bytes[at..end];
+    let more = text.ends_with(b".") || text.ends_with(b":") && !text.ends_with(b"::");
+    let end = end - usize::from(more);
+    let text = &view.bytes[at..end];
+    let address = str::from_utf8(text).ok().and_then(|text| A::from_str(text).ok());
+    // `::` alone tells nothing.
+    Ok((address.is_some() && text != b"::").then_some(end))
+}
+
+/// Whether `word` is as long and mixed as keys and digests are.
+pub(crate) fn is_random(word: &[u8]) -> bool {
+    if word.len() < RANDOM {
+        return false;
+    }
+    let (mut letters, mut digits, mut changes) = (false, false, 0);
+    let mut last = None;
+    for byte in word {
+        let kind = match byte {
+            b'0'..=b'9' => 0,
+            b'A'..=b'Z' => 1,
+            b'a'..=b'z' => 2,
+            _ => continue,
+        };
+        letters |= kind != 0;
+        digits |= kind == 0;
+        changes += usize::from(last.is_some_and(|last| last != kind));
+        last = Some(kind);
+    }
+    letters && digits && changes * STRETCH >= word.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Undecided, View, address, is_random};
+
+    fn found(text: &str) -> Option<&str> {
+        address(View::new(text.as_bytes(), 0, true), 0).unwrap().map(|end| &text[..end])
+    }
+
+    #[test]
+    fn addresses() {
+        for text in
+            ["10.0.0.1", "255.255.255.255", "2001:db8::1", "::1", "fe80::", "::ffff:10.0.0.1"]
+        {
+            assert_eq!(found(text), Some(text));
+        }
+        assert_eq!(found("10.0.0.1:8080"), Some("10.0.0.1"));
+        assert_eq!(found("10.0.0.1."), Some("10.0.0.1"));
+        assert_eq!(found("2001:db8::1: gone"), Some("2001:db8::1"));
+        assert_eq!(found("2001:db8::1]:443"), Some("2001:db8::1"));
+        assert_eq!(found("fe80::1%eth0"), Some("fe80::1"));
+    }
+
+    #[test]
+    fn no_addresses() {
+        for text in [
+            "12:34:56",
+            "1.2.3",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "::",
+            "aa:bb:cc:dd:ee:ff",
+            "::vector",
+            "10.0.0.1a",
+            "face",
+            "1",
+            "::add_one",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_for_the_end() {
+        for text in ["10.0.0.1", "2001:", "10.0"] {
+            assert_eq!(address(View::new(text.as_bytes(), 0, false), 0), Err(Undecided), "{text}");
+        }
+    }
+
+    #[test]
+    fn random_words() {
+        for word in [
+            "d41d8cd98f00b204e9800998ecf8427e",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ] {
+            assert!(is_random(word.as_bytes()), "{word}");
+        }
+        for word in [
+            "d41d8cd98f00b204e9800998ecf8427",
+            "01234567890123456789012345678901",
+            "abcdefghijklmnopqrstuvwxyzabcdefgh",
+            "usr/lib/x86_64-linux-gnu/security/pam",
+            "this-is-a-quite-long-name-of-a-pod-v2",
+        ] {
+            assert!(!is_random(word.as_bytes()), "{word}");
+        }
+    }
+}

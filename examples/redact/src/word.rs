@@ -1,0 +1,174 @@
+//! Where the secrets in a word, and right after it, are.
+
+use crate::bytes::Run;
+use crate::view::{Undecided, View};
+use crate::{card, email, strict, token};
+
+/// What takes the place of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Label {
+    Address,
+    /// The last four digits.
+    Card([u8; 4]),
+    Email,
+    Token,
+}
+
+impl Label {
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Address => out.extend_from_slice(b"[ip]"),
+            Self::Card(last) => {
+                out.extend_from_slice(b"[card ..");
+                out.extend_from_slice(&last);
+                out.push(b']');
+            }
+            Self::Email => out.extend_from_slice(b"[email]"),
+            Self::Token => out.extend_from_slice(b"[token]"),
+        }
+    }
+}
+
+/// What is to be masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Secret {
+    pub(crate) from: usize,
+    pub(crate) to: To,
+    pub(crate) label: Label,
+}
+
+/// Where a secret ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// Here.
+    End(usize),
+    /// Where the bytes from here on are no longer of these, as far as that may be.
+    Run(usize, Run),
+}
+
+impl Secret {
+    fn ending(label: Label, from: usize, end: usize) -> Self {
+        Self { from, to: To::End(end), label }
+    }
+
+    fn token(from: usize, body: usize, run: Run) -> Self {
+        Self { from, to: To::Run(body, run), label: Label::Token }
+    }
+}
+
+/// A word, and what is known about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Where the part begins that has not been masked.
+    pub(crate) from: usize,
+    /// Where the part begins that can hold the header of a JWT. So no byte is tried twice.
+    untried_jwt: usize,
+    /// Where the parts begin that can look random.
+    untried_random: [usize; 2],
+}
+
+impl<'a> Word<'a> {
+    pub(crate) fn new(view: View<'a>, start: usize, end: usize) -> Self {
+        Self { view, start, end, from: start, untried_jwt: start, untried_random: [start; 2] }
+    }
+
+    /// The first secret within the part that has not been masked.
+    pub(crate) fn within(&mut self, strict: bool) -> Result<Option<Secret>, Undecided> {
+        let mut at = self.from;
+        while at < self.end {
+            let found = match self.view.bytes[at] {
+                b'%' => self.encoded_email(at)?,
+                byte if byte.is_ascii_alphanumeric() => self.part(at, strict)?,
+                _ => None,
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+            // A part of a word is letters and digits, and begins after another byte.
+            at += Run::Alnum.len(&self.view.bytes[at..self.end]).max(1);
+        }
+        Ok(None)
+    }
+
+    /// The secret that begins with the part that begins at `at`.
+    fn part(&mut self, at: usize, strict: bool) -> Result<Option<Secret>, Undecided> {
+        let fraction = at >= self.start + 2
+            && self.view.bytes[at - 1] == b'.'
+            && self.view.bytes[at - 2].is_ascii_digit();
+        if self.view.bytes[at].is_ascii_digit()
+            && !fraction
+            && let Some(card) = card::card(self.view, at)?
+        {
+            return Ok(Some(Secret::ending(Label::Card(card.last), at, card.end)));
+        }
+        if self.end - at >= token::SHORTEST {
+            let text = &self.view.bytes[at..self.end];
+            if let Some((prefix, run)) = token::prefixed(text) {
+                return Ok(Some(Secret::token(at, at + prefix, run)));
+            }
+            if at >= self.untried_jwt {
+                match token::jwt(text) {
+                    Ok(()) => return Ok(Some(Secret::token(at, at, Run::Dotted))),
+                    Err(len) => self.untried_jwt = at + len,
+                }
+            }
+        }
+        if !strict {
+            return Ok(None);
+        }
+        if !fraction && let Some(end) = strict::address(self.view, at)? {
+            return Ok(Some(Secret::ending(Label::Address, at, end)));
+        }
+        Ok(self.random(at).map(|run| Secret::token(at, at, run)))
+    }
+
+    /// What the random word that begins at `at` is made of.
+    fn random(&mut self, at: usize) -> Option<Run> {
+        // What begins with a slash is a path.
+        let path = at > self.from && self.view.bytes[at - 1] == b'/';
+        for (index, run) in [Run::Base64, Run::Token].into_iter().enumerate() {
+            if at < self.untried_random[index] || path && run == Run::Base64 {
+                continue;
+            }
+            let text = &self.view.bytes[at..self.end];
+            let text = &text[..run.len(text)];
+            self.untried_random[index] = at + text.len();
+            if strict::is_random(text) {
+                return Some(run);
+            }
+        }
+        None
+    }
+
+    /// The e-mail address whose `@` is the `%40` at `at`.
+    fn encoded_email(&self, at: usize) -> Result<Option<Secret>, Undecided> {
+        if !self.view.bytes[at..self.end].starts_with(b"%40") {
+            return Ok(None);
+        }
+        self.email(at, at + 3)
+    }
+
+    fn email(&self, at: usize, domain: usize) -> Result<Option<Secret>, Undecided> {
+        let found = email::around(self.view, self.from, at, domain)?;
+        Ok(found.map(|(start, end)| Secret::ending(Label::Email, start, end)))
+    }
+
+    /// The secret that the end of the word and what follows make.
+    pub(crate) fn after(&self) -> Result<Option<Secret>, Undecided> {
+        let Self { view, end, .. } = *self;
+        match view.at(end)? {
+            b'@' => self.email(end, end + 1),
+            b':' => {
+                let found = token::in_url(view, end)?;
+                Ok(found.map(|(start, end)| Secret::ending(Label::Token, start, end)))
+            }
+            b' ' if view.bytes[self.start..end].eq_ignore_ascii_case(b"bearer") => {
+                Ok(token::bearer(view, end)?.map(|from| Secret::token(from, from, Run::Bearer)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
