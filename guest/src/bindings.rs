@@ -7,7 +7,7 @@ pub(crate) mod p2 {
         world: "imports",
         generate_all,
     });
-    pub(crate) use pipehost::pipes::{anonymous, named, types};
+    pub(crate) use pipehost::pipes::{anonymous, named, spawn, types};
     pub(crate) use wasi::io::{poll, streams};
 }
 
@@ -27,6 +27,6 @@ pub(crate) mod p3 {
         world: "pipehost:guest/imports",
         generate_all,
     });
-    pub(crate) use pipehost::pipes::{anonymous, named, types};
+    pub(crate) use pipehost::pipes::{anonymous, named, spawn, types};
     pub(crate) use wasi::cli;
 }

@@ -46,6 +46,24 @@ impl From<p3::cli::types::ErrorCode> for Error {
     }
 }
 
+/// What a failed start of a child means: the codes are the same, and some mean another thing.
+pub(crate) fn of_spawn(code: impl Into<Error>) -> Error {
+    let error = code.into();
+    let text = match error.kind() {
+        ErrorKind::PermissionDenied => "nothing of that name may be started",
+        ErrorKind::QuotaExceeded => "too many children are running, or too deep",
+        ErrorKind::ResourceBusy => "two pipes have the same name",
+        ErrorKind::InvalidInput => "not a name",
+        _ => return error,
+    };
+    Error::new(error.kind(), text)
+}
+
+/// An end that is to be given away is a stream already.
+pub(crate) fn in_use() -> Error {
+    Error::new(ErrorKind::InvalidInput, "an end that has been read or written cannot be given away")
+}
+
 /// What a failed `wasi:io` stream operation means.
 pub(crate) fn of_stream(error: p2::streams::StreamError) -> Error {
     use p2::streams::StreamError;

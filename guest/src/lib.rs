@@ -21,6 +21,8 @@
 //! - in [`stream`], `async` over the streams of WASI 0.3, for programs started by
 //!   [`async_main!`].
 //!
+//! What the operator lets it start, a guest starts with [`process::Command`].
+//!
 //! # How to deadlock
 //!
 //! A pipe holds a bounded number of bytes, 64 KiB to 1 MiB where its operator did not choose. A
@@ -36,6 +38,7 @@ mod command;
 mod error;
 mod filter;
 mod pipe;
+pub mod process;
 pub mod stream;
 
 pub use filter::{Input, Output, input, output};

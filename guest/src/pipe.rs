@@ -90,6 +90,14 @@ impl Reader {
         Self { source: Source::End(end) }
     }
 
+    /// The end itself, to be given away.
+    pub(crate) fn into_end(self) -> io::Result<PipeReader> {
+        match self.source {
+            Source::End(end) => Ok(end),
+            _ => Err(crate::error::in_use()),
+        }
+    }
+
     fn stream(&mut self) -> &InputStream {
         if let Source::End(_) = self.source
             && let Source::End(end) = mem::replace(&mut self.source, Source::Between)
@@ -183,6 +191,14 @@ enum Sink {
 impl Writer {
     fn new(end: PipeWriter) -> Self {
         Self { sink: Sink::End(end) }
+    }
+
+    /// The end itself, to be given away.
+    pub(crate) fn into_end(self) -> io::Result<PipeWriter> {
+        match self.sink {
+            Sink::End(end) => Ok(end),
+            _ => Err(crate::error::in_use()),
+        }
     }
 
     fn stream(&mut self) -> &OutputStream {

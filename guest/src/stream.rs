@@ -1,6 +1,8 @@
 //! `async` ends over the streams of WASI 0.3. See [`async_main!`](crate::async_main) for how to
 //! start a program that uses them, and [`future`] for how to do several things at once.
 
+pub mod process;
+
 use std::io;
 use std::mem;
 use std::pin::Pin;
@@ -137,6 +139,14 @@ impl Reader {
         }
     }
 
+    /// The end itself, to be given away.
+    pub(crate) fn into_end(self) -> io::Result<PipeReader> {
+        match self.source {
+            Source::End(end) => Ok(end),
+            _ => Err(crate::error::in_use()),
+        }
+    }
+
     fn stream(&mut self) -> Option<&mut StreamReader<u8>> {
         if let Source::End(_) = self.source
             && let Source::End(end) = mem::replace(&mut self.source, Source::Ended)
@@ -257,6 +267,14 @@ impl Writer {
         match &self.sink {
             Sink::End(end) => Ok(end.capacity()?),
             _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The end itself, to be given away.
+    pub(crate) fn into_end(self) -> io::Result<PipeWriter> {
+        match self.sink {
+            Sink::End(end) => Ok(end),
+            _ => Err(crate::error::in_use()),
         }
     }
 

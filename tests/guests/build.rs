@@ -6,8 +6,22 @@ use std::path::Path;
 #[path = "../../host/build_guests.rs"]
 mod build_guests;
 
-const GUESTS: [&str; 10] =
-    ["cat", "lines", "merge", "ping-pong", "plain", "plain3", "probe2", "probe3", "tee", "upper"];
+const GUESTS: [&str; 14] = [
+    "cat",
+    "family2",
+    "family3",
+    "lines",
+    "merge",
+    "ping-pong",
+    "plain",
+    "plain3",
+    "probe2",
+    "probe3",
+    "redact",
+    "shell",
+    "tee",
+    "upper",
+];
 
 fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");

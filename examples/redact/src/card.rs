@@ -2,8 +2,12 @@
 
 use crate::view::{Undecided, View};
 
+/// The shortest number.
+pub(crate) const SHORTEST: usize = 13;
 /// The longest number.
-const MOST: usize = 19;
+pub(crate) const LONGEST: usize = 19;
+/// The first group of a number that comes in groups.
+pub(crate) const GROUP: usize = 4;
 /// The most groups that one comes in.
 const GROUPS: usize = 5;
 
@@ -25,7 +29,7 @@ pub(crate) fn card(view: View<'_>, at: usize) -> Result<Option<Card>, Undecided>
     let mut separator = None;
     let mut count = 0;
     while count < GROUPS {
-        let end = view.while_(next, MOST + 1, |byte| byte.is_ascii_digit())?;
+        let end = view.while_(next, LONGEST + 1, |byte| byte.is_ascii_digit())?;
         if end == next || !number.push(&view.bytes[next..end]) {
             break;
         }
@@ -33,7 +37,7 @@ pub(crate) fn card(view: View<'_>, at: usize) -> Result<Option<Card>, Undecided>
         count += 1;
         // Only a first group of four goes on, and all groups are parted alike.
         let byte = view.at(end)?;
-        if lengths[0] != 4
+        if lengths[0] != GROUP
             || !matches!(byte, b' ' | b'-')
             || separator.is_some_and(|same| same != byte)
         {
@@ -64,7 +68,7 @@ fn ends_here(view: View<'_>, end: usize) -> Result<bool, Undecided> {
 
 fn known_grouping(lengths: &[usize]) -> bool {
     match lengths {
-        [13..=MOST] => true,
+        [SHORTEST..=LONGEST] => true,
         [4, 4, 4, 1..=4] | [4, 4, 4, 4, 1..=3] => true,
         // Diners and Amex.
         [4, 6, 4 | 5] => true,
@@ -75,7 +79,7 @@ fn known_grouping(lengths: &[usize]) -> bool {
 /// Digits without what groups them.
 #[derive(Default)]
 struct Number {
-    digits: [u8; MOST],
+    digits: [u8; LONGEST],
     len: usize,
 }
 

@@ -1,6 +1,6 @@
 //! Values of keys that say that they are secret.
 
-use crate::bytes::{ESC, Run};
+use crate::bytes::{AFTER_KEY, KEY_END, Run, class};
 use crate::view::{Undecided, View};
 
 /// What such a key ends in, without `_` and `-`.
@@ -53,10 +53,10 @@ pub(crate) fn key(view: View<'_>, start: usize, end: usize) -> Result<Option<Exp
     let next = view.at(end)?;
     // As it is after nearly all words.
     let another = next == b' ' && view.bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
-    if another || !matches!(next, b' ' | b'\t' | b'"' | b'\'' | b']' | b'\\' | b':' | b'=' | ESC) {
+    if another || class(next) & AFTER_KEY == 0 {
         return Ok(None);
     }
-    if !is_key(&view.bytes[start..end]) {
+    if class(view.bytes[end - 1]) & KEY_END == 0 || !is_key(&view.bytes[start..end]) {
         return Ok(None);
     }
     let closing = |byte| matches!(byte, b'"' | b'\'' | b']' | b'\\');
@@ -160,7 +160,9 @@ impl Quote {
 
 #[cfg(test)]
 mod tests {
-    use super::{Expected, Quote, Run, Undecided, Value, View, is_key, key, value};
+    use super::{
+        Expected, KEY_END, KEYS, Quote, Run, Undecided, Value, View, class, is_key, key, value,
+    };
 
     fn view(text: &str) -> View<'_> {
         View::new(text.as_bytes(), 0, true)
@@ -182,6 +184,14 @@ mod tests {
         {
             assert!(!is_key(name.as_bytes()), "{name}");
         }
+    }
+
+    #[test]
+    fn all_keys_end_as_keys_do() {
+        for key in KEYS {
+            assert_ne!(class(key[key.len() - 1]) & KEY_END, 0, "{}", key.escape_ascii());
+        }
+        assert_ne!(class(b'D') & KEY_END, 0, "as in %5D");
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod card;
 mod email;
 mod key;
 mod masker;
+mod skim;
 mod strict;
 mod token;
 mod view;

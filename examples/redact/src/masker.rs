@@ -1,7 +1,8 @@
 //! From one word to the next.
 
-use crate::bytes::{CLASS, COLON, DIGIT, ESC, ESCAPE, Run, WORD};
+use crate::bytes::{DIGIT, ESC, Run};
 use crate::key::{self, Quote, Value};
+use crate::skim::{skim, word_end};
 use crate::view::{Undecided, View, WINDOW};
 use crate::word::{Label, Secret, To, Word};
 use crate::{strict, token};
@@ -10,8 +11,6 @@ use crate::{strict, token};
 #[derive(Debug)]
 pub struct Masker {
     strict: bool,
-    /// The bytes that text is looked at from.
-    stops: u8,
     mode: Mode,
 }
 
@@ -32,8 +31,7 @@ enum Mode {
 impl Masker {
     /// A masker at the beginning of a text. `strict` masks IP addresses and random words, too.
     pub fn new(strict: bool) -> Self {
-        let stops = WORD | ESCAPE | if strict { COLON } else { 0 };
-        Self { strict, stops, mode: Mode::Text }
+        Self { strict, mode: Mode::Text }
     }
 
     /// Appends to `out` what `text` becomes, as far as that is decided, and gives how many bytes
@@ -46,7 +44,7 @@ impl Masker {
         while at < text.len() {
             let next = match self.mode {
                 Mode::Text => {
-                    at += gap(&text[at..], self.stops);
+                    at = skim(text, at, self.strict);
                     self.text(&mut output, at, last)
                 }
                 Mode::Expecting { blanks } => self.value(&mut output, at, blanks, last),
@@ -69,13 +67,13 @@ impl Masker {
         at
     }
 
-    /// What begins at `at`, after a gap. Gives where it ends.
+    /// What begins at `at`, which needs a closer look. Gives where it ends.
     fn text(&mut self, output: &mut Output<'_>, at: usize, last: bool) -> Result<usize, Undecided> {
         match output.text.get(at) {
             None => Ok(at),
             Some(&ESC) => View::new(output.text, at, last).escape(at),
             Some(b':') => {
-                let found = strict::address(View::new(output.text, at, last), at)?;
+                let found = strict::ipv6(View::new(output.text, at, last), at)?;
                 let Some(end) = found else { return Ok(at + 1) };
                 output.label(at, Label::Address);
                 output.skip(at, end);
@@ -210,25 +208,6 @@ impl Masker {
         self.mode = Mode::Quoted(quote);
         output.text.len()
     }
-}
-
-/// How many bytes `text` begins with that are none of `stops`.
-fn gap(text: &[u8], stops: u8) -> usize {
-    let stop = |&byte: &u8| CLASS[usize::from(byte)] & stops != 0;
-    text.iter().position(stop).unwrap_or(text.len())
-}
-
-/// Where the word that begins at `start` ends, and all that its bytes are.
-fn word_end(text: &[u8], start: usize) -> (usize, u8) {
-    let mut seen = 0;
-    for (index, &byte) in text[start..].iter().enumerate() {
-        let class = CLASS[usize::from(byte)];
-        if class & WORD == 0 {
-            return (start + index, seen);
-        }
-        seen |= class;
-    }
-    (text.len(), seen)
 }
 
 /// What `text` becomes.

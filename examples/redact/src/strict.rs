@@ -9,18 +9,20 @@ use crate::view::{Undecided, View};
 const IPV6: usize = 45;
 const IPV4: usize = 15;
 /// The shortest word that can look random.
-const RANDOM: usize = 32;
+pub(crate) const RANDOM: usize = 32;
 /// How many bytes such a word goes on in one kind, on average, at most.
 const STRETCH: usize = 8;
 
-/// Where the IP address that begins at `at` ends.
-pub(crate) fn address(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
-    let hex = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-    if let Some(end) = parsed::<Ipv6Addr>(view, at, IPV6, hex)? {
-        return Ok(Some(end));
-    }
-    let digits = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    parsed::<Ipv4Addr>(view, at, IPV4, digits)
+/// Where the IPv6 address that begins at `at` ends.
+pub(crate) fn ipv6(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
+    parsed::<Ipv6Addr>(view, at, IPV6, |byte| {
+        byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')
+    })
+}
+
+/// Where the IPv4 address that begins at `at` ends.
+pub(crate) fn ipv4(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
+    parsed::<Ipv4Addr>(view, at, IPV4, |byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 fn parsed<A: FromStr>(
@@ -67,10 +69,12 @@ pub(crate) fn is_random(word: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Undecided, View, address, is_random};
+    use super::{Undecided, View, ipv4, ipv6, is_random};
 
     fn found(text: &str) -> Option<&str> {
-        address(View::new(text.as_bytes(), 0, true), 0).unwrap().map(|end| &text[..end])
+        let view = View::new(text.as_bytes(), 0, true);
+        let end = ipv6(view, 0).unwrap().or(ipv4(view, 0).unwrap());
+        end.map(|end| &text[..end])
     }
 
     #[test]
@@ -109,7 +113,8 @@ mod tests {
     #[test]
     fn waits_for_the_end() {
         for text in ["10.0.0.1", "2001:", "10.0"] {
-            assert_eq!(address(View::new(text.as_bytes(), 0, false), 0), Err(Undecided), "{text}");
+            let view = View::new(text.as_bytes(), 0, false);
+            assert_eq!(ipv6(view, 0).and(ipv4(view, 0)), Err(Undecided), "{text}");
         }
     }
 

@@ -11,6 +11,8 @@ const JWT_HEADER: usize = 16;
 const BEARER_LETTERS: usize = 20;
 /// The shortest word after `Bearer` that is a token.
 const BEARER: usize = 8;
+/// The longest of the letters and digits that a prefix begins with: `github`.
+const LONGEST_PREFIX: usize = 6;
 /// How far into a token its kind shows.
 const ENOUGH: usize = 64;
 
@@ -46,9 +48,10 @@ const PREFIXES: [(&[u8], usize, Run); 27] = [
 ];
 
 /// How long the prefix is that makes `text` begin with a token, and what the token goes on with.
-pub(crate) fn prefixed(text: &[u8]) -> Option<(usize, Run)> {
-    if !matches!(text.first()?, b'A' | b'S' | b'd' | b'g' | b'h' | b'n' | b'p' | b'r' | b's' | b'x')
-    {
+/// `text` begins with `len` letters and digits.
+pub(crate) fn prefixed(text: &[u8], len: usize) -> Option<(usize, Run)> {
+    // All prefixes end their part of the word, but for these of Amazon and Google.
+    if len > LONGEST_PREFIX && !text.starts_with(b"A") {
         return None;
     }
     let (prefix, least, run) = PREFIXES.iter().find(|(prefix, ..)| text.starts_with(prefix))?;
@@ -108,7 +111,7 @@ pub(crate) fn in_url(view: View<'_>, colon: usize) -> Result<Option<(usize, usiz
         return Ok(None);
     }
     let name = &view.bytes[start..user];
-    let telling = name.contains(&b'@') || prefixed(name).is_some();
+    let telling = name.contains(&b'@') || prefixed(name, Run::Alnum.len(name)).is_some();
     Ok(Some((if telling { start } else { user + 1 }, end)))
 }
 
@@ -118,6 +121,10 @@ mod tests {
 
     fn view(text: &str) -> View<'_> {
         View::new(text.as_bytes(), 0, true)
+    }
+
+    fn found(text: &str) -> Option<(usize, Run)> {
+        prefixed(text.as_bytes(), Run::Alnum.len(text.as_bytes()))
     }
 
     #[test]
@@ -132,7 +139,7 @@ mod tests {
             ("sk_live_", "4eC39HqLyjWDarjtT1zdp7dc"),
             ("xoxb-", "123456789012-1234567890123-AbCdEfGhIjKlMnOp"),
         ] {
-            assert!(prefixed([prefix, body].concat().as_bytes()).is_some(), "{prefix}");
+            assert!(found(&[prefix, body].concat()).is_some(), "{prefix}");
         }
     }
 
@@ -147,9 +154,9 @@ mod tests {
             "sk-SK",
             "skeleton",
         ] {
-            assert_eq!(prefixed(name.as_bytes()), None, "{name}");
+            assert_eq!(found(name), None, "{name}");
         }
-        assert_eq!(prefixed(b""), None);
+        assert_eq!(found(""), None);
     }
 
     #[test]
@@ -176,27 +183,27 @@ mod tests {
 
     #[test]
     fn passwords_in_urls() {
-        let found = |text: &'static str| {
+        let password = |text: &'static str| {
             let colon = text.find(':').unwrap();
             in_url(view(text), colon).unwrap().map(|(start, end)| &text[start..end])
         };
-        assert_eq!(found("https://bob:hunter2@host/x"), Some("hunter2"));
-        assert_eq!(found("redis://:hunter2@host"), Some("hunter2"));
-        assert_eq!(found("https://bob:p@ss:w@host/a@b"), Some("p@ss:w"));
-        assert_eq!(found("https://bob@example.com:pw@host"), Some("bob@example.com:pw"));
+        assert_eq!(password("https://bob:hunter2@host/x"), Some("hunter2"));
+        assert_eq!(password("redis://:hunter2@host"), Some("hunter2"));
+        assert_eq!(password("https://bob:p@ss:w@host/a@b"), Some("p@ss:w"));
+        assert_eq!(password("https://bob@example.com:pw@host"), Some("bob@example.com:pw"));
         let user =
             concat!("https://ghp_", "16C7e42F292c6912E7710c838347Ae178B4a:x-oauth-basic@host");
-        assert_eq!(found(user), Some(&user[8..62]));
+        assert_eq!(password(user), Some(&user[8..62]));
         for text in
             ["https://host:80/a@b", "ssh://git@host", "a:/b:c@d", "x://a:@b", "x://[::1]:80"]
         {
-            assert_eq!(found(text), None, "{text}");
+            assert_eq!(password(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_long_token_shows_early() {
         let long = format!("sk-1{}", "a".repeat(1000));
-        assert_eq!(prefixed(long.as_bytes()), Some((3, Run::Token)));
+        assert_eq!(found(&long), Some((3, Run::Token)));
     }
 }

@@ -40,18 +40,20 @@ impl<'a> View<'a> {
         self.while_(from, most, |byte| run.holds(byte))
     }
 
-    /// Where the bytes that `holds` accepts end, `most` bytes on at most. It accepts no line end.
+    /// Where the bytes that `holds` accepts end, `most` bytes on at most.
     pub(crate) fn while_(
         self,
         from: usize,
         most: usize,
         holds: impl Fn(u8) -> bool,
     ) -> Result<usize, Undecided> {
-        let mut at = from;
-        while at - from < most && holds(self.at(at)?) {
-            at += 1;
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(most)];
+        match rest.iter().position(|&byte| !holds(byte)) {
+            Some(len) => Ok(from + len),
+            None if self.open && rest.len() < most => Err(Undecided),
+            None => Ok(from + rest.len()),
         }
-        Ok(at)
     }
 
     /// Where the escape sequence that begins at `at` ends: ECMA-48, 5.4. Other than ESC `[`, only

@@ -79,34 +79,37 @@ impl<'a> Word<'a> {
     pub(crate) fn within(&mut self, strict: bool) -> Result<Option<Secret>, Undecided> {
         let mut at = self.from;
         while at < self.end {
+            // A part of a word is letters and digits, and begins after another byte.
+            let len = Run::Alnum.len(&self.view.bytes[at..self.end]);
             let found = match self.view.bytes[at] {
                 b'%' => self.encoded_email(at)?,
-                byte if byte.is_ascii_alphanumeric() => self.part(at, strict)?,
+                _ if len > 0 => self.part(at, len, strict)?,
                 _ => None,
             };
             if found.is_some() {
                 return Ok(found);
             }
-            // A part of a word is letters and digits, and begins after another byte.
-            at += Run::Alnum.len(&self.view.bytes[at..self.end]).max(1);
+            at += len.max(1);
         }
         Ok(None)
     }
 
-    /// The secret that begins with the part that begins at `at`.
-    fn part(&mut self, at: usize, strict: bool) -> Result<Option<Secret>, Undecided> {
+    /// The secret that begins with the part of `len` bytes that begins at `at`.
+    fn part(&mut self, at: usize, len: usize, strict: bool) -> Result<Option<Secret>, Undecided> {
+        let view = self.view;
         let fraction = at >= self.start + 2
-            && self.view.bytes[at - 1] == b'.'
-            && self.view.bytes[at - 2].is_ascii_digit();
-        if self.view.bytes[at].is_ascii_digit()
+            && view.bytes[at - 1] == b'.'
+            && view.bytes[at - 2].is_ascii_digit();
+        if view.bytes[at].is_ascii_digit()
             && !fraction
-            && let Some(card) = card::card(self.view, at)?
+            && matches!(len, card::GROUP | card::SHORTEST..=card::LONGEST)
+            && let Some(card) = card::card(view, at)?
         {
             return Ok(Some(Secret::ending(Label::Card(card.last), at, card.end)));
         }
         if self.end - at >= token::SHORTEST {
-            let text = &self.view.bytes[at..self.end];
-            if let Some((prefix, run)) = token::prefixed(text) {
+            let text = &view.bytes[at..self.end];
+            if let Some((prefix, run)) = token::prefixed(text, len) {
                 return Ok(Some(Secret::token(at, at + prefix, run)));
             }
             if at >= self.untried_jwt {
@@ -119,7 +122,12 @@ impl<'a> Word<'a> {
         if !strict {
             return Ok(None);
         }
-        if !fraction && let Some(end) = strict::address(self.view, at)? {
+        let address = match view.at(at + len)? {
+            b':' if len <= 4 && !fraction => strict::ipv6(view, at)?,
+            b'.' if len <= 3 && !fraction => strict::ipv4(view, at)?,
+            _ => None,
+        };
+        if let Some(end) = address {
             return Ok(Some(Secret::ending(Label::Address, at, end)));
         }
         Ok(self.random(at).map(|run| Secret::token(at, at, run)))
@@ -127,6 +135,9 @@ impl<'a> Word<'a> {
 
     /// What the random word that begins at `at` is made of.
     fn random(&mut self, at: usize) -> Option<Run> {
+        if self.end - at < strict::RANDOM {
+            return None;
+        }
         // What begins with a slash is a path.
         let path = at > self.from && self.view.bytes[at - 1] == b'/';
         for (index, run) in [Run::Base64, Run::Token].into_iter().enumerate() {
