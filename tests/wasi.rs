@@ -7,35 +7,6 @@ use std::fs;
 
 use support::*;
 
-/// A WASI 0.1 module that copies stdin to stdout by `fd_read` and `fd_write`, 64 KiB at a time, and
-/// exits with 3 if a write fails with EPIPE, 4 for any other error.
-const COPY: &str = r#"(module
-  (import "wasi_snapshot_preview1" "fd_read"
-    (func $read (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write"
-    (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-  (memory (export "memory") 3)
-  (func $check (param $errno i32)
-    (if (i32.eq (local.get $errno) (i32.const 64)) (then (call $exit (i32.const 3))))
-    (if (local.get $errno) (then (call $exit (i32.const 4)))))
-  (func (export "_start") (local $left i32) (local $at i32)
-    (loop $next
-      (i32.store (i32.const 0) (i32.const 65536))
-      (i32.store (i32.const 4) (i32.const 65536))
-      (call $check (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
-      (local.set $left (i32.load (i32.const 8)))
-      (local.set $at (i32.const 65536))
-      (if (i32.eqz (local.get $left)) (then (return)))
-      (loop $more
-        (i32.store (i32.const 0) (local.get $at))
-        (i32.store (i32.const 4) (local.get $left))
-        (call $check (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
-        (local.set $at (i32.add (local.get $at) (i32.load (i32.const 8))))
-        (local.set $left (i32.sub (local.get $left) (i32.load (i32.const 8))))
-        (br_if $more (local.get $left)))
-      (br $next))))"#;
-
 /// A WASI 0.1 module that prints its arguments and its environment, and exits with 7.
 const ABOUT: &str = r#"(module
   (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes (param i32 i32) (result i32)))
@@ -62,7 +33,7 @@ const ABOUT: &str = r#"(module
 fn a_module_of_wasi_0_1_copies_a_hundred_megabytes() {
     let _dog = watchdog();
     let dir = Dir::new();
-    let module = dir.file("copy.wat", COPY);
+    let module = dir.file("copy.wat", COPY_MODULE);
     let script =
         format!("cat {} | pipehost run {} | sha256sum", big_file().display(), module.display());
     assert_eq!(sh(&script).end().expect(0).stdout, big_sum());
@@ -79,13 +50,13 @@ fn a_module_of_wasi_0_1_copies_a_hundred_megabytes() {
 fn a_module_of_wasi_0_1_learns_of_epipe_as_an_errno() {
     let _dog = watchdog();
     let dir = Dir::new();
-    let module = dir.file("copy.wat", COPY);
+    let module = dir.file("copy.wat", COPY_MODULE);
     let script =
         format!("yes | pipehost run {} | head -n 1; exit ${{PIPESTATUS[1]}}", module.display());
     assert_eq!(sh(&script).end().expect(3).stdout, "y\n");
     sh(&format!("yes | pipehost run {} > /dev/full", module.display())).end().expect(4);
     // By its old name, too.
-    let old = COPY.replace("wasi_snapshot_preview1", "wasi_unstable");
+    let old = COPY_MODULE.replace("wasi_snapshot_preview1", "wasi_unstable");
     let old = dir.file("old.wat", old);
     let ended = sh(&format!("echo hello | pipehost run {}", old.display())).end().expect(0);
     assert_eq!(ended.stdout, "hello\n");

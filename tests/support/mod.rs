@@ -19,6 +19,35 @@ pub use pipehost_test_guests::guest;
 /// Both versions of the package, by the probe that speaks it.
 pub const PROBES: [&str; 2] = ["probe2", "probe3"];
 
+/// A WASI 0.1 module that copies stdin to stdout by `fd_read` and `fd_write`, 64 KiB at a time, and
+/// exits with 3 if a write fails with EPIPE, 4 for any other error.
+pub const COPY_MODULE: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_read"
+    (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 3)
+  (func $check (param $errno i32)
+    (if (i32.eq (local.get $errno) (i32.const 64)) (then (call $exit (i32.const 3))))
+    (if (local.get $errno) (then (call $exit (i32.const 4)))))
+  (func (export "_start") (local $left i32) (local $at i32)
+    (loop $next
+      (i32.store (i32.const 0) (i32.const 65536))
+      (i32.store (i32.const 4) (i32.const 65536))
+      (call $check (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (local.set $left (i32.load (i32.const 8)))
+      (local.set $at (i32.const 65536))
+      (if (i32.eqz (local.get $left)) (then (return)))
+      (loop $more
+        (i32.store (i32.const 0) (local.get $at))
+        (i32.store (i32.const 4) (local.get $left))
+        (call $check (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (local.set $at (i32.add (local.get $at) (i32.load (i32.const 8))))
+        (local.set $left (i32.sub (local.get $left) (i32.load (i32.const 8))))
+        (br_if $more (local.get $left)))
+      (br $next))))"#;
+
 /// Ends the whole test process if a test hangs: the test that is named last then.
 pub struct Watchdog {
     _alive: mpsc::Sender<()>,

@@ -70,8 +70,16 @@ impl Graph {
 
     /// The names of the stages on a cycle, in order (the first is not repeated), if there is one.
     pub(crate) fn cycle(&self) -> Option<Vec<&str>> {
-        let cycle = self.walk().cycle?;
+        let cycle = self.cycle_of_stages()?;
         Some(cycle.into_iter().map(|node| self.nodes[node].name.as_str()).collect())
+    }
+
+    /// The nodes of a cycle. What lies outside is on none: nobody knows what joins it to what.
+    fn cycle_of_stages(&self) -> Option<Vec<usize>> {
+        let stage = |node: usize| self.nodes[node].kind != Kind::Outside;
+        let between = self.edges().filter(|edge| stage(edge.from) && stage(edge.to));
+        let stages = Self { nodes: self.nodes.clone(), edges: between.cloned().collect() };
+        stages.walk().cycle
     }
 
     /// The edges whose nodes there are.

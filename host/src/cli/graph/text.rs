@@ -94,7 +94,7 @@ fn list_text(graph: &Graph) -> String {
             text += &row(&[&padded("", width), &line]);
         }
     }
-    if let Some(cycle) = graph.walk().cycle {
+    if let Some(cycle) = graph.cycle_of_stages() {
         let names = cycle.iter().chain(cycle.first()).map(|&node| graph.nodes[node].shown().0);
         text += &format!("\ncycle: {}\n", names.collect::<Vec<_>>().join(" ─▶ "));
     }
