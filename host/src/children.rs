@@ -28,6 +28,10 @@ pub const DEFAULT_MAX_CHILDREN: usize = 16;
 /// How deep children of children go. Bounds what a chain of them holds of the host's stack.
 pub const MAX_DEPTH: usize = 8;
 
+/// How long a child's arguments may be, in bytes: bounds what children that are guests make the host
+/// hold. What execve(2) permits is of this order.
+const MAX_ARGS: usize = 1024 * 1024;
+
 /// What a guest may start, under which names.
 #[derive(Clone)]
 pub struct Children {
@@ -142,7 +146,9 @@ impl Spawn for Spawner {
         let grants = Arc::clone(&self.children.grants);
         let (_, program) =
             grants.iter().find(|(known, _)| known == name).ok_or(ErrorCode::NotPermitted)?;
-        if self.children.depth >= MAX_DEPTH {
+        // Each costs something, however short it is.
+        let length: usize = request.args.iter().map(|arg| arg.len() + size_of::<String>()).sum();
+        if self.children.depth >= MAX_DEPTH || length > MAX_ARGS {
             return Err(ErrorCode::LimitExceeded.into());
         }
         let room = Arc::clone(&self.children.room).try_acquire_owned();

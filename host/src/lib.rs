@@ -20,7 +20,7 @@
 //!
 //! By default: anonymous pipes of its own (64), clocks, random numbers, 256 MiB of memory, and the
 //! standard streams that its host gives it. Nothing else until it is granted: no named pipe, no
-//! file, no variable, no network.
+//! file, no variable, no network, and nothing that it could start.
 //!
 //! # How to deadlock
 //!
@@ -31,8 +31,9 @@
 //! # Layers
 //!
 //! [`os`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
-//! [`cache`], [`engine`], [`guest`] and [`run`] what makes a file run, [`cli`] the command line. Each knows
-//! only those before it.
+//! [`cache`], [`engine`] and [`guest`] what makes code of a file, [`run`] and [`outcome`] what runs it,
+//! [`children`] what it starts, [`pipeline`] several at once, [`cli`] the command line. Each knows only
+//! those before it.
 
 mod bundled;
 pub mod cache;

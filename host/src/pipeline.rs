@@ -241,3 +241,52 @@ fn on_thread<E>(
     };
     Report { end, time: started.elapsed(), cpu: Some(os::thread_cpu_time()), memory, totals }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::{Direction, End};
+    use crate::pipe::{Pipes, Reader, Writer};
+    use crate::wasi::Stdio;
+
+    /// What a module that does nothing is given.
+    fn setup() -> Result<Setup, String> {
+        let pipes = Pipes::builder().build();
+        let (drains, journal) = (pipes.drains(), pipes.journal());
+        let end = |direction| {
+            let null = os::null().map_err(|error| error.to_string())?;
+            End::shared(null, direction).map_err(|error| error.to_string())
+        };
+        let stdio = Stdio::new(
+            Reader::new(end(Direction::Read)?, None, "stdin", journal),
+            Writer::new(end(Direction::Write)?, None, "stdout", drains, journal),
+            Writer::new(end(Direction::Write)?, None, "stderr", drains, journal),
+        );
+        Ok(Setup::new(pipes, stdio))
+    }
+
+    #[tokio::test]
+    async fn a_panic_takes_one_stage_down() {
+        let engine = Engine::new().unwrap();
+        let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\")))").unwrap();
+        let stage = |prepare: Prepare<String>| Stage::Guest {
+            guest: guest.clone(),
+            prepare,
+            timeout: None,
+        };
+        let stages = vec![
+            stage(Box::new(setup)),
+            stage(Box::new(|| panic!("as a bug would"))),
+            stage(Box::new(|| Err("refused".into()))),
+        ];
+        let mut pipeline = Pipeline::start(&engine, stages);
+        let mut ends = [const { None }; 3];
+        while let Some((at, report)) = pipeline.next().await {
+            ends[at] = Some(report.end);
+        }
+        let [first, second, third] = ends.map(Option::unwrap);
+        assert!(matches!(first, StageEnd::Guest(Outcome::Exited(0))), "{first:?}");
+        assert!(matches!(second, StageEnd::Panicked), "{second:?}");
+        assert!(matches!(third, StageEnd::Unprepared(text) if text == "refused"));
+    }
+}

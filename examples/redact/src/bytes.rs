@@ -1,72 +1,16 @@
 //! Which bytes make up what.
 
-/// A letter, a digit, or what joins them: what is between two other bytes is a word.
-pub(crate) const WORD: u16 = 1;
-/// A decimal digit.
-pub(crate) const DIGIT: u16 = 1 << 1;
-/// What a colour begins with.
-pub(crate) const ESCAPE: u16 = 1 << 2;
-/// A colon: an IPv6 address can begin with two.
-pub(crate) const COLON: u16 = 1 << 3;
-/// A dot.
-pub(crate) const DOT: u16 = 1 << 4;
-/// What encodes another byte in a URL.
-pub(crate) const PERCENT: u16 = 1 << 5;
-/// A letter that a secret's key can end in.
-pub(crate) const KEY_END: u16 = 1 << 6;
-/// What can come right after a secret's key that has a value.
-pub(crate) const AFTER_KEY: u16 = 1 << 7;
-
 /// ESC.
 pub(crate) const ESC: u8 = 0x1b;
 
-/// All that a byte is.
-#[inline]
-pub(crate) fn class(byte: u8) -> u16 {
-    CLASS[usize::from(byte)]
-}
-
-static CLASS: [u16; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = classify(byte as u8);
-        byte += 1;
-    }
-    classes
-};
-
-const fn classify(byte: u8) -> u16 {
-    let mut class = match byte {
-        b'0'..=b'9' => WORD | DIGIT,
-        b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => WORD,
-        b'_' | b'+' | b'-' | b'/' | b'~' => WORD,
-        b'.' => WORD | DOT,
-        b'%' => WORD | PERCENT,
-        ESC => ESCAPE,
-        b':' => COLON,
-        _ => 0,
-    };
-    if matches!(byte.to_ascii_lowercase(), b'd' | b'e' | b'n' | b't' | b'y') {
-        class |= KEY_END;
-    }
-    if matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'\\' | b']' | b':' | b'=' | ESC) {
-        class |= AFTER_KEY;
-    }
-    let mut index = 0;
-    while index < Run::ALL.len() {
-        if Run::ALL[index].is_of(byte) {
-            class |= Run::ALL[index].bit();
-        }
-        index += 1;
-    }
-    class
-}
-
-/// What a secret of unknown length is made of.
+/// A kind of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Run {
-    /// Letters and digits.
+pub(crate) enum Kind {
+    /// Letters, digits, and what joins them: what is between two other bytes is a word.
+    Word,
+    /// Decimal digits.
+    Digit,
+    /// ASCII letters and digits.
     Alnum,
     /// Letters, digits, `_` and `-`.
     Token,
@@ -78,12 +22,24 @@ pub(crate) enum Run {
     Bearer,
     /// What an unquoted value is made of.
     Value,
-    /// All up to the end of the line.
+    /// What a line is made of.
     Line,
+    /// What is between two dots of a domain.
+    Label,
+    /// What an IPv4 address is made of.
+    Ipv4,
+    /// What an IPv6 address is made of.
+    Ipv6,
+    /// The letters that the keys of secrets end in.
+    KeyEnd,
+    /// What can come right after the key of a secret that has a value.
+    AfterKey,
 }
 
-impl Run {
-    const ALL: [Self; 7] = [
+impl Kind {
+    const ALL: [Self; 14] = [
+        Self::Word,
+        Self::Digit,
         Self::Alnum,
         Self::Token,
         Self::Dotted,
@@ -91,20 +47,28 @@ impl Run {
         Self::Bearer,
         Self::Value,
         Self::Line,
+        Self::Label,
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::KeyEnd,
+        Self::AfterKey,
     ];
 
-    const fn bit(self) -> u16 {
-        1 << (8 + self as u16)
-    }
-
-    const fn is_of(self, byte: u8) -> bool {
-        let token = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    /// Whether `byte` is of this kind. For constants: [`Kind::has`] is faster.
+    pub(crate) const fn defines(self, byte: u8) -> bool {
+        let alnum = byte.is_ascii_alphanumeric();
         match self {
-            Self::Alnum => byte.is_ascii_alphanumeric(),
-            Self::Token => token,
-            Self::Dotted => token || byte == b'.',
-            Self::Base64 => token || matches!(byte, b'+' | b'/'),
-            Self::Bearer => token || matches!(byte, b'+' | b'/' | b'.' | b'~' | b'='),
+            Self::Word => {
+                alnum
+                    || byte >= 0x80
+                    || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-' | b'/' | b'~')
+            }
+            Self::Digit => byte.is_ascii_digit(),
+            Self::Alnum => alnum,
+            Self::Token => alnum || matches!(byte, b'_' | b'-'),
+            Self::Dotted => alnum || matches!(byte, b'_' | b'-' | b'.'),
+            Self::Base64 => alnum || matches!(byte, b'_' | b'-' | b'+' | b'/'),
+            Self::Bearer => alnum || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'.' | b'~' | b'='),
             Self::Value => !matches!(
                 byte,
                 0..=b' '
@@ -123,36 +87,105 @@ impl Run {
                     | 0x7f
             ),
             Self::Line => !matches!(byte, b'\n' | b'\r'),
+            Self::Label => alnum || byte >= 0x80 || byte == b'-',
+            Self::Ipv4 => byte.is_ascii_digit() || byte == b'.',
+            Self::Ipv6 => byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'),
+            Self::KeyEnd => matches!(byte | b' ', b'd' | b'e' | b'n' | b't' | b'y'),
+            Self::AfterKey => {
+                matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'\\' | b']' | b':' | b'=' | ESC)
+            }
         }
     }
 
-    /// Whether `byte` is one of its bytes.
-    #[inline]
-    pub(crate) fn holds(self, byte: u8) -> bool {
-        class(byte) & self.bit() != 0
+    const fn bit(self) -> u16 {
+        1 << self as u16
     }
 
-    /// How many of its bytes `bytes` begins with.
+    /// Whether `byte` is of this kind.
     #[inline]
-    pub(crate) fn len(self, bytes: &[u8]) -> usize {
-        bytes.iter().position(|&byte| !self.holds(byte)).unwrap_or(bytes.len())
+    pub(crate) fn has(self, byte: u8) -> bool {
+        KINDS[usize::from(byte)] & self.bit() != 0
+    }
+
+    /// How many bytes of this kind `bytes` begins with.
+    #[inline]
+    pub(crate) fn run(self, bytes: &[u8]) -> usize {
+        let mut len = 0;
+        // By eight: in a guest, a turn of a loop costs more than what is done in it.
+        let (eights, rest) = bytes.as_chunks::<8>();
+        for eight in eights {
+            let mut others = 0u32;
+            for (index, &byte) in eight.iter().enumerate() {
+                others |= u32::from(!self.has(byte)) << index;
+            }
+            if others != 0 {
+                return len + others.trailing_zeros() as usize;
+            }
+            len += 8;
+        }
+        len + rest.iter().position(|&byte| !self.has(byte)).unwrap_or(rest.len())
+    }
+
+    /// Whether a byte of this kind is in `bytes`.
+    pub(crate) fn any(self, bytes: &[u8]) -> bool {
+        let (eights, rest) = bytes.as_chunks::<8>();
+        eights.iter().any(|eight| eight.iter().fold(false, |any, &byte| any | self.has(byte)))
+            || rest.iter().any(|&byte| self.has(byte))
     }
 }
 
+/// Of which kinds each byte is, by [`Kind::bit`].
+static KINDS: [u16; 256] = {
+    let mut all = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut index = 0;
+        while index < Kind::ALL.len() {
+            if Kind::ALL[index].defines(byte as u8) {
+                all[byte] |= Kind::ALL[index].bit();
+            }
+            index += 1;
+        }
+        byte += 1;
+    }
+    all
+};
+
 #[cfg(test)]
 mod tests {
-    use super::Run;
+    use super::Kind;
 
     #[test]
     fn runs_end_where_they_should() {
-        assert_eq!(Run::Alnum.len(b"a1_b"), 2);
-        assert_eq!(Run::Token.len(b"a_1-b.c"), 5);
-        assert_eq!(Run::Dotted.len(b"a_1-b.c/d"), 7);
-        assert_eq!(Run::Base64.len(b"ab+/8w==."), 6);
-        assert_eq!(Run::Bearer.len(b"a.b~c== d"), 7);
-        assert_eq!(Run::Value.len(b"p@ss:w0rd&user=1"), 9);
-        assert_eq!(Run::Value.len("pässwört, x".as_bytes()), 10);
-        assert_eq!(Run::Line.len(b"a \"b\", c\r\n"), 8);
-        assert_eq!(Run::Line.len(b""), 0);
+        assert_eq!(Kind::Alnum.run(b"a1_b"), 2);
+        assert_eq!(Kind::Token.run(b"a_1-b.c"), 5);
+        assert_eq!(Kind::Dotted.run(b"a_1-b.c/d"), 7);
+        assert_eq!(Kind::Base64.run(b"ab+/8w==."), 6);
+        assert_eq!(Kind::Bearer.run(b"a.b~c== d"), 7);
+        assert_eq!(Kind::Value.run(b"p@ss:w0rd&user=1"), 9);
+        assert_eq!(Kind::Value.run("pässwört, x".as_bytes()), 10);
+        assert_eq!(Kind::Line.run(b"a \"b\", c\r\n"), 8);
+        assert_eq!(Kind::Line.run(b""), 0);
+    }
+
+    #[test]
+    fn tables_say_what_the_definitions_do() {
+        for byte in 0..=255 {
+            for kind in Kind::ALL {
+                assert_eq!(kind.has(byte), kind.defines(byte), "{kind:?} {byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_length_is_special() {
+        for len in 0..30 {
+            let mut text = vec![b'1'; 40];
+            text[len] = b' ';
+            assert_eq!(Kind::Digit.run(&text), len);
+            assert_eq!(Kind::Digit.run(&text[..len]), len);
+            assert!(!Kind::AfterKey.any(&text[..len]));
+            assert!(Kind::AfterKey.any(&text[..len + 1]));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Payment card numbers: ISO/IEC 7812.
 
+use crate::bytes::Kind;
 use crate::view::{Undecided, View};
 
 /// The shortest number.
@@ -29,7 +30,7 @@ pub(crate) fn card(view: View<'_>, at: usize) -> Result<Option<Card>, Undecided>
     let mut separator = None;
     let mut count = 0;
     while count < GROUPS {
-        let end = view.while_(next, LONGEST + 1, |byte| byte.is_ascii_digit())?;
+        let end = view.run(next, LONGEST + 1, Kind::Digit)?;
         if end == next || !number.push(&view.bytes[next..end]) {
             break;
         }
@@ -56,6 +57,11 @@ pub(crate) fn card(view: View<'_>, at: usize) -> Result<Option<Card>, Undecided>
         }
     }
     Ok(None)
+}
+
+/// Whether `word` ends as a number that comes in groups begins.
+pub(crate) fn is_group(word: &[u8]) -> bool {
+    matches!(word, [.., b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9'])
 }
 
 /// Nothing at `end` makes the digits before it a part of something longer.

@@ -1,5 +1,6 @@
 //! E-mail addresses: RFC 5322 as far as people have addresses, RFC 6531 for other alphabets.
 
+use crate::bytes::Kind;
 use crate::view::{Undecided, View};
 
 /// What file and unit names with an `@` end in, and no domain does.
@@ -30,8 +31,7 @@ fn domain_end(view: View<'_>, from: usize) -> Result<Option<usize>, Undecided> {
     let mut best = None;
     let mut label = from;
     loop {
-        let end =
-            view.while_(label, usize::MAX, |byte| is_letter(byte) || is_digit_or_dash(byte))?;
+        let end = view.run(label, usize::MAX, Kind::Label)?;
         if end == label {
             return Ok(best);
         }
@@ -58,10 +58,6 @@ fn top_level(label: &[u8]) -> Option<usize> {
 
 fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte >= 0x80
-}
-
-fn is_digit_or_dash(byte: u8) -> bool {
-    byte.is_ascii_digit() || byte == b'-'
 }
 
 #[cfg(test)]

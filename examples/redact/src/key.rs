@@ -1,6 +1,6 @@
 //! Values of keys that say that they are secret.
 
-use crate::bytes::{AFTER_KEY, KEY_END, Run, class};
+use crate::bytes::Kind;
 use crate::view::{Undecided, View};
 
 /// What such a key ends in, without `_` and `-`.
@@ -22,16 +22,16 @@ const NO_VALUES: [&[u8]; 8] =
     [b"null", b"true", b"false", b"nil", b"none", b"None", b"True", b"False"];
 
 /// How the value of a header `Authorization` begins, and what follows: RFC 9110, 11.6.2.
-const SCHEMES: [(&[u8], Run); 9] = [
-    (b"apikey", Run::Line),
-    (b"aws4-hmac-sha256", Run::Line),
-    (b"basic", Run::Value),
-    (b"bearer", Run::Value),
-    (b"digest", Run::Line),
-    (b"negotiate", Run::Value),
-    (b"ntlm", Run::Value),
-    (b"signature", Run::Line),
-    (b"token", Run::Line),
+const SCHEMES: [(&[u8], Kind); 9] = [
+    (b"apikey", Kind::Line),
+    (b"aws4-hmac-sha256", Kind::Line),
+    (b"basic", Kind::Value),
+    (b"bearer", Kind::Value),
+    (b"digest", Kind::Line),
+    (b"negotiate", Kind::Value),
+    (b"ntlm", Kind::Value),
+    (b"signature", Kind::Line),
+    (b"token", Kind::Line),
 ];
 
 /// Longer than all of them.
@@ -51,12 +51,8 @@ pub(crate) struct Expected {
 /// Whether the word from `start` to `end` is a secret's key, and a `:` or `=` follows.
 pub(crate) fn key(view: View<'_>, start: usize, end: usize) -> Result<Option<Expected>, Undecided> {
     let next = view.at(end)?;
-    // As it is after nearly all words.
-    let another = next == b' ' && view.bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
-    if another || class(next) & AFTER_KEY == 0 {
-        return Ok(None);
-    }
-    if class(view.bytes[end - 1]) & KEY_END == 0 || !is_key(&view.bytes[start..end]) {
+    let second = view.bytes.get(end + 1).copied();
+    if !may_follow([next, second.unwrap_or(b' ')]) || !is_key(&view.bytes[start..end]) {
         return Ok(None);
     }
     let closing = |byte| matches!(byte, b'"' | b'\'' | b']' | b'\\');
@@ -73,7 +69,16 @@ pub(crate) fn key(view: View<'_>, start: usize, end: usize) -> Result<Option<Exp
     })
 }
 
-fn is_key(word: &[u8]) -> bool {
+/// Whether a `:` or `=` may come, where these two bytes follow a key.
+pub(crate) fn may_follow(bytes: [u8; 2]) -> bool {
+    Kind::AfterKey.has(bytes[0]) && (bytes[0] != b' ' || Kind::AfterKey.has(bytes[1]))
+}
+
+/// Whether `word` is a secret's key.
+pub(crate) fn is_key(word: &[u8]) -> bool {
+    if word.last().is_none_or(|&byte| !Kind::KeyEnd.has(byte)) {
+        return false;
+    }
     let word = match word {
         // `user[password]` in a URL.
         [rest @ .., b'%', b'5', b'd' | b'D'] => rest,
@@ -93,7 +98,7 @@ pub(crate) enum Value {
     /// None. What follows from here on is text.
     None(usize),
     /// One that begins here, and is made of this.
-    Bare(usize, Run),
+    Bare(usize, Kind),
     /// One that begins here, after its quote.
     Quoted(usize, Quote),
 }
@@ -103,7 +108,7 @@ pub(crate) fn value(view: View<'_>, at: usize) -> Result<Value, Undecided> {
     if let Some((from, quote)) = opening(view, at)? {
         return Ok(Value::Quoted(from, quote));
     }
-    let end = view.run(at, LONGEST, Run::Value)?;
+    let end = view.run(at, LONGEST, Kind::Value)?;
     let first = &view.bytes[at..end];
     if first.is_empty() || NO_VALUES.contains(&first) {
         return Ok(Value::None(end));
@@ -112,10 +117,10 @@ pub(crate) fn value(view: View<'_>, at: usize) -> Result<Value, Undecided> {
     let (from, run) = match scheme {
         Some((_, run)) => {
             let next = view.while_(end, usize::MAX, |byte| byte == b' ')?;
-            let alone = next == end || !Run::Value.holds(view.at(next)?);
-            if alone { (at, Run::Value) } else { (next, *run) }
+            let alone = next == end || !Kind::Value.has(view.at(next)?);
+            if alone { (at, Kind::Value) } else { (next, *run) }
         }
-        None => (at, Run::Value),
+        None => (at, Kind::Value),
     };
     // More keys and values, or what has been masked before.
     let opens = matches!(view.at(from)?, b'[' | b'{' | b'(');
@@ -160,9 +165,7 @@ impl Quote {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Expected, KEY_END, KEYS, Quote, Run, Undecided, Value, View, class, is_key, key, value,
-    };
+    use super::{Expected, KEYS, Kind, Quote, Undecided, Value, View, is_key, key, value};
 
     fn view(text: &str) -> View<'_> {
         View::new(text.as_bytes(), 0, true)
@@ -189,9 +192,9 @@ mod tests {
     #[test]
     fn all_keys_end_as_keys_do() {
         for key in KEYS {
-            assert_ne!(class(key[key.len() - 1]) & KEY_END, 0, "{}", key.escape_ascii());
+            assert!(Kind::KeyEnd.has(key[key.len() - 1]), "{}", key.escape_ascii());
         }
-        assert_ne!(class(b'D') & KEY_END, 0, "as in %5D");
+        assert!(Kind::KeyEnd.has(b'D'), "as in %5D");
     }
 
     #[test]
@@ -218,13 +221,13 @@ mod tests {
     #[test]
     fn bare_values() {
         let bare = |text| value(view(text), 0).unwrap();
-        assert_eq!(bare("hunter2,"), Value::Bare(0, Run::Value));
-        assert_eq!(bare("Bearer abc"), Value::Bare(7, Run::Value));
-        assert_eq!(bare("Digest username=\"b\""), Value::Bare(7, Run::Line));
-        assert_eq!(bare("basic"), Value::Bare(0, Run::Value));
-        assert_eq!(bare("basic, x"), Value::Bare(0, Run::Value));
+        assert_eq!(bare("hunter2,"), Value::Bare(0, Kind::Value));
+        assert_eq!(bare("Bearer abc"), Value::Bare(7, Kind::Value));
+        assert_eq!(bare("Digest username=\"b\""), Value::Bare(7, Kind::Line));
+        assert_eq!(bare("basic"), Value::Bare(0, Kind::Value));
+        assert_eq!(bare("basic, x"), Value::Bare(0, Kind::Value));
         assert_eq!(bare("null,"), Value::None(4));
-        assert_eq!(bare("nullify"), Value::Bare(0, Run::Value));
+        assert_eq!(bare("nullify"), Value::Bare(0, Kind::Value));
         for text in ["", "\n", ",", "{\"a\":1}", "[token]", "[]", "(x)", "<x>", "\\n"] {
             assert_eq!(bare(text), Value::None(0), "{text}");
         }

@@ -1,8 +1,8 @@
 //! From one word to the next.
 
-use crate::bytes::{DIGIT, ESC, Run};
+use crate::bytes::{ESC, Kind};
 use crate::key::{self, Quote, Value};
-use crate::skim::{skim, word_end};
+use crate::skim::Skim;
 use crate::view::{Undecided, View, WINDOW};
 use crate::word::{Label, Secret, To, Word};
 use crate::{strict, token};
@@ -23,7 +23,7 @@ enum Mode {
         blanks: bool,
     },
     /// A secret that has been masked goes on.
-    Run(Run),
+    Run(Kind),
     /// A quoted secret goes on.
     Quoted(Quote),
 }
@@ -40,16 +40,17 @@ impl Masker {
     /// `last`: nothing follows, and all of it is decided.
     pub fn mask(&mut self, text: &[u8], last: bool, out: &mut Vec<u8>) -> usize {
         let mut output = Output { text, out, copied: 0 };
+        let mut skim = Skim::new(text, self.strict);
         let mut at = 0;
         while at < text.len() {
             let next = match self.mode {
                 Mode::Text => {
-                    at = skim(text, at, self.strict);
+                    at = skim.next(at);
                     self.text(&mut output, at, last)
                 }
                 Mode::Expecting { blanks } => self.value(&mut output, at, blanks, last),
-                Mode::Run(run) => {
-                    let end = at + run.len(&text[at..]);
+                Mode::Run(kind) => {
+                    let end = at + kind.run(&text[at..]);
                     output.skip(at, end);
                     if end < text.len() {
                         self.mode = Mode::Text;
@@ -98,10 +99,7 @@ impl Masker {
         last: bool,
     ) -> Result<usize, Undecided> {
         let view = View::new(output.text, start, last);
-        let (mut end, seen) = word_end(view.bytes, start);
-        if end == view.bytes.len() && view.open {
-            return Err(Undecided);
-        }
+        let mut end = view.run(start, WINDOW, Kind::Word)?;
         if end - start == WINDOW {
             // No token and no address goes across a slash.
             let half = start + WINDOW / 2;
@@ -110,7 +108,8 @@ impl Masker {
         }
 
         let mut word = Word::new(view, start, end);
-        if self.strict || seen & DIGIT != 0 || end - start >= token::SHORTEST {
+        if self.strict || end - start >= token::SHORTEST || Kind::Digit.any(&view.bytes[start..end])
+        {
             while let Some(secret) = word.within(self.strict)? {
                 word.from = self.hide(output, view, secret);
                 if word.from > end || matches!(self.mode, Mode::Run(_)) {
@@ -135,10 +134,10 @@ impl Masker {
     fn hide(&mut self, output: &mut Output<'_>, view: View<'_>, secret: Secret) -> usize {
         let end = match secret.to {
             To::End(end) => end,
-            To::Run(body, run) => {
-                let end = body + run.len(&view.bytes[body..]);
+            To::Run(body, kind) => {
+                let end = body + kind.run(&view.bytes[body..]);
                 if end == view.bytes.len() {
-                    self.mode = Mode::Run(run);
+                    self.mode = Mode::Run(kind);
                 }
                 end
             }
@@ -167,9 +166,9 @@ impl Masker {
                 self.mode = Mode::Text;
                 end
             }
-            Value::Bare(from, run) => {
+            Value::Bare(from, kind) => {
                 output.label(from, Label::Token);
-                self.mode = Mode::Run(run);
+                self.mode = Mode::Run(kind);
                 from
             }
             Value::Quoted(from, quote) => {

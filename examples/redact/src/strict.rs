@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::{self, FromStr};
 
+use crate::bytes::Kind;
 use crate::view::{Undecided, View};
 
 /// The longest IPv6 address: `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`.
@@ -15,24 +16,22 @@ const STRETCH: usize = 8;
 
 /// Where the IPv6 address that begins at `at` ends.
 pub(crate) fn ipv6(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
-    parsed::<Ipv6Addr>(view, at, IPV6, |byte| {
-        byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')
-    })
+    parsed::<Ipv6Addr>(view, at, IPV6, Kind::Ipv6)
 }
 
 /// Where the IPv4 address that begins at `at` ends.
 pub(crate) fn ipv4(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
-    parsed::<Ipv4Addr>(view, at, IPV4, |byte| byte.is_ascii_digit() || byte == b'.')
+    parsed::<Ipv4Addr>(view, at, IPV4, Kind::Ipv4)
 }
 
 fn parsed<A: FromStr>(
     view: View<'_>,
     at: usize,
     most: usize,
-    holds: fn(u8) -> bool,
+    kind: Kind,
 ) -> Result<Option<usize>, Undecided> {
     // One more for what ends a sentence, or what goes before a message.
-    let end = view.while_(at, most + 1, holds)?;
+    let end = view.run(at, most + 1, kind)?;
     if matches!(view.at(end)?, b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z') {
         return Ok(None);
     }
@@ -53,16 +52,16 @@ pub(crate) fn is_random(word: &[u8]) -> bool {
     let (mut letters, mut digits, mut changes) = (false, false, 0);
     let mut last = None;
     for byte in word {
-        let kind = match byte {
+        let class = match byte {
             b'0'..=b'9' => 0,
             b'A'..=b'Z' => 1,
             b'a'..=b'z' => 2,
             _ => continue,
         };
-        letters |= kind != 0;
-        digits |= kind == 0;
-        changes += usize::from(last.is_some_and(|last| last != kind));
-        last = Some(kind);
+        letters |= class != 0;
+        digits |= class == 0;
+        changes += usize::from(last.is_some_and(|last| last != class));
+        last = Some(class);
     }
     letters && digits && changes * STRETCH >= word.len()
 }

@@ -1,6 +1,6 @@
 //! Tokens that are known by how they look.
 
-use crate::bytes::Run;
+use crate::bytes::Kind;
 use crate::view::{Undecided, View};
 
 /// The shortest word that a token is looked for in.
@@ -17,49 +17,51 @@ const LONGEST_PREFIX: usize = 6;
 const ENOUGH: usize = 64;
 
 /// What the tokens of well-known services begin with, how many bytes follow at least, and which.
-const PREFIXES: [(&[u8], usize, Run); 27] = [
-    (b"AKIA", 16, Run::Alnum),
-    (b"ASIA", 16, Run::Alnum),
-    (b"AIza", 30, Run::Token),
-    (b"SG.", 40, Run::Dotted),
-    (b"dop_v1_", 32, Run::Alnum),
-    (b"gho_", 30, Run::Alnum),
-    (b"ghp_", 30, Run::Alnum),
-    (b"ghr_", 30, Run::Alnum),
-    (b"ghs_", 30, Run::Alnum),
-    (b"ghu_", 30, Run::Alnum),
-    (b"github_pat_", 22, Run::Token),
-    (b"glpat-", 20, Run::Dotted),
-    (b"hf_", 30, Run::Alnum),
-    (b"npm_", 30, Run::Alnum),
-    (b"pypi-", 32, Run::Token),
-    (b"rk_live_", 16, Run::Alnum),
-    (b"rk_test_", 16, Run::Alnum),
-    (b"sk_live_", 16, Run::Alnum),
-    (b"sk_test_", 16, Run::Alnum),
-    (b"sk-", 20, Run::Token),
-    (b"xapp-", 16, Run::Token),
-    (b"xoxa-", 16, Run::Token),
-    (b"xoxb-", 16, Run::Token),
-    (b"xoxe-", 16, Run::Token),
-    (b"xoxp-", 16, Run::Token),
-    (b"xoxr-", 16, Run::Token),
-    (b"xoxs-", 16, Run::Token),
+const PREFIXES: [(&[u8], usize, Kind); 27] = [
+    (b"AKIA", 16, Kind::Alnum),
+    (b"ASIA", 16, Kind::Alnum),
+    (b"AIza", 30, Kind::Token),
+    (b"SG.", 40, Kind::Dotted),
+    (b"dop_v1_", 32, Kind::Alnum),
+    (b"gho_", 30, Kind::Alnum),
+    (b"ghp_", 30, Kind::Alnum),
+    (b"ghr_", 30, Kind::Alnum),
+    (b"ghs_", 30, Kind::Alnum),
+    (b"ghu_", 30, Kind::Alnum),
+    (b"github_pat_", 22, Kind::Token),
+    (b"glpat-", 20, Kind::Dotted),
+    (b"hf_", 30, Kind::Alnum),
+    (b"npm_", 30, Kind::Alnum),
+    (b"pypi-", 32, Kind::Token),
+    (b"rk_live_", 16, Kind::Alnum),
+    (b"rk_test_", 16, Kind::Alnum),
+    (b"sk_live_", 16, Kind::Alnum),
+    (b"sk_test_", 16, Kind::Alnum),
+    (b"sk-", 20, Kind::Token),
+    (b"xapp-", 16, Kind::Token),
+    (b"xoxa-", 16, Kind::Token),
+    (b"xoxb-", 16, Kind::Token),
+    (b"xoxe-", 16, Kind::Token),
+    (b"xoxp-", 16, Kind::Token),
+    (b"xoxr-", 16, Kind::Token),
+    (b"xoxs-", 16, Kind::Token),
 ];
 
 /// How long the prefix is that makes `text` begin with a token, and what the token goes on with.
 /// `text` begins with `len` letters and digits.
-pub(crate) fn prefixed(text: &[u8], len: usize) -> Option<(usize, Run)> {
+pub(crate) fn prefixed(text: &[u8], len: usize) -> Option<(usize, Kind)> {
     // All prefixes end their part of the word, but for these of Amazon and Google.
-    if len > LONGEST_PREFIX && !text.starts_with(b"A") {
+    if !matches!(text.first()?, b'A' | b'S' | b'd' | b'g' | b'h' | b'n' | b'p' | b'r' | b's' | b'x')
+        || len > LONGEST_PREFIX && !text.starts_with(b"A")
+    {
         return None;
     }
-    let (prefix, least, run) = PREFIXES.iter().find(|(prefix, ..)| text.starts_with(prefix))?;
+    let (prefix, least, kind) = PREFIXES.iter().find(|(prefix, ..)| text.starts_with(prefix))?;
     let body = &text[prefix.len()..];
-    let body = &body[..run.len(&body[..body.len().min(ENOUGH)])];
+    let body = &body[..kind.run(&body[..body.len().min(ENOUGH)])];
     // Words of small letters are names, not tokens.
     let random = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
-    (body.len() >= *least && body.iter().any(random)).then_some((prefix.len(), *run))
+    (body.len() >= *least && body.iter().any(random)).then_some((prefix.len(), *kind))
 }
 
 /// Whether `text` begins with the header of a JWT and more: RFC 7519. Else, how long what looked
@@ -68,9 +70,14 @@ pub(crate) fn jwt(text: &[u8]) -> Result<(), usize> {
     if !text.starts_with(b"eyJ") {
         return Err(0);
     }
-    let header = Run::Token.len(text);
-    let dotted = matches!(text[header..], [b'.', next, ..] if Run::Dotted.holds(next));
+    let header = Kind::Token.run(text);
+    let dotted = matches!(text[header..], [b'.', next, ..] if Kind::Dotted.has(next));
     if header >= JWT_HEADER && dotted { Ok(()) } else { Err(header) }
+}
+
+/// Whether `word` says that a token follows.
+pub(crate) fn is_bearer(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"bearer")
 }
 
 /// Where the token begins that follows the word `Bearer`, which ends at `end`.
@@ -79,7 +86,7 @@ pub(crate) fn bearer(view: View<'_>, end: usize) -> Result<Option<usize>, Undeci
     if from == end {
         return Ok(None);
     }
-    let token = &view.bytes[from..view.run(from, ENOUGH, Run::Bearer)?];
+    let token = &view.bytes[from..view.run(from, ENOUGH, Kind::Bearer)?];
     let digit = token.iter().any(u8::is_ascii_digit);
     let likely = token.len() >= BEARER_LETTERS || token.len() >= BEARER && digit;
     Ok(likely.then_some(from))
@@ -94,8 +101,13 @@ pub(crate) fn in_url(view: View<'_>, colon: usize) -> Result<Option<(usize, usiz
         }
     }
     let start = colon + 3;
+    let host = view.run(start, usize::MAX, Kind::Dotted)?;
+    if matches!(view.at(host)?, b'/' | b' ' | b'"') {
+        // As it is with nearly all.
+        return Ok(None);
+    }
     let (mut user, mut end) = (None, None);
-    let mut at = start;
+    let mut at = host;
     loop {
         match view.at(at)? {
             // A password with an @ of its own is wrong, and common.
@@ -111,20 +123,20 @@ pub(crate) fn in_url(view: View<'_>, colon: usize) -> Result<Option<(usize, usiz
         return Ok(None);
     }
     let name = &view.bytes[start..user];
-    let telling = name.contains(&b'@') || prefixed(name, Run::Alnum.len(name)).is_some();
+    let telling = name.contains(&b'@') || prefixed(name, Kind::Alnum.run(name)).is_some();
     Ok(Some((if telling { start } else { user + 1 }, end)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Run, Undecided, View, bearer, in_url, jwt, prefixed};
+    use super::{Kind, Undecided, View, bearer, in_url, jwt, prefixed};
 
     fn view(text: &str) -> View<'_> {
         View::new(text.as_bytes(), 0, true)
     }
 
-    fn found(text: &str) -> Option<(usize, Run)> {
-        prefixed(text.as_bytes(), Run::Alnum.len(text.as_bytes()))
+    fn found(text: &str) -> Option<(usize, Kind)> {
+        prefixed(text.as_bytes(), Kind::Alnum.run(text.as_bytes()))
     }
 
     #[test]
@@ -204,6 +216,6 @@ mod tests {
     #[test]
     fn a_long_token_shows_early() {
         let long = format!("sk-1{}", "a".repeat(1000));
-        assert_eq!(found(&long), Some((3, Run::Token)));
+        assert_eq!(found(&long), Some((3, Kind::Token)));
     }
 }

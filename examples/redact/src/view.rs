@@ -1,6 +1,6 @@
 //! What may be looked at to decide something.
 
-use crate::bytes::{ESC, Run};
+use crate::bytes::{ESC, Kind};
 
 /// How many bytes may be needed at once to decide what is a secret: 64 KiB.
 ///
@@ -35,9 +35,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Where the bytes of `run` that begin at `from` end, `most` bytes on at most.
-    pub(crate) fn run(self, from: usize, most: usize, run: Run) -> Result<usize, Undecided> {
-        self.while_(from, most, |byte| run.holds(byte))
+    /// Where the bytes of `kind` that begin at `from` end, `most` bytes on at most.
+    pub(crate) fn run(self, from: usize, most: usize, kind: Kind) -> Result<usize, Undecided> {
+        self.ended(from, most, |bytes| kind.run(bytes))
     }
 
     /// Where the bytes that `holds` accepts end, `most` bytes on at most.
@@ -47,12 +47,21 @@ impl<'a> View<'a> {
         most: usize,
         holds: impl Fn(u8) -> bool,
     ) -> Result<usize, Undecided> {
+        let len = |bytes: &[u8]| bytes.iter().position(|&byte| !holds(byte));
+        self.ended(from, most, |bytes| len(bytes).unwrap_or(bytes.len()))
+    }
+
+    fn ended(
+        self,
+        from: usize,
+        most: usize,
+        len: impl Fn(&[u8]) -> usize,
+    ) -> Result<usize, Undecided> {
         let rest = self.bytes.get(from..).unwrap_or_default();
         let rest = &rest[..rest.len().min(most)];
-        match rest.iter().position(|&byte| !holds(byte)) {
-            Some(len) => Ok(from + len),
-            None if self.open && rest.len() < most => Err(Undecided),
-            None => Ok(from + rest.len()),
+        match len(rest) {
+            len if len == rest.len() && len < most && self.open => Err(Undecided),
+            len => Ok(from + len),
         }
     }
 
@@ -81,7 +90,7 @@ impl<'a> View<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Run, Undecided, View, WINDOW};
+    use super::{Kind, Undecided, View, WINDOW};
 
     #[test]
     fn the_end_is_known_or_not() {
@@ -89,9 +98,9 @@ mod tests {
         assert_eq!(open.at(1), Ok(b'b'));
         assert_eq!(open.at(2), Err(Undecided));
         assert_eq!(closed.at(2), Ok(b'\n'));
-        assert_eq!(open.run(0, 9, Run::Alnum), Err(Undecided));
-        assert_eq!(open.run(0, 2, Run::Alnum), Ok(2));
-        assert_eq!(closed.run(0, 9, Run::Alnum), Ok(2));
+        assert_eq!(open.run(0, 9, Kind::Alnum), Err(Undecided));
+        assert_eq!(open.run(0, 2, Kind::Alnum), Ok(2));
+        assert_eq!(closed.run(0, 9, Kind::Alnum), Ok(2));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where the secrets in a word, and right after it, are.
 
-use crate::bytes::Run;
+use crate::bytes::Kind;
 use crate::view::{Undecided, View};
 use crate::{card, email, strict, token};
 
@@ -43,7 +43,7 @@ pub(crate) enum To {
     /// Here.
     End(usize),
     /// Where the bytes from here on are no longer of these, as far as that may be.
-    Run(usize, Run),
+    Run(usize, Kind),
 }
 
 impl Secret {
@@ -51,8 +51,8 @@ impl Secret {
         Self { from, to: To::End(end), label }
     }
 
-    fn token(from: usize, body: usize, run: Run) -> Self {
-        Self { from, to: To::Run(body, run), label: Label::Token }
+    fn token(from: usize, body: usize, kind: Kind) -> Self {
+        Self { from, to: To::Run(body, kind), label: Label::Token }
     }
 }
 
@@ -80,7 +80,7 @@ impl<'a> Word<'a> {
         let mut at = self.from;
         while at < self.end {
             // A part of a word is letters and digits, and begins after another byte.
-            let len = Run::Alnum.len(&self.view.bytes[at..self.end]);
+            let len = Kind::Alnum.run(&self.view.bytes[at..self.end]);
             let found = match self.view.bytes[at] {
                 b'%' => self.encoded_email(at)?,
                 _ if len > 0 => self.part(at, len, strict)?,
@@ -109,12 +109,12 @@ impl<'a> Word<'a> {
         }
         if self.end - at >= token::SHORTEST {
             let text = &view.bytes[at..self.end];
-            if let Some((prefix, run)) = token::prefixed(text, len) {
-                return Ok(Some(Secret::token(at, at + prefix, run)));
+            if let Some((prefix, kind)) = token::prefixed(text, len) {
+                return Ok(Some(Secret::token(at, at + prefix, kind)));
             }
             if at >= self.untried_jwt {
                 match token::jwt(text) {
-                    Ok(()) => return Ok(Some(Secret::token(at, at, Run::Dotted))),
+                    Ok(()) => return Ok(Some(Secret::token(at, at, Kind::Dotted))),
                     Err(len) => self.untried_jwt = at + len,
                 }
             }
@@ -130,25 +130,25 @@ impl<'a> Word<'a> {
         if let Some(end) = address {
             return Ok(Some(Secret::ending(Label::Address, at, end)));
         }
-        Ok(self.random(at).map(|run| Secret::token(at, at, run)))
+        Ok(self.random(at).map(|kind| Secret::token(at, at, kind)))
     }
 
     /// What the random word that begins at `at` is made of.
-    fn random(&mut self, at: usize) -> Option<Run> {
+    fn random(&mut self, at: usize) -> Option<Kind> {
         if self.end - at < strict::RANDOM {
             return None;
         }
         // What begins with a slash is a path.
         let path = at > self.from && self.view.bytes[at - 1] == b'/';
-        for (index, run) in [Run::Base64, Run::Token].into_iter().enumerate() {
-            if at < self.untried_random[index] || path && run == Run::Base64 {
+        for (index, kind) in [Kind::Base64, Kind::Token].into_iter().enumerate() {
+            if at < self.untried_random[index] || path && kind == Kind::Base64 {
                 continue;
             }
             let text = &self.view.bytes[at..self.end];
-            let text = &text[..run.len(text)];
+            let text = &text[..kind.run(text)];
             self.untried_random[index] = at + text.len();
             if strict::is_random(text) {
-                return Some(run);
+                return Some(kind);
             }
         }
         None
@@ -176,8 +176,8 @@ impl<'a> Word<'a> {
                 let found = token::in_url(view, end)?;
                 Ok(found.map(|(start, end)| Secret::ending(Label::Token, start, end)))
             }
-            b' ' if view.bytes[self.start..end].eq_ignore_ascii_case(b"bearer") => {
-                Ok(token::bearer(view, end)?.map(|from| Secret::token(from, from, Run::Bearer)))
+            b' ' if token::is_bearer(&view.bytes[self.start..end]) => {
+                Ok(token::bearer(view, end)?.map(|from| Secret::token(from, from, Kind::Bearer)))
             }
             _ => Ok(None),
         }

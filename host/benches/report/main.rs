@@ -11,6 +11,7 @@
 mod chart;
 mod flow;
 mod native;
+mod pipelines;
 mod programs;
 mod rows;
 mod table;

@@ -71,9 +71,15 @@ impl Programs {
 
     /// `pipehost run FILE OPTIONS... -- ARGS...`, with its cache.
     pub(crate) fn pipehost(&self, file: &Path, options: &[&str], args: &[&str]) -> Command {
+        let mut command = self.ours("run");
+        command.args(options).arg(file).arg("--").args(args);
+        command
+    }
+
+    /// A command of pipehost's, with its cache.
+    pub(crate) fn ours(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipehost"));
-        command.arg("run").args(options).arg(file).arg("--").args(args);
-        command.env("XDG_CACHE_HOME", self.folder("caches"));
+        command.arg(name).env("XDG_CACHE_HOME", self.folder("caches"));
         command
     }
 

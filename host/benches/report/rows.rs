@@ -10,6 +10,7 @@ use pipehost_test_guests::guest;
 
 use crate::Effort;
 use crate::flow::{Flow, Pipes};
+use crate::pipelines;
 use crate::programs::{Peer, Programs};
 
 /// How much of something, and which way is better.
@@ -27,7 +28,7 @@ pub(crate) enum Bar {
     AtMost(f64),
 }
 
-type Measure = Box<dyn Fn(&Programs, Effort) -> f64>;
+pub(crate) type Measure = Box<dyn Fn(&Programs, Effort) -> f64>;
 
 pub(crate) struct Row {
     pub name: String,
@@ -35,8 +36,8 @@ pub(crate) struct Row {
     pub needs: Peer,
     pub unit: Unit,
     pub bar: Bar,
-    ours: Measure,
-    theirs: Measure,
+    pub ours: Measure,
+    pub theirs: Measure,
 }
 
 impl Row {
@@ -284,10 +285,11 @@ pub(crate) fn all() -> Vec<Row> {
         ours: Box::new(move |it, _| resident(it.pipehost(Path::new("@cat"), &[], &[]))),
         theirs: Box::new(|_, _| 16.0 * 1024.0 * 1024.0),
     });
+    rows.extend(pipelines::rows());
     rows
 }
 
-fn flow(
+pub(crate) fn flow(
     name: &str,
     against: &'static str,
     needs: Peer,
@@ -348,7 +350,7 @@ fn start_to_end(mut command: Command, effort: Effort) -> f64 {
 }
 
 /// The most memory that a run had resident, once a byte has gone through.
-fn resident(mut command: Command) -> f64 {
+pub(crate) fn resident(mut command: Command) -> f64 {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     input.write_all(b"\n").unwrap();

@@ -276,7 +276,7 @@ impl Family {
                 granted: Vec::new(),
                 slots: self.slots.clone(),
                 open_timeout: self.open_timeout,
-                drains: self.drains.clone(),
+                drains: self.drains.of_child(),
                 journal: Journal::new(),
                 spawner: None,
             },

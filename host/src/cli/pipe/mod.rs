@@ -314,12 +314,9 @@ impl Ends {
         let wiring = self.wiring(plan, at, streams, granting)?;
         let fd = |stream| match stream {
             Stream::Shared(fd) | Stream::Joined(fd) => Ok(fd),
-            Stream::Fifo(fifo) => {
-                let path = fifo.path().display();
-                Err(anyhow!(
-                    "a native command opens FIFOs by itself: exec sh -c 'COMMAND < {path}'"
-                ))
-                .or_status(Status::Usage)
+            // Refused when the plan was made.
+            Stream::Fifo(_) => {
+                Err(anyhow!("a native command has no FIFO")).or_status(Status::Usage)
             }
         };
         Ok(NativeCommand {

@@ -160,6 +160,19 @@ impl Plan {
                 pipes.push(Pipe { name: None, from, to, capacity: None });
             }
         }
+        for stage in &stages {
+            if let Job::Native { .. } = stage.job
+                && let Some(path) = (0..3).find_map(|number| match stage.redirection(number) {
+                    Some(StdioSpec::Fifo(path)) => Some(path.display()),
+                    _ => None,
+                })
+            {
+                return usage(format!(
+                    "stage {}: a native command opens FIFOs by itself: exec sh -c 'COMMAND < {path}'",
+                    stage.name
+                ));
+            }
+        }
         for pipe in &pipes {
             for (end, number) in [(&pipe.from, 1), (&pipe.from, 2), (&pipe.to, 0)] {
                 let stage = &stages[end.stage];
