@@ -125,13 +125,6 @@ impl Kind {
         }
         len + rest.iter().position(|&byte| !self.has(byte)).unwrap_or(rest.len())
     }
-
-    /// Whether a byte of this kind is in `bytes`.
-    pub(crate) fn any(self, bytes: &[u8]) -> bool {
-        let (eights, rest) = bytes.as_chunks::<8>();
-        eights.iter().any(|eight| eight.iter().fold(false, |any, &byte| any | self.has(byte)))
-            || rest.iter().any(|&byte| self.has(byte))
-    }
 }
 
 /// Of which kinds each byte is, by [`Kind::bit`].
@@ -184,8 +177,6 @@ mod tests {
             text[len] = b' ';
             assert_eq!(Kind::Digit.run(&text), len);
             assert_eq!(Kind::Digit.run(&text[..len]), len);
-            assert!(!Kind::AfterKey.any(&text[..len]));
-            assert!(Kind::AfterKey.any(&text[..len + 1]));
         }
     }
 }

@@ -3,19 +3,20 @@
 use crate::bytes::Kind;
 use crate::view::{Undecided, View};
 
-/// What such a key ends in, without `_` and `-`.
-const KEYS: [&[u8]; 10] = [
-    b"password",
-    b"passwd",
-    b"passphrase",
-    b"secret",
-    b"token",
-    b"apikey",
-    b"accesskey",
-    b"secretkey",
-    b"privatekey",
-    b"authorization",
-];
+/// The names that the keys of secrets end in, without `_` and `-`, which are those that end in these
+/// two letters.
+const fn names(ending: &[u8; 2]) -> &'static [&'static [u8]] {
+    match ending {
+        b"en" => &[b"token"],
+        b"et" => &[b"secret"],
+        b"ey" => &[b"apikey", b"accesskey", b"secretkey", b"privatekey"],
+        b"on" => &[b"authorization"],
+        b"rd" => &[b"password"],
+        b"se" => &[b"passphrase"],
+        b"wd" => &[b"passwd"],
+        _ => &[],
+    }
+}
 
 /// What says that there is no value.
 const NO_VALUES: [&[u8]; 8] =
@@ -76,19 +77,16 @@ pub(crate) fn may_follow(bytes: [u8; 2]) -> bool {
 
 /// Whether `word` is a secret's key.
 pub(crate) fn is_key(word: &[u8]) -> bool {
-    if word.last().is_none_or(|&byte| !Kind::KeyEnd.has(byte)) {
-        return false;
-    }
     let word = match word {
         // `user[password]` in a URL.
         [rest @ .., b'%', b'5', b'd' | b'D'] => rest,
         _ => word,
     };
-    KEYS.iter().any(|key| {
+    let [.., last_but_one, last] = word else { return false };
+    names(&[last_but_one | b' ', last | b' ']).iter().any(|name| {
         let mut letters = word.iter().rev().filter(|byte| !matches!(byte, b'_' | b'-'));
-        key.iter()
-            .rev()
-            .all(|key| letters.next().is_some_and(|byte| byte.eq_ignore_ascii_case(key)))
+        let mut name = name.iter().rev();
+        name.all(|name| letters.next().is_some_and(|byte| byte.eq_ignore_ascii_case(name)))
     })
 }
 
@@ -165,7 +163,7 @@ impl Quote {
 
 #[cfg(test)]
 mod tests {
-    use super::{Expected, KEYS, Kind, Quote, Undecided, Value, View, is_key, key, value};
+    use super::{Expected, Kind, Quote, Undecided, Value, View, is_key, key, names, value};
 
     fn view(text: &str) -> View<'_> {
         View::new(text.as_bytes(), 0, true)
@@ -190,10 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn all_keys_end_as_keys_do() {
-        for key in KEYS {
-            assert!(Kind::KeyEnd.has(key[key.len() - 1]), "{}", key.escape_ascii());
+    fn all_names_end_as_keys_do() {
+        let letters = || b'a'..=b'z';
+        let mut count = 0;
+        for ending in letters().flat_map(|first| letters().map(move |second| [first, second])) {
+            for name in names(&ending) {
+                assert!(name.ends_with(&ending) && is_key(name), "{}", name.escape_ascii());
+                assert!(Kind::KeyEnd.has(ending[1]), "{}", name.escape_ascii());
+                count += 1;
+            }
         }
+        assert_eq!(count, 10);
         assert!(Kind::KeyEnd.has(b'D'), "as in %5D");
     }
 

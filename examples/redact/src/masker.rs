@@ -2,7 +2,7 @@
 
 use crate::bytes::{ESC, Kind};
 use crate::key::{self, Quote, Value};
-use crate::skim::Skim;
+use crate::skim::{Look, Shape, Skim};
 use crate::view::{Undecided, View, WINDOW};
 use crate::word::{Label, Secret, To, Word};
 use crate::{strict, token};
@@ -44,10 +44,17 @@ impl Masker {
         let mut at = 0;
         while at < text.len() {
             let next = match self.mode {
-                Mode::Text => {
-                    at = skim.next(at);
-                    self.text(&mut output, at, last)
-                }
+                Mode::Text => match skim.next(at) {
+                    Look::Word(start, shape) => {
+                        at = start;
+                        self.word(&mut output, start, shape, last)
+                    }
+                    Look::Byte(start) => {
+                        at = start;
+                        self.byte(&mut output, start, last)
+                    }
+                    Look::Nothing => Ok(text.len()),
+                },
                 Mode::Expecting { blanks } => self.value(&mut output, at, blanks, last),
                 Mode::Run(kind) => {
                     let end = at + kind.run(&text[at..]);
@@ -68,53 +75,59 @@ impl Masker {
         at
     }
 
-    /// What begins at `at`, which needs a closer look. Gives where it ends.
-    fn text(&mut self, output: &mut Output<'_>, at: usize, last: bool) -> Result<usize, Undecided> {
-        match output.text.get(at) {
-            None => Ok(at),
-            Some(&ESC) => View::new(output.text, at, last).escape(at),
-            Some(b':') => {
-                let found = strict::ipv6(View::new(output.text, at, last), at)?;
-                let Some(end) = found else { return Ok(at + 1) };
-                output.label(at, Label::Address);
-                output.skip(at, end);
-                Ok(end)
-            }
-            Some(_) => {
-                let (copied, len) = (output.copied, output.out.len());
-                let end = self.word(output, at, last);
-                if end.is_err() {
-                    output.copied = copied;
-                    output.out.truncate(len);
-                }
-                end
-            }
+    /// A colour, or what may be an IPv6 address. Gives where it ends.
+    fn byte(&mut self, output: &mut Output<'_>, at: usize, last: bool) -> Result<usize, Undecided> {
+        let view = View::new(output.text, at, last);
+        if view.bytes[at] == ESC {
+            return view.escape(at);
         }
+        let Some(end) = strict::ipv6(view, at)? else { return Ok(at + 1) };
+        output.label(at, Label::Address);
+        output.skip(at, end);
+        Ok(end)
     }
 
+    /// The word that begins at `start`. Gives where it ends, or what has been masked with it.
     fn word(
         &mut self,
         output: &mut Output<'_>,
         start: usize,
+        shape: Shape,
         last: bool,
     ) -> Result<usize, Undecided> {
         let view = View::new(output.text, start, last);
-        let mut end = view.run(start, WINDOW, Kind::Word)?;
+        let mut end = shape.end.min(view.bytes.len());
+        if end == view.bytes.len() && view.open {
+            return Err(Undecided);
+        }
         if end - start == WINDOW {
             // No token and no address goes across a slash.
             let half = start + WINDOW / 2;
             let slash = view.bytes[half..].iter().rposition(|&byte| byte == b'/');
             end = slash.map_or(end, |slash| half + slash);
         }
+        let (copied, len) = (output.copied, output.out.len());
+        let within = self.strict || shape.digits > 0 || end - start >= token::SHORTEST;
+        let end = self.secrets(output, Word::new(view, start, end), within);
+        if end.is_err() {
+            output.copied = copied;
+            output.out.truncate(len);
+        }
+        end
+    }
 
-        let mut word = Word::new(view, start, end);
-        if self.strict || end - start >= token::SHORTEST || Kind::Digit.any(&view.bytes[start..end])
-        {
-            while let Some(secret) = word.within(self.strict)? {
-                word.from = self.hide(output, view, secret);
-                if word.from > end || matches!(self.mode, Mode::Run(_)) {
-                    return Ok(word.from);
-                }
+    /// Masks the secrets of a word, and gives where what is known ends. `within`: some may be in it.
+    fn secrets(
+        &mut self,
+        output: &mut Output<'_>,
+        mut word: Word<'_>,
+        within: bool,
+    ) -> Result<usize, Undecided> {
+        let Word { view, start, end, .. } = word;
+        while within && let Some(secret) = word.within(self.strict)? {
+            word.from = self.hide(output, view, secret);
+            if word.from > end || matches!(self.mode, Mode::Run(_)) {
+                return Ok(word.from);
             }
         }
         if word.from < end

@@ -11,6 +11,28 @@ const BLOCK: usize = 64;
 /// As many masks as there are kinds of bytes.
 const KINDS: usize = 8;
 
+/// What needs a closer look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// An ESC, or with `strict` a colon: here.
+    Byte(usize),
+    /// A word that begins here.
+    Word(usize, Shape),
+    /// Nothing up to the end of the text.
+    Nothing,
+}
+
+/// What is known about a word at first sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Where it ends. At the end of the text, more of it may come.
+    pub(crate) end: usize,
+    /// How many digits it has.
+    pub(crate) digits: usize,
+    /// It has a `%`, or with `strict` a dot.
+    mixed: bool,
+}
+
 /// Finds what needs a closer look in one text.
 pub(crate) struct Skim<'a> {
     text: &'a [u8],
@@ -20,43 +42,38 @@ pub(crate) struct Skim<'a> {
     base: usize,
     /// Up to where all of its words are known.
     known: usize,
-    /// Its words.
+    /// Its bytes that are in words.
     words: u64,
-    /// A byte of each that may need a closer look, and what else does.
+    digits: u64,
+    others: u64,
+    /// A byte of each word that may need a closer look, and what else does.
     hits: u64,
 }
 
 impl<'a> Skim<'a> {
     pub(crate) fn new(text: &'a [u8], strict: bool) -> Self {
         let kinds = if strict { &STRICT } else { &PLAIN };
-        Self { text, strict, kinds, base: 0, known: 0, words: 0, hits: 0 }
+        let (base, known) = (0, 0);
+        Self { text, strict, kinds, base, known, words: 0, digits: 0, others: 0, hits: 0 }
     }
 
-    /// Where the first byte from `at` on is that needs a closer look: that of a word, an ESC, or
-    /// with `strict` a colon. The end of the text, where there is none.
-    #[inline(never)]
-    pub(crate) fn next(&mut self, mut at: usize) -> usize {
+    /// What is the first from `at` on that needs a closer look.
+    pub(crate) fn next(&mut self, mut at: usize) -> Look {
         loop {
             at = self.next_hit(at);
-            let Some(&byte) = self.text.get(at) else { return at };
+            let Some(&byte) = self.text.get(at) else { return Look::Nothing };
             if !Kind::Word.has(byte) {
                 if byte == ESC || self.strict && byte == b':' {
-                    return at;
+                    return Look::Byte(at);
                 }
                 at += 1;
                 continue;
             }
-            let end = at + Kind::Word.run(&self.text[at..]);
-            let needed = match self.text.get(end..end + 2) {
-                Some(&[next, second]) => {
-                    needs_a_look(&self.text[at..end], [next, second], self.strict)
-                }
-                _ => true,
-            };
-            if needed {
-                return at;
+            let shape = self.shape(at);
+            if self.needs_a_look(at, shape) {
+                return Look::Word(at, shape);
             }
-            at = end;
+            at = shape.end;
         }
     }
 
@@ -77,32 +94,73 @@ impl<'a> Skim<'a> {
         }
     }
 
-    #[inline(never)]
     fn scan(&mut self, at: usize, block: &[u8; BLOCK]) {
         let [words, digits, key_ends, after_keys, spaces, others, marks, rs] =
             masks(block, self.kinds);
-        // Bit by bit: is that of the next byte, and of the one after that?
+        // For each byte: is the next one of these, and the one after that?
         let next = |mask: u64| mask >> 1;
         let second = |mask: u64| mask >> 2;
         let closing = after_keys & !spaces;
         let key = key_ends & (next(closing) | next(spaces) & second(after_keys));
         let email = words & next(marks & !words);
         let url = words & next(closing) & second(marks & words);
+        // The first group, or all.
         let two = digits & digits << 1;
-        let card = two & two << 2 & next(spaces) & second(digits);
+        let group = two & two << 2 & !next(digits) & second(digits);
+        let card = group | runs::<{ card::SHORTEST }>(digits);
         let bearer = rs & next(spaces);
+        let token = runs::<{ token::SHORTEST }>(words);
         let address = if self.strict { words & next(closing) } else { 0 };
-        self.hits = key | email | url | card | bearer | address | others | long(words);
-        self.words = words;
+        self.hits = key | email | url | card | bearer | token | address | others;
+        (self.words, self.digits, self.others) = (words, digits, others);
         self.base = at;
         // What follows the last word may be in the next block.
-        let last = match (words >> (BLOCK - 2)) & 0b11 {
-            0 => BLOCK,
+        let last = match words >> (BLOCK - 2) {
+            0b00 => BLOCK,
             0b01 => word_start(words, BLOCK - 2),
             _ => word_start(words, BLOCK - 1),
         };
         // A word that fills the block is a hit.
         self.known = at + if last == 0 { BLOCK } else { last };
+    }
+
+    /// The shape of the word that begins at `at`.
+    fn shape(&self, at: usize) -> Shape {
+        let offset = at - self.base;
+        if offset < BLOCK && self.base < self.known {
+            let len = (!(self.words >> offset)).trailing_zeros() as usize;
+            if offset + len < BLOCK {
+                let word = (1 << len) - 1;
+                let digits = (self.digits >> offset & word).count_ones() as usize;
+                let mixed = self.others >> offset & word != 0;
+                return Shape { end: at + len, digits, mixed };
+            }
+        }
+        let word = &self.text[at..];
+        let word = &word[..Kind::Word.run(word)];
+        let digits = word.iter().filter(|&&byte| Kind::Digit.has(byte)).count();
+        let mixed = |&byte: &u8| byte == b'%' || self.strict && byte == b'.';
+        Shape { end: at + word.len(), digits, mixed: word.iter().any(mixed) }
+    }
+
+    /// Whether the word from `at` on, or what follows it, may be a secret or its key. `false` is
+    /// certain.
+    fn needs_a_look(&self, at: usize, shape: Shape) -> bool {
+        let Shape { end, digits, mixed } = shape;
+        let Some(&[next, second]) = self.text.get(end..end + 2) else { return true };
+        // An e-mail address or a key in a URL may have a `%`, and an IPv4 address has dots. A colon
+        // follows the first part of an IPv6 address.
+        if end - at >= token::SHORTEST || digits >= card::SHORTEST || mixed && digits > 0 {
+            return true;
+        }
+        let word = &self.text[at..end];
+        match [next, second] {
+            [b'@', _] | [b':', b'/'] => true,
+            [b':', _] if self.strict => true,
+            [b' ', b'0'..=b'9'] if digits > 0 && card::is_group(word) => true,
+            [b' ', _] if token::is_bearer(word) => true,
+            following => key::may_follow(following) && key::is_key(word),
+        }
     }
 }
 
@@ -115,13 +173,15 @@ fn word_start(words: u64, at: usize) -> usize {
     }
 }
 
-/// Where 13 bytes of a word begin.
-fn long(words: u64) -> u64 {
-    const { assert!(card::SHORTEST == 13) };
-    let two = words & words >> 1;
-    let four = two & two >> 2;
-    let eight = four & four >> 4;
-    eight & eight >> 5
+/// Where `LEN` bytes of `mask` in a row begin.
+fn runs<const LEN: usize>(mut mask: u64) -> u64 {
+    let mut len = 1;
+    while len < LEN {
+        let more = len.min(LEN - len);
+        mask &= mask >> more;
+        len += more;
+    }
+    mask
 }
 
 /// For each kind, which bytes of `block` are of it.
@@ -167,24 +227,4 @@ const fn kinds(strict: bool) -> [u64; 256] {
         index += 1;
     }
     all
-}
-
-/// Whether `word`, or the two bytes that follow it and what follows them, may be a secret or its
-/// key. `false` is certain.
-fn needs_a_look(word: &[u8], following: [u8; 2], strict: bool) -> bool {
-    // An e-mail address or a key in a URL may have a `%`, and an IPv4 address has dots. A colon
-    // follows the first part of an IPv6 address.
-    let long = word.len() >= token::SHORTEST;
-    let mixed = |&byte: &u8| byte == b'%' || strict && byte == b'.';
-    if long || Kind::Digit.any(word) && (word.len() >= card::SHORTEST || word.iter().any(mixed)) {
-        return true;
-    }
-    match following {
-        [b'@', _] | [b':', b'/'] => return true,
-        [b':', _] if strict => return true,
-        [b' ', b'0'..=b'9'] if card::is_group(word) => return true,
-        [b' ', _] if token::is_bearer(word) => return true,
-        _ => {}
-    }
-    key::may_follow(following) && key::is_key(word)
 }

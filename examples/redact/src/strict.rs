@@ -16,12 +16,18 @@ const STRETCH: usize = 8;
 
 /// Where the IPv6 address that begins at `at` ends.
 pub(crate) fn ipv6(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
-    parsed::<Ipv6Addr>(view, at, IPV6, Kind::Ipv6)
+    // At first sight, a time of day looks like one.
+    let long = |text: &[u8]| {
+        text.iter().filter(|&&byte| byte == b':').count() == 7
+            || text.windows(2).any(|two| two == b"::")
+    };
+    parsed::<Ipv6Addr>(view, at, IPV6, Kind::Ipv6, long)
 }
 
 /// Where the IPv4 address that begins at `at` ends.
 pub(crate) fn ipv4(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
-    parsed::<Ipv4Addr>(view, at, IPV4, Kind::Ipv4)
+    let dots = |text: &[u8]| text.iter().filter(|&&byte| byte == b'.').count();
+    parsed::<Ipv4Addr>(view, at, IPV4, Kind::Ipv4, |text| dots(text) == 3)
 }
 
 fn parsed<A: FromStr>(
@@ -29,6 +35,7 @@ fn parsed<A: FromStr>(
     at: usize,
     most: usize,
     kind: Kind,
+    likely: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<usize>, Undecided> {
     // One more for what ends a sentence, or what goes before a message.
     let end = view.run(at, most + 1, kind)?;
@@ -39,9 +46,12 @@ fn parsed<A: FromStr>(
     let more = text.ends_with(b".") || text.ends_with(b":") && !text.ends_with(b"::");
     let end = end - usize::from(more);
     let text = &view.bytes[at..end];
-    let address = str::from_utf8(text).ok().and_then(|text| A::from_str(text).ok());
     // `::` alone tells nothing.
-    Ok((address.is_some() && text != b"::").then_some(end))
+    if !likely(text) || text == b"::" {
+        return Ok(None);
+    }
+    let address = str::from_utf8(text).ok().and_then(|text| A::from_str(text).ok());
+    Ok(address.map(|_| end))
 }
 
 /// Whether `word` is as long and mixed as keys and digests are.

@@ -58,7 +58,7 @@ pub(super) enum Source {
     Fifo(Arc<Fifo>),
     Descriptor(Descriptor),
     Joined(Joined),
-    Passed(Passed),
+    Passed(Box<Passed>),
 }
 
 /// An inherited descriptor. Each of its directions can be opened once, and it closes with the last
@@ -174,7 +174,7 @@ impl Grant {
             directions: Directions { read: reader.is_some(), write: writer.is_some() },
             eof: EofPolicy::default(),
             capacity: None,
-            source: Source::Passed(Passed { reader, writer }),
+            source: Source::Passed(Box::new(Passed { reader, writer })),
         }
     }
 

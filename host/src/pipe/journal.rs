@@ -42,8 +42,11 @@ pub struct Total {
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     notes: Arc<Mutex<Vec<Note>>>,
-    counters: Arc<Mutex<Vec<(Arc<str>, Direction, Arc<Counter>)>>>,
+    counters: Arc<Mutex<Vec<Counted>>>,
 }
+
+/// An end, and what counts for it.
+type Counted = (Arc<str>, Direction, Arc<Counter>);
 
 #[derive(Debug, Default)]
 struct Counter {
@@ -103,7 +106,7 @@ impl Journal {
     /// A wait counts once it is over.
     pub fn totals(&self) -> Vec<Total> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let total = |(label, direction, counter): &(Arc<str>, Direction, Arc<Counter>)| Total {
+        let total = |(label, direction, counter): &Counted| Total {
             label: Arc::clone(label),
             direction: *direction,
             bytes: counter.bytes.load(Ordering::Relaxed),

@@ -169,7 +169,7 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
                     if guest.version().is_none() {
                         let error =
                             crate::guest::GuestError::NoRun { exports: guest.exports().into() };
-                        return Err(source.failure(error)).map_err(of_stage);
+                        return Err(of_stage(source.failure(error)));
                     }
                     known.push((source.clone(), guest.clone()));
                     guest
