@@ -23,40 +23,36 @@ pub(crate) struct Card {
 
 /// The card number whose first digit is at `at`.
 pub(crate) fn card(view: View<'_>, at: usize) -> Result<Option<Card>, Undecided> {
-    let mut number = Number::default();
-    let mut ends = [0; GROUPS];
     let mut lengths = [0; GROUPS];
-    let mut next = at;
-    let mut separator = None;
     let mut count = 0;
+    let mut end = at;
+    let mut separator = None;
+    let mut best = None;
     while count < GROUPS {
-        let end = view.run(next, LONGEST + 1, Kind::Digit)?;
-        if end == next || !number.push(&view.bytes[next..end]) {
-            break;
-        }
-        (ends[count], lengths[count]) = (end, end - next);
+        let len = view.run(end, LONGEST + 1, Kind::Digit)? - end;
+        (lengths[count], end) = (len, end + len);
         count += 1;
+        if known_grouping(&lengths[..count])
+            && is_card(&view.bytes[at..end])
+            && ends_here(view, end)?
+        {
+            best = Some(end);
+        }
         // Only a first group of four goes on, and all groups are parted alike.
         let byte = view.at(end)?;
-        if lengths[0] != GROUP
-            || !matches!(byte, b' ' | b'-')
-            || separator.is_some_and(|same| same != byte)
-        {
+        let parts = matches!(byte, b' ' | b'-') && separator.is_none_or(|same| same == byte);
+        if len == 0 || lengths[0] != GROUP || !parts {
             break;
         }
         separator = Some(byte);
-        next = end + 1;
+        end += 1;
     }
-    for count in (1..=count).rev() {
-        number.len = lengths[..count].iter().sum();
-        if known_grouping(&lengths[..count])
-            && number.is_card()
-            && ends_here(view, ends[count - 1])?
-        {
-            return Ok(Some(Card { end: ends[count - 1], last: number.last_four() }));
-        }
+    let Some(end) = best else { return Ok(None) };
+    let mut last = [b'0'; 4];
+    for (last, digit) in last.iter_mut().rev().zip(digits_backwards(&view.bytes[at..end])) {
+        *last = digit;
     }
-    Ok(None)
+    Ok(Some(Card { end, last }))
 }
 
 /// Whether `word` ends as a number that comes in groups begins.
@@ -82,46 +78,24 @@ fn known_grouping(lengths: &[usize]) -> bool {
     }
 }
 
-/// Digits without what groups them.
-#[derive(Default)]
-struct Number {
-    digits: [u8; LONGEST],
-    len: usize,
-}
-
-impl Number {
-    /// Appends a group; `false` where that makes more digits than a card has.
-    fn push(&mut self, group: &[u8]) -> bool {
-        let end = self.len + group.len();
-        let Some(room) = self.digits.get_mut(self.len..end) else { return false };
-        room.copy_from_slice(group);
-        self.len = end;
-        true
-    }
-
-    fn digits(&self) -> &[u8] {
-        &self.digits[..self.len]
-    }
-
-    fn is_card(&self) -> bool {
-        !matches!(self.digits(), [b'0' | b'1' | b'7', ..] | [b'2', b'0' | b'1', ..])
-            && luhn(self.digits())
-    }
-
-    fn last_four(&self) -> [u8; 4] {
-        let mut four = [b'0'; 4];
-        four.copy_from_slice(&self.digits[self.len - 4..self.len]);
-        four
-    }
+/// Whether `number`, in groups or not, can be a card's.
+fn is_card(number: &[u8]) -> bool {
+    !matches!(number, [b'0' | b'1' | b'7', ..] | [b'2', b'0' | b'1', ..]) && luhn(number)
 }
 
 /// The check digit is right: ISO/IEC 7812-1, annex B.
-fn luhn(digits: &[u8]) -> bool {
-    let weigh = |(index, &digit): (usize, &u8)| {
-        let value = u32::from(digit - b'0');
-        if index % 2 == 0 { value } else { value * 2 / 10 + value * 2 % 10 }
-    };
-    digits.iter().rev().enumerate().map(weigh).sum::<u32>() % 10 == 0
+fn luhn(number: &[u8]) -> bool {
+    let mut sum = 0;
+    for (index, digit) in digits_backwards(number).enumerate() {
+        let value = u32::from(digit - b'0') << (index % 2);
+        sum += if value > 9 { value - 9 } else { value };
+    }
+    sum % 10 == 0
+}
+
+/// The digits of `number`, without what parts its groups, from the last to the first.
+fn digits_backwards(number: &[u8]) -> impl Iterator<Item = u8> {
+    number.iter().rev().copied().filter(u8::is_ascii_digit)
 }
 
 #[cfg(test)]

@@ -75,11 +75,13 @@ impl Masker {
         at
     }
 
-    /// A colour, or what may be an IPv6 address. Gives where it ends.
+    /// A colour, an escape, or what may be an IPv6 address. Gives where it ends.
     fn byte(&mut self, output: &mut Output<'_>, at: usize, last: bool) -> Result<usize, Undecided> {
         let view = View::new(output.text, at, last);
-        if view.bytes[at] == ESC {
-            return view.escape(at);
+        match view.bytes[at] {
+            ESC => return view.escape(at),
+            b'\\' => return view.backslash(at),
+            _ => {}
         }
         let Some(end) = strict::ipv6(view, at)? else { return Ok(at + 1) };
         output.label(at, Label::Address);
@@ -139,7 +141,7 @@ impl Masker {
             self.mode = Mode::Expecting { blanks: expected.blanks };
             return Ok(expected.from);
         }
-        // A colon after a word is not the first of an address: `std::fade`.
+        // A colon after a word does not begin an address: `std::fade`.
         Ok(end + usize::from(self.strict && view.at(end)? == b':'))
     }
 

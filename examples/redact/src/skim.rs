@@ -4,7 +4,7 @@
 //! of a block that may need a closer look. Then by words, of which only these are left.
 
 use crate::bytes::{ESC, Kind};
-use crate::{card, key, token};
+use crate::{card, key, strict, token};
 
 /// As many bytes as a mask has bits.
 const BLOCK: usize = 64;
@@ -14,7 +14,7 @@ const KINDS: usize = 8;
 /// What needs a closer look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// An ESC, or with `strict` a colon: here.
+    /// An ESC or a backslash, or with `strict` two colons: here.
     Byte(usize),
     /// A word that begins here.
     Word(usize, Shape),
@@ -29,8 +29,8 @@ pub(crate) struct Shape {
     pub(crate) end: usize,
     /// How many digits it has.
     pub(crate) digits: usize,
-    /// It has a `%`, or with `strict` a dot.
-    mixed: bool,
+    /// How many `%` it has, or with `strict` dots.
+    others: usize,
 }
 
 /// Finds what needs a closer look in one text.
@@ -63,7 +63,8 @@ impl<'a> Skim<'a> {
             at = self.next_hit(at);
             let Some(&byte) = self.text.get(at) else { return Look::Nothing };
             if !Kind::Word.has(byte) {
-                if byte == ESC || self.strict && byte == b':' {
+                let colons = self.text.get(at + 1).is_none_or(|&second| second == b':');
+                if matches!(byte, ESC | b'\\') || self.strict && byte == b':' && colons {
                     return Look::Byte(at);
                 }
                 at += 1;
@@ -125,38 +126,54 @@ impl<'a> Skim<'a> {
     }
 
     /// The shape of the word that begins at `at`.
-    fn shape(&self, at: usize) -> Shape {
-        let offset = at - self.base;
-        if offset < BLOCK && self.base < self.known {
-            let len = (!(self.words >> offset)).trailing_zeros() as usize;
-            if offset + len < BLOCK {
-                let word = (1 << len) - 1;
-                let digits = (self.digits >> offset & word).count_ones() as usize;
-                let mixed = self.others >> offset & word != 0;
-                return Shape { end: at + len, digits, mixed };
+    fn shape(&mut self, at: usize) -> Shape {
+        if let Some(shape) = self.shape_in_block(at) {
+            return shape;
+        }
+        // Most words that leave a block fit one of their own.
+        if let Some(block) = self.text[at..].first_chunk() {
+            self.scan(at, block);
+            if let Some(shape) = self.shape_in_block(at) {
+                return shape;
             }
         }
         let word = &self.text[at..];
         let word = &word[..Kind::Word.run(word)];
         let digits = word.iter().filter(|&&byte| Kind::Digit.has(byte)).count();
-        let mixed = |&byte: &u8| byte == b'%' || self.strict && byte == b'.';
-        Shape { end: at + word.len(), digits, mixed: word.iter().any(mixed) }
+        let other = |&&byte: &&u8| byte == b'%' || self.strict && byte == b'.';
+        Shape { end: at + word.len(), digits, others: word.iter().filter(other).count() }
+    }
+
+    fn shape_in_block(&self, at: usize) -> Option<Shape> {
+        let offset = at - self.base;
+        if offset >= BLOCK || self.base == self.known {
+            return None;
+        }
+        let len = (!(self.words >> offset)).trailing_zeros() as usize;
+        if offset + len >= BLOCK {
+            return None;
+        }
+        let word = (1 << len) - 1;
+        let count = |mask: u64| (mask >> offset & word).count_ones() as usize;
+        Some(Shape { end: at + len, digits: count(self.digits), others: count(self.others) })
     }
 
     /// Whether the word from `at` on, or what follows it, may be a secret or its key. `false` is
     /// certain.
     fn needs_a_look(&self, at: usize, shape: Shape) -> bool {
-        let Shape { end, digits, mixed } = shape;
+        let Shape { end, digits, others } = shape;
         let Some(&[next, second]) = self.text.get(end..end + 2) else { return true };
-        // An e-mail address or a key in a URL may have a `%`, and an IPv4 address has dots. A colon
-        // follows the first part of an IPv6 address.
-        if end - at >= token::SHORTEST || digits >= card::SHORTEST || mixed && digits > 0 {
+        let word = &self.text[at..end];
+        if word.len() >= token::SHORTEST || digits >= card::SHORTEST {
             return true;
         }
-        let word = &self.text[at..end];
+        // An e-mail address or a key in a URL may have a `%`, and an IPv4 address has dots.
+        if digits > 0 && others > 0 && (self.strict && others >= 3 || word.contains(&b'%')) {
+            return true;
+        }
         match [next, second] {
             [b'@', _] | [b':', b'/'] => true,
-            [b':', _] if self.strict => true,
+            [b':', _] if self.strict && strict::may_go_on(&self.text[end..]) => true,
             [b' ', b'0'..=b'9'] if digits > 0 && card::is_group(word) => true,
             [b' ', _] if token::is_bearer(word) => true,
             following => key::may_follow(following) && key::is_key(word),
@@ -186,15 +203,19 @@ fn runs<const LEN: usize>(mut mask: u64) -> u64 {
 
 /// For each kind, which bytes of `block` are of it.
 fn masks(block: &[u8; BLOCK], kinds: &[u64; 256]) -> [u64; KINDS] {
+    // For eight bytes each, eight masks of eight bits.
     let mut masks = [0; KINDS];
-    for (index, bytes) in block.chunks_exact(8).enumerate() {
-        // Eight masks of eight bits.
-        let mut bits = 0;
+    for (mask, bytes) in masks.iter_mut().zip(block.as_chunks::<8>().0) {
         for (index, &byte) in bytes.iter().enumerate() {
-            bits |= kinds[usize::from(byte)] << index;
+            *mask |= kinds[usize::from(byte)] << index;
         }
-        for (kind, mask) in masks.iter_mut().enumerate() {
-            *mask |= (bits >> (8 * kind) & 0xff) << (8 * index);
+    }
+    // Byte by byte, rows become columns: first by quarters, then within them.
+    for (step, low) in [(4, 0xffff_ffff), (2, 0xffff_0000_ffff), (1, 0xff_00ff_00ff_00ff)] {
+        for row in (0..KINDS).filter(|row| row & step == 0) {
+            let swapped = (masks[row] >> (8 * step) ^ masks[row + step]) & low;
+            masks[row + step] ^= swapped;
+            masks[row] ^= swapped << (8 * step);
         }
     }
     masks
@@ -215,7 +236,7 @@ const fn kinds(strict: bool) -> [u64; 256] {
             Kind::KeyEnd.defines(byte),
             Kind::AfterKey.defines(byte),
             byte == b' ',
-            matches!(byte, b'%' | ESC) || strict && matches!(byte, b'.' | b':'),
+            matches!(byte, b'%' | ESC | b'\\') || strict && matches!(byte, b'.' | b':'),
             matches!(byte, b'@' | b'/'),
             matches!(byte, b'r' | b'R'),
         ];

@@ -24,6 +24,14 @@ pub(crate) fn ipv6(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided
     parsed::<Ipv6Addr>(view, at, IPV6, Kind::Ipv6, long)
 }
 
+/// Whether the colon that `text` begins with may be in an IPv6 address, or the first of two. The
+/// colons of a time of day are not.
+pub(crate) fn may_go_on(text: &[u8]) -> bool {
+    let len = Kind::Ipv6.run(&text[..text.len().min(IPV6)]);
+    // Seven colons, and as many parts between and after them.
+    len >= 14 || len == text.len() || text[..len].windows(2).any(|two| two == b"::")
+}
+
 /// Where the IPv4 address that begins at `at` ends.
 pub(crate) fn ipv4(view: View<'_>, at: usize) -> Result<Option<usize>, Undecided> {
     let dots = |text: &[u8]| text.iter().filter(|&&byte| byte == b'.').count();
@@ -78,7 +86,7 @@ pub(crate) fn is_random(word: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Undecided, View, ipv4, ipv6, is_random};
+    use super::{Undecided, View, ipv4, ipv6, is_random, may_go_on};
 
     fn found(text: &str) -> Option<&str> {
         let view = View::new(text.as_bytes(), 0, true);
@@ -116,6 +124,16 @@ mod tests {
             "::add_one",
         ] {
             assert_eq!(found(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn most_colons_are_not_of_addresses() {
+        for text in [":21:44 ", ":8080/", ": x", ":a:b:c:d:e:f "] {
+            assert!(!may_go_on(text.as_bytes()), "{text}");
+        }
+        for text in [":2:3:4:5:6:7:8 ", "::1 ", ":db8::1 ", ":", ":21:44"] {
+            assert!(may_go_on(text.as_bytes()), "{text}");
         }
     }
 

@@ -5,7 +5,7 @@ use crate::view::{Undecided, View};
 
 /// The shortest word that a token is looked for in.
 pub(crate) const SHORTEST: usize = 20;
-/// The shortest header of a JWT: `{"alg":"none"}` has 19.
+/// Shorter than any header of a JWT: `{"alg":"none"}` has 19 bytes.
 const JWT_HEADER: usize = 16;
 /// The shortest word after `Bearer` that is a token though it has no digit.
 const BEARER_LETTERS: usize = 20;

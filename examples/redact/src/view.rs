@@ -76,6 +76,16 @@ impl<'a> View<'a> {
         Ok(if (b'@'..=b'~').contains(&self.at(last)?) { last + 1 } else { at + 1 })
     }
 
+    /// Where the escape that begins at `at` ends, as in a string of JSON or C: a letter after a
+    /// backslash is not of the word that follows.
+    pub(crate) fn backslash(self, at: usize) -> Result<usize, Undecided> {
+        Ok(match self.at(at + 1)? {
+            b'u' => self.while_(at + 2, 4, |byte| byte.is_ascii_hexdigit())?,
+            b'\\' | b'b' | b'f' | b'n' | b'r' | b't' => at + 2,
+            _ => at + 1,
+        })
+    }
+
     /// Where blanks and colours end.
     pub(crate) fn blanks(self, mut at: usize) -> Result<usize, Undecided> {
         loop {
@@ -109,6 +119,17 @@ mod tests {
         assert!(View::new(&text[..WINDOW], 1, false).open);
         assert!(!View::new(&text[..WINDOW + 1], 1, false).open);
         assert_eq!(View::new(&text, 1, false).bytes.len(), WINDOW + 1);
+    }
+
+    #[test]
+    fn escapes_end_before_words() {
+        let end = |text: &'static str| View::new(text.as_bytes(), 0, true).backslash(0);
+        assert_eq!(end("\\nbob"), Ok(2));
+        assert_eq!(end("\\\\nbob"), Ok(2));
+        assert_eq!(end("\\u000abob"), Ok(6));
+        assert_eq!(end("\\user"), Ok(2));
+        assert_eq!(end("\\path"), Ok(1));
+        assert_eq!(end("\\"), Ok(1));
     }
 
     #[test]

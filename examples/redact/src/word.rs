@@ -79,17 +79,22 @@ impl<'a> Word<'a> {
     pub(crate) fn within(&mut self, strict: bool) -> Result<Option<Secret>, Undecided> {
         let mut at = self.from;
         while at < self.end {
-            // A part of a word is letters and digits, and begins after another byte.
-            let len = Kind::Alnum.run(&self.view.bytes[at..self.end]);
-            let found = match self.view.bytes[at] {
-                b'%' => self.encoded_email(at)?,
-                _ if len > 0 => self.part(at, len, strict)?,
-                _ => None,
+            let (found, next) = match self.view.bytes[at..self.end] {
+                // An encoded byte, as in a URL, parts what is around it.
+                [b'%', b'4', b'0', ..] => (self.email(at, at + 3)?, at + 3),
+                [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                    (None, at + 3)
+                }
+                // A part is letters and digits, and begins after another byte.
+                ref rest => match Kind::Alnum.run(rest) {
+                    0 => (None, at + 1),
+                    len => (self.part(at, len, strict)?, at + len),
+                },
             };
             if found.is_some() {
                 return Ok(found);
             }
-            at += len.max(1);
+            at = next;
         }
         Ok(None)
     }
@@ -154,14 +159,7 @@ impl<'a> Word<'a> {
         None
     }
 
-    /// The e-mail address whose `@` is the `%40` at `at`.
-    fn encoded_email(&self, at: usize) -> Result<Option<Secret>, Undecided> {
-        if !self.view.bytes[at..self.end].starts_with(b"%40") {
-            return Ok(None);
-        }
-        self.email(at, at + 3)
-    }
-
+    /// The e-mail address whose `@` is at `at`, and whose domain begins at `domain`.
     fn email(&self, at: usize, domain: usize) -> Result<Option<Secret>, Undecided> {
         let found = email::around(self.view, self.from, at, domain)?;
         Ok(found.map(|(start, end)| Secret::ending(Label::Email, start, end)))

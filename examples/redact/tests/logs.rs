@@ -97,6 +97,19 @@ fn bare_tokens() {
 }
 
 #[test]
+fn what_is_encoded() {
+    let token = github_token();
+    becomes(
+        &format!(r#"{{"msg":"to\nbob@example.com\t{token}\r\n4111111111111111\u000aC:\\new"}}"#),
+        r#"{"msg":"to\n[email]\t[token]\r\n[card ..1111]\u000aC:\\new"}"#,
+    );
+    becomes(
+        &format!("GET /?q=card%204111111111111111%0A{token}%22 HTTP/1.1"),
+        "GET /?q=card%20[card ..1111]%0A[token]%22 HTTP/1.1",
+    );
+}
+
+#[test]
 fn colours() {
     becomes(
         "\x1b[3mtoken\x1b[0m\x1b[2m=\x1b[0mabc \x1b[31mbob@example.com\x1b[0m",
