@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use support::*;
@@ -274,6 +275,9 @@ fn mistakes_in_a_file_are_named() {
         (head.to_owned() + "x = \"cat.stdout -> nobody.stdin\"", 2, "no stage `nobody`"),
         (head.to_owned() + "x = \"cat.stdin -> wc.stdin\"", 2, "cat.stdin"),
         (head.to_owned() + "x = \"cat.a -> wc.b\"", 2, "fd3 to fd1023"),
+        (head.to_owned() + "x = \"cat.a -> wc.fd03\"", 2, "fd3 to fd1023"),
+        (head.to_owned() + "x = \"cat.a -> wc.fd3\"\ny = \"wc.fd3 -> cat.b\"", 2, "another number"),
+        (format!("{head}# {}", "x".repeat(1 << 20)), 2, "1 MiB"),
         (
             head.to_owned() + "x = \"cat.stdout -> wc.stdin\"\ny = \"cat.stdout -> wc.fd3\"",
             2,
@@ -289,6 +293,33 @@ fn mistakes_in_a_file_are_named() {
     }
     pipehost(["pipe", "-f", "/nonexistent"]).end().expect_line(66, &["/nonexistent"]);
     assert!(!Path::new("x").exists());
+}
+
+#[test]
+fn a_pipe_has_the_capacity_that_was_asked_for() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    for (asked, capacity) in [("64K", 65536), ("8K", 8192)] {
+        let text = format!(
+            "[[stage]]\nname = \"a\"\nexec = [\"echo\", \"hello\"]\n\
+             [[stage]]\nname = \"b\"\nguest = \"@@probe2\"\nargs = [\"info\", \"in\"]\n\
+             [pipes]\nx = {{ from = \"a.stdout\", to = \"b.in\", capacity = \"{asked}\" }}"
+        );
+        let ended = pipehost(["pipe", "-f", &file(&dir, &text)]).end().expect(0);
+        assert_eq!(ended.stdout.lines().next(), Some(&*format!("capacity {capacity}")));
+    }
+}
+
+#[test]
+fn paths_start_from_the_files_folder() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let tool = dir.file("tool.sh", "#!/bin/sh\ntr a-z A-Z");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    dir.file("input", "from a file\n");
+    let text = "[[stage]]\nguest = \"@cat\"\nstdin = \"input\"\n[[stage]]\nexec = [\"./tool.sh\"]";
+    let ended = pipehost(["pipe", "-f", &file(&dir, text)]).end().expect(0);
+    assert_eq!(ended.stdout, "FROM A FILE\n");
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn a_command_that_cannot_be_started_has_ended() {
         ("/nonexistent", 127, "no such command"),
         ("nonexistent-command", 127, "no such command"),
         (&*file.display().to_string(), 126, "cannot be executed"),
+        (&*format!("{}/x", file.display()), 126, "is no folder"),
     ] {
         let started = Instant::now();
         let ended = pipe(&format!("exec yes ! @cat ! exec {command}")).end();
@@ -204,6 +205,14 @@ fn children_of(pid: u32) -> Vec<u32> {
     children
 }
 
+/// A starter that ignores SIGCHLD has the kernel reap what it starts, before anybody can ask.
+#[test]
+fn an_ignored_sigchld_is_taken_back() {
+    let _dog = watchdog();
+    let line = script("exec sh -c exit~3 ! @cat");
+    sh(&format!("exec env --ignore-signal=CHLD {line}")).end().expect(3);
+}
+
 #[test]
 fn a_time_limit_bounds_the_whole() {
     let _dog = watchdog();
@@ -263,7 +272,7 @@ fn the_host_copies_nothing_between_stages() {
     let dir = Dir::new();
     let pid = dir.path("pid");
     for (line, readers) in
-        [("@@probe3 forward-stdio ! @@plain3 forward", 0), ("@cat ! @upper ! @@plain3 forward", 2)]
+        [("@@probe3 forward-stdio ! @@plain3 forward", 0), ("@upper ! @@plain copy-64k ! @cat", 2)]
     {
         let script = format!(
             "yes | (echo $BASHPID > {0}; exec {1}) |

@@ -209,23 +209,85 @@ fn no_child_outlives_its_parent() {
     for family in FAMILIES {
         let dir = Dir::new();
         let pid = dir.path("pid");
-        let script = format!("sleep=sh -c 'echo $$ > {}; exec sleep 1000'", pid.display());
+        let script =
+            format!("sleep=sh -c 'echo $$ > {}; echo ready; exec sleep 1000'", pid.display());
         let grants = [child("spin", "probe2", ""), ["--exec".into(), script]].concat();
+        // If it were waited for, this would not end.
         let ended = run(family, &grants).args(["--", "orphan", "spin", "spin"]).end().expect(0);
         assert_eq!(ended.stdout, "");
-        run(family, &grants).args(["--", "orphan", "sleep"]).end().expect(0);
-        if let Ok(pid) = fs::read_to_string(&pid) {
+        let gone = || {
+            let pid = fs::read_to_string(&pid).unwrap();
             until("the command is gone", || !fs::exists(format!("/proc/{}", pid.trim())).unwrap());
-        }
+        };
+        run(family, &grants).args(["--", "orphan-told", "sleep"]).end().expect(0);
+        gone();
         // However the parent ends.
-        let wait = ["--", "run", "sleep"];
-        fs::remove_file(&pid).unwrap_or_default();
-        let running = run(family, &grants).args(wait).start();
-        until("the command runs", || fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')));
+        fs::remove_file(&pid).unwrap();
+        let running = run(family, &grants).args(["--", "run", "sleep"]).start();
+        until("it runs", || fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')));
         running.signal("TERM");
         running.end().expect(143);
-        let gone = fs::read_to_string(&pid).unwrap();
-        until("the command is gone", || !fs::exists(format!("/proc/{}", gone.trim())).unwrap());
+        gone();
+    }
+}
+
+#[test]
+fn what_a_child_leaves_behind_is_its_own() {
+    let _dog = watchdog();
+    for family in FAMILIES {
+        // More than the pipe holds, and its reader goes: the child is told, not its parent.
+        let dir = Dir::new();
+        let (a, b) = (dir.fifo("a"), dir.fifo("b"));
+        let grants =
+            [child("p", "probe2", ""), fifo("from", &a, ",r"), fifo("to", &b, ",w")].concat();
+        let _writer = sh(&format!("sleep 1000 > {}", a.display())).start();
+        let _reader =
+            sh(&format!("exec 3< {}; sleep 1; exec 3<&-; sleep 1000", b.display())).start();
+        let args = ["--", "give", "p", "from", "to", "leave-behind", "out"];
+        let ended = run(family, grants).args(args).end();
+        let ended = ended.expect_line(0, &["child `p`"]);
+        assert_eq!(ended.stdout, "failed\nok\n");
+    }
+}
+
+#[test]
+fn a_native_child_cannot_have_what_has_no_end_yet() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let x = dir.fifo("x");
+    let stdin = format!("fifo:{}", x.display());
+    let ended = run("family2", ["--exec", "c=cat", "--stdin", &stdin, "--", "run", "c"]).end();
+    assert!(ended.expect(1).stderr.contains("unsupported"));
+    // With a writer there, it reads to the real end.
+    let _writer = cat_into(&dir.file("text", "by a FIFO"), &x);
+    let grants =
+        ["--exec".to_owned(), "c=cat".into(), "--fifo".into(), format!("{},r", x.display())];
+    let ended = run("family2", grants).args(["--", "wait-and-give", "x", "c"]).end().expect(0);
+    assert_eq!(ended.stdout, "by a FIFOexit status: 0\n");
+}
+
+#[test]
+fn native_children_keep_their_pipes_places() {
+    let _dog = watchdog();
+    let line = |places: &str| {
+        let args = ["--exec", "s=cat", "--max-pipes", places, "--", "-c", "s | s | s | s"];
+        run("shell", args).end()
+    };
+    line("3").expect(0);
+    assert!(line("2").expect(1).stderr.contains("too many"));
+}
+
+#[test]
+fn a_storm_of_children_does_not_outrun_the_time_limit() {
+    let _dog = watchdog();
+    for grant in
+        [["--exec".to_owned(), "p=true".into()], child("p", "@cat", ""), child("p", "probe3", "")]
+    {
+        let started = Instant::now();
+        let ended = run("family2", &grant).args(["--timeout", "1s", "--", "storm", "p"]).end();
+        let took = started.elapsed();
+        ended.expect(124);
+        assert!(took < Duration::from_millis(1250), "{grant:?}: {took:?}");
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -16,7 +18,7 @@ use crate::limits::Memory;
 use crate::os::{self, Direction, End, Native, NativeCommand, NativeEnd};
 use crate::outcome::Outcome;
 use crate::pipe::{
-    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Journal, PassedEnd,
+    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Kept, PassedEnd,
     PipeName, Pipes, Reader, Spawn, SpawnRequest, Writer,
 };
 use crate::run::Setup;
@@ -93,7 +95,7 @@ impl Children {
             children: self,
             engine: engine.clone(),
             stdio: stdio.clone(),
-            journal: pipes.journal().clone(),
+            complaints: Complaints::default(),
             family: pipes.family(),
             memory: memory.to_vec(),
             queue,
@@ -112,20 +114,27 @@ pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) async fn with_children<T>(guest: impl Future<Output = T>, mut jobs: Jobs) -> T {
     let mut guest = std::pin::pin!(guest);
     let mut running = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            ended = &mut guest => return ended,
-            Some(job) = jobs.recv() => running.push(job),
-            Some(()) = running.next() => {}
+    // One turn for each: whoever polls this has time limits and signals to look at in between.
+    std::future::poll_fn(move |cx| {
+        if let Poll::Ready(ended) = guest.as_mut().poll(cx) {
+            return Poll::Ready(ended);
         }
-    }
+        while let Poll::Ready(Some(job)) = jobs.poll_recv(cx) {
+            running.push(job);
+        }
+        if let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 struct Spawner {
     children: Children,
     engine: Engine,
     stdio: Stdio,
-    journal: Journal,
+    complaints: Complaints,
     family: Family,
     memory: Vec<Memory>,
     queue: mpsc::UnboundedSender<Job>,
@@ -154,6 +163,7 @@ impl Spawn for Spawner {
         let room = Arc::clone(&self.children.room).try_acquire_owned();
         let room = room.map_err(|_| ErrorCode::LimitExceeded)?;
         let (child, run) = Child::new();
+        let run = Run { child: run, room, name: name.clone(), complaints: self.complaints.clone() };
         let job = match program {
             Program::Guest { guest, program, spawn, max_memory, timeout } => {
                 let mut memory = self.memory.clone();
@@ -164,11 +174,11 @@ impl Spawn for Spawner {
                 if *spawn {
                     setup.children(children);
                 }
-                run_guest(self.engine.clone(), guest.clone(), setup, *timeout, run, room)
+                run_guest(self.engine.clone(), guest.clone(), setup, *timeout, run)
             }
             Program::Native { program, args } => {
-                let native = self.native(program, args, request)?;
-                run_native(native, run, room)
+                let (native, kept) = self.native(name, program, args, request)?;
+                run_native(native, kept, run)
             }
         };
         // Fails where the guest has ended, which then could not have called.
@@ -186,18 +196,27 @@ impl Spawner {
         }
         let pipes = builder.build();
         let journal = pipes.journal();
+        // What goes wrong on a stream that is another guest's, too, is noted with that.
+        let mut inherited = Vec::new();
         let stdin = match request.stdin {
-            ChildStream::Inherited => self.stdio.stdin().clone(),
+            ChildStream::Inherited => {
+                inherited.push(self.stdio.stdin().lock().journal());
+                self.stdio.stdin().clone()
+            }
             ChildStream::Pipe(reader) => SharedReader::new(reader.passed_on("stdin", journal)),
             ChildStream::Null => {
                 let end = End::shared(os::null()?, Direction::Read)?;
                 SharedReader::new(Reader::new(end, None, "stdin", journal))
             }
         };
-        let writer = |stream, label: &str, own: &SharedWriter| match stream {
-            ChildStream::Inherited => Ok::<_, Fault>(own.clone()),
+        let mut writer = |stream, label: &str, own: &SharedWriter| match stream {
+            ChildStream::Inherited => {
+                inherited.push(own.lock().journal());
+                Ok::<_, Fault>(own.for_another())
+            }
             ChildStream::Pipe(writer) => {
-                Ok(SharedWriter::new(Writer::passed_on(writer, label, journal)))
+                let writer = Writer::passed_on(writer, label, pipes.drains(), journal);
+                Ok(SharedWriter::new(writer))
             }
             ChildStream::Null => {
                 let end = End::shared(os::null()?, Direction::Write)?;
@@ -206,43 +225,43 @@ impl Spawner {
         };
         let stdout = writer(request.stdout, "stdout", self.stdio.stdout())?;
         let stderr = writer(request.stderr, "stderr", self.stdio.stderr())?;
-        let mut setup = Setup::new(pipes, Stdio::of(stdin, stdout, stderr));
+        let stdio = Stdio::of(stdin, stdout, stderr);
+        let mut setup = Setup::new(pipes, stdio);
         setup.wasi().arg(program).args(&request.args);
-        setup.inherits_from(&self.journal);
+        setup.inherits(inherited);
         Ok(setup)
     }
 
     /// Starts a native command on the ends that it is given.
     fn native(
         &self,
+        name: &PipeName,
         program: &OsString,
         first: &[OsString],
         request: SpawnRequest,
-    ) -> Result<Native, Fault> {
+    ) -> Result<(Native, Vec<Kept>), Fault> {
+        let mut kept = Vec::new();
         let stdin = match request.stdin {
             ChildStream::Inherited => self.stdio.stdin().lock().for_native()?,
-            ChildStream::Pipe(reader) => reader.for_native()?,
+            ChildStream::Pipe(reader) => keeping(reader.into_native(), &mut kept)?,
             ChildStream::Null => os::null()?,
         };
-        let writer = |stream, own: &SharedWriter| match stream {
+        let mut writer = |stream, own: &SharedWriter| match stream {
             ChildStream::Inherited => own.lock().for_native(),
-            ChildStream::Pipe(mut writer) => Writer::for_native(&mut writer),
+            ChildStream::Pipe(writer) => keeping(Writer::into_native(writer), &mut kept),
             ChildStream::Null => Ok(os::null()?),
         };
         let stdout = writer(request.stdout, self.stdio.stdout())?;
         let stderr = writer(request.stderr, self.stdio.stderr())?;
         let mut others: Vec<(i32, _)> = Vec::new();
-        for (name, end) in request.pipes {
-            // A native command knows its descriptors by numbers.
-            let number = name.strip_prefix("fd").and_then(|number| number.parse().ok());
-            let number = number.filter(|number| (3..1024).contains(number));
-            let number = number.ok_or(ErrorCode::InvalidName)?;
+        for (pipe, end) in request.pipes {
+            let number = os::descriptor_number(&pipe).ok_or(ErrorCode::InvalidName)?;
             if others.iter().any(|(taken, _)| *taken == number) {
                 return Err(ErrorCode::InUse.into());
             }
             let end = match end {
-                PassedEnd::Reader(reader) => reader.for_native()?,
-                PassedEnd::Writer(mut writer) => writer.for_native()?,
+                PassedEnd::Reader(reader) => keeping(reader.into_native(), &mut kept)?,
+                PassedEnd::Writer(writer) => keeping(writer.into_native(), &mut kept)?,
             };
             others.push((number, end));
         }
@@ -253,10 +272,55 @@ impl Spawner {
         let args = args.collect();
         let command =
             NativeCommand { program: program.clone(), args, stdin, stdout, stderr, others };
-        command.start().map_err(|error| {
-            tracing::warn!("{}: cannot be started: {error}", program.display());
-            error.into()
-        })
+        match command.start() {
+            Ok(native) => Ok((native, kept)),
+            Err(error) => {
+                let text = format!("{} cannot be started: {error}", program.display());
+                self.complaints.say(name, &text);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// The descriptor, with the rest put where it is kept.
+fn keeping(given: Result<(OwnedFd, Kept), Fault>, kept: &mut Vec<Kept>) -> Result<OwnedFd, Fault> {
+    let (fd, keep) = given?;
+    kept.push(keep);
+    Ok(fd)
+}
+
+/// What is said of children that fail: once for each name, as a guest can make it happen without end.
+#[derive(Clone, Debug, Default)]
+struct Complaints(Arc<Mutex<Vec<PipeName>>>);
+
+impl Complaints {
+    fn say(&self, name: &PipeName, text: &str) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match said.contains(name) {
+            true => tracing::debug!("child `{name}`: {text}"),
+            false => {
+                said.push(name.clone());
+                tracing::warn!("child `{name}`: {text}");
+            }
+        }
+    }
+}
+
+/// A child that is about to run.
+struct Run {
+    child: ChildRun,
+    /// Its place among those that may run at once.
+    room: OwnedSemaphorePermit,
+    name: PipeName,
+    complaints: Complaints,
+}
+
+impl Run {
+    fn ended(self, status: ChildStatus) {
+        // Whoever is told may start another.
+        drop(self.room);
+        self.child.ended(status);
     }
 }
 
@@ -286,39 +350,39 @@ fn run_guest(
     guest: Guest,
     setup: Setup,
     timeout: Option<Duration>,
-    run: ChildRun,
-    room: OwnedSemaphorePermit,
+    run: Run,
 ) -> Job {
     Box::pin(async move {
+        let failed = |text: &str| {
+            run.complaints.say(&run.name, text);
+            ChildStatus::Failed
+        };
         let status = tokio::select! {
+            biased;
+            () = run.child.killed() => ChildStatus::Killed,
+            () = after(timeout) => ChildStatus::TimedOut,
             ended = setup.run(&engine, &guest) => match ended {
                 Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
                 Ok(Outcome::Trapped(error)) => {
-                    tracing::warn!("a child trapped: {}", crate::run::End::trap_summary(&error));
+                    let summary = crate::run::End::trap_summary(&error);
+                    run.complaints.say(&run.name, &format!("trapped: {summary}"));
                     ChildStatus::Trapped
                 }
                 Ok(Outcome::BrokenPipe) => ChildStatus::BrokenPipe,
                 Ok(Outcome::NoPeer { .. }) => ChildStatus::TimedOut,
-                Ok(Outcome::Failed { label, fault }) => {
-                    tracing::warn!("a child: {label}: {fault}");
-                    ChildStatus::Failed
-                }
-                Err(error) => {
-                    tracing::warn!("a child cannot be run: {error}");
-                    ChildStatus::Failed
-                }
+                Ok(Outcome::Failed { label, fault }) => failed(&format!("{label}: {fault}")),
+                Err(error) => failed(&error.to_string()),
             },
-            () = run.killed() => ChildStatus::Killed,
-            () = after(timeout) => ChildStatus::TimedOut,
         };
-        drop(room);
         run.ended(status);
     })
 }
 
-fn run_native(mut native: Native, run: ChildRun, room: OwnedSemaphorePermit) -> Job {
+fn run_native(mut native: Native, kept: Vec<Kept>, run: Run) -> Job {
     Box::pin(async move {
         let status = tokio::select! {
+            biased;
+            () = run.child.killed() => ChildStatus::Killed,
             ended = native.wait() => match ended {
                 Ok((NativeEnd::Exited(status), _)) => ChildStatus::Exited(status),
                 Ok((NativeEnd::Signaled(number), _)) if i32::from(number) == libc::SIGPIPE => {
@@ -326,15 +390,14 @@ fn run_native(mut native: Native, run: ChildRun, room: OwnedSemaphorePermit) -> 
                 }
                 Ok((NativeEnd::Signaled(number), _)) => ChildStatus::Signaled(number),
                 Err(error) => {
-                    tracing::warn!("a child cannot be waited for: {error}");
+                    run.complaints.say(&run.name, &format!("cannot be waited for: {error}"));
                     ChildStatus::Failed
                 }
             },
-            () = run.killed() => ChildStatus::Killed,
         };
         // Which kills it, if it has not ended.
         drop(native);
-        drop(room);
+        drop(kept);
         run.ended(status);
     })
 }

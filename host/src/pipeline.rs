@@ -14,14 +14,14 @@ use crate::children::after;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::Memory;
-use crate::os::{self, Native, NativeCommand, NativeEnd};
+use crate::os::{self, Native, NativeCommand, NativeEnd, Usage};
 use crate::outcome::Outcome;
 use crate::pipe::{Journal, Total};
 use crate::run::Setup;
 
 /// How long a stage may take to deliver what it had accepted, or to end after a signal, once all is
 /// to end.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(80);
 
 /// Ties what a guest is given to the thread that it is to run on.
 pub type Prepare<E> = Box<dyn FnOnce() -> Result<Setup, E> + Send>;
@@ -144,7 +144,7 @@ impl<E: Send + 'static> Pipeline<E> {
     }
 
     /// Ends all stages that still run: guests where they stand, native commands by `signal`, and by
-    /// SIGKILL where that does not help within 100 ms. Each is reported as it ends.
+    /// SIGKILL where that does not help in a moment. Each is reported as it ends.
     pub fn stop(&self, signal: i32) {
         self.stop.send_replace(Some(signal));
     }
@@ -165,32 +165,40 @@ async fn stopping(stopped: &mut watch::Receiver<Option<i32>>) -> i32 {
     }
 }
 
+/// Ends a command that runs: by `signal`, and by SIGKILL where that does not help.
+async fn end_native(native: &mut Native, signal: i32) -> io::Result<(NativeEnd, Usage)> {
+    // What is typed at a terminal, all of its foreground group gets, and so this has it already. To
+    // many programs a second one means more than the first.
+    if !native.leads() && matches!(signal, libc::SIGINT | libc::SIGQUIT) {
+        if let Ok(ended) = tokio::time::timeout(PATIENCE / 2, native.wait()).await {
+            return ended;
+        }
+    }
+    native.signal(signal);
+    // One that is stopped would not see it.
+    native.signal(libc::SIGCONT);
+    if let Ok(ended) = tokio::time::timeout(PATIENCE, native.wait()).await {
+        return ended;
+    }
+    native.signal(libc::SIGKILL);
+    native.wait().await
+}
+
 async fn wait_for<E>(
     mut native: Native,
     started: Instant,
     mut stopped: watch::Receiver<Option<i32>>,
 ) -> Report<E> {
-    let mut was_stopped = false;
     let ended = tokio::select! {
         ended = native.wait() => ended,
         signal = stopping(&mut stopped) => {
-            was_stopped = true;
-            native.signal(signal);
-            // One that is stopped would not see it.
-            native.signal(libc::SIGCONT);
-            match tokio::time::timeout(PATIENCE, native.wait()).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    native.signal(libc::SIGKILL);
-                    native.wait().await
-                }
-            }
+            end_native(&mut native, signal).await
         }
     };
     let time = started.elapsed();
     match ended {
         Ok((end, usage)) => Report {
-            end: if was_stopped { StageEnd::Stopped } else { StageEnd::Native(end) },
+            end: StageEnd::Native(end),
             time,
             cpu: Some(usage.cpu),
             memory: Some(usage.memory),
@@ -222,12 +230,14 @@ fn on_thread<E>(
         seen = Some((setup.journal(), setup.memory()));
         let drains = setup.drains();
         let ended = tokio::select! {
+            // A guest that is always busy must not keep these from being looked at.
+            biased;
+            _ = stopping(&mut stopped) => StageEnd::Stopped,
+            () = after(timeout) => StageEnd::TimedOut,
             ended = setup.run(engine, guest) => return match ended {
                 Ok(outcome) => StageEnd::Guest(outcome),
                 Err(error) => StageEnd::Unfit(error),
             },
-            _ = stopping(&mut stopped) => StageEnd::Stopped,
-            () = after(timeout) => StageEnd::TimedOut,
         };
         // What it had accepted may still go out.
         let _ = tokio::time::timeout(PATIENCE, drains.idle()).await;

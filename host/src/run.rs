@@ -1,5 +1,7 @@
 //! Running one guest to its end.
 
+use std::sync::Arc;
+
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{ExternType, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -26,8 +28,9 @@ pub struct Setup {
     pipes: Pipes,
     memory: Vec<Memory>,
     children: Option<Children>,
-    /// Of the guest whose standard streams it shares.
-    parent: Option<Journal>,
+    /// Its standard streams that are another guest's, too: what they are called there, and where that
+    /// is noted.
+    inherited: Vec<(Arc<str>, Journal)>,
 }
 
 impl std::fmt::Debug for Setup {
@@ -58,7 +61,7 @@ impl Setup {
             pipes,
             memory: vec![Memory::new(DEFAULT_MAX_MEMORY)],
             children: None,
-            parent: None,
+            inherited: Vec::new(),
         }
     }
 
@@ -92,9 +95,10 @@ impl Setup {
         self
     }
 
-    /// Some of its standard streams are those of another guest, which this is the journal of.
-    pub(crate) fn inherits_from(&mut self, parent: &Journal) -> &mut Self {
-        self.parent = Some(parent.clone());
+    /// Which of its standard streams are another guest's, too: what they are called there, and where
+    /// it is noted what goes wrong on them.
+    pub(crate) fn inherits(&mut self, streams: Vec<(Arc<str>, Journal)>) -> &mut Self {
+        self.inherited = streams;
         self
     }
 
@@ -121,13 +125,16 @@ impl Setup {
     /// Where the guest does not fit what pipehost provides. A trap is no error but an [`Outcome`].
     pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
         let (drains, hushed) = (self.drains(), self.stdio.hushed());
-        let journals = [Some(self.journal()), self.parent.clone()];
+        let (journal, inherited) = (self.journal(), self.inherited.clone());
         let end = self.run_guest(engine, guest).await?;
         drains.idle().await;
         if let End::Trapped(error) = &end {
             tracing::info!("{error:?}");
         }
-        let notes: Vec<_> = journals.iter().flatten().flat_map(Journal::notes).collect();
+        let mut notes = journal.notes();
+        for (label, journal) in &inherited {
+            notes.extend(journal.notes().into_iter().filter(|note| note.label == *label));
+        }
         let outcome = Outcome::of(end, &notes);
         match outcome {
             // A native program would have been ended by SIGPIPE, and not have complained.

@@ -228,8 +228,9 @@ pub(crate) fn children(
     let mut grants = Vec::new();
     for spec in &options.child {
         let source = Source::of(&spec.guest)?;
+        let guest = source.load_runnable(engine)?;
         let program = Program::Guest {
-            guest: source.load(engine)?,
+            guest,
             program: source.program(),
             spawn: spec.spawn,
             max_memory: spec.max_memory,
@@ -289,7 +290,7 @@ fn reader(
     const LABEL: &str = "stdin";
     Ok(match stream {
         Stream::Shared(fd) => Reader::new(End::shared(fd, Direction::Read)?, None, LABEL, journal),
-        Stream::Joined(fd) => Reader::new(End::owned(fd, Direction::Read)?, None, LABEL, journal),
+        Stream::Joined(fd) => Reader::of_joint(End::owned(fd, Direction::Read)?, LABEL, journal),
         Stream::Fifo(fifo) => Reader::fifo(&fifo, false, deadline, None, LABEL, journal)?,
     })
 }
@@ -303,7 +304,10 @@ fn writer(
 ) -> std::io::Result<Writer> {
     let end = match stream {
         Stream::Shared(fd) => End::shared(fd, Direction::Write)?,
-        Stream::Joined(fd) => End::owned(fd, Direction::Write)?,
+        Stream::Joined(fd) => {
+            let end = End::owned(fd, Direction::Write)?;
+            return Ok(Writer::of_joint(end, label, drains, journal));
+        }
         Stream::Fifo(fifo) => return Writer::fifo(&fifo, None, deadline, label, drains, journal),
     };
     Ok(Writer::new(end, None, label, drains, journal))

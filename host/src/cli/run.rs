@@ -1,6 +1,6 @@
 //! `pipehost run`: one guest, from its arguments to its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -14,8 +14,10 @@ use super::source::Source;
 use super::stats::{Stats, Used};
 use super::{say, verdict};
 use crate::children::after;
+use crate::limits::Memory;
 use crate::os;
-use crate::pipe::Drains;
+use crate::pipe::{Drains, Journal};
+use crate::run::Setup;
 
 /// How long bytes that a guest handed over may take to be delivered after a signal or a timeout
 /// has ended it.
@@ -64,17 +66,23 @@ async fn supervise(
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
     let timeout = args.options.timeout;
-    let deliveries = Deliveries::default();
+    let begun = OnceLock::new();
+    let (form, source) = (args.stats.stats, Source::of(&args.guest)?);
     let stopped = tokio::select! {
-        ended = run(args, leftovers, &deliveries) => return ended,
+        // A guest that is always busy must not keep these from being looked at.
+        biased;
         signal = signals.received() => Status::Signal(signal),
         () = after(timeout) => Status::TimedOut,
+        ended = run(args, source.clone(), leftovers, &begun) => return ended,
     };
     // The guest is gone with the future above. What its writers had accepted may still go out.
-    if let Some(drains) = deliveries.get() {
-        let _ = tokio::time::timeout(LAST_DELIVERY, drains.idle()).await;
+    if let Some(begun) = begun.get() {
+        let _ = tokio::time::timeout(LAST_DELIVERY, begun.drains.idle()).await;
     }
     say_stopped(stopped, timeout);
+    if let (Some(form), Some(begun)) = (form, begun.get()) {
+        begun.stats(&source, stopped).print(form);
+    }
     Ok(stopped)
 }
 
@@ -92,17 +100,44 @@ pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
     }
 }
 
-/// What is still to be delivered of a run, once there is one, for whoever outlives it.
-type Deliveries = std::sync::OnceLock<Drains>;
+/// What there is to be told of a run, for whoever outlives it.
+struct Begun {
+    drains: Drains,
+    journal: Journal,
+    memory: Option<Memory>,
+    started: Instant,
+    cpu_before: Duration,
+}
+
+impl Begun {
+    fn of(setup: &Setup) -> Self {
+        Self {
+            drains: setup.drains(),
+            journal: setup.journal(),
+            memory: setup.memory(),
+            started: Instant::now(),
+            cpu_before: os::thread_cpu_time(),
+        }
+    }
+
+    fn stats(&self, source: &Source, status: Status) -> Stats {
+        let used = Used {
+            time: self.started.elapsed(),
+            cpu: Some(os::thread_cpu_time().saturating_sub(self.cpu_before)),
+            memory: self.memory.as_ref().map(Memory::peak),
+        };
+        Stats::of_run(source, status, used, &self.journal.totals())
+    }
+}
 
 async fn run(
     args: RunArgs,
+    source: Source,
     leftovers: &Leftovers,
-    deliveries: &Deliveries,
+    begun: &OnceLock<Begun>,
 ) -> Result<Status, Failure> {
     let options = &args.options;
     granting::check(options, [].into_iter())?;
-    let source = Source::of(&args.guest)?;
     let writable = options.dir.iter().filter(|dir| !dir.read_only);
     let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
     // The pipes come first: peers may be about to open them, and would make regular files.
@@ -115,7 +150,7 @@ async fn run(
         named: Vec::new(),
     };
     let mut setup = granting.prepare(options, wiring, &source, &args.args)?.setup()?;
-    let _ = deliveries.set(setup.drains());
+    let begun = begun.get_or_init(|| Begun::of(&setup));
 
     // With a time limit the file system may not keep this thread waiting either.
     let at_hand = if options.timeout.is_none() { source.load_cached(&engine) } else { None };
@@ -139,8 +174,6 @@ async fn run(
     }
 
     tracing::debug!("running {}", source.display());
-    let (journal, memory) = (setup.journal(), setup.memory());
-    let (started, cpu_before) = (Instant::now(), os::thread_cpu_time());
     let outcome = setup.run(&engine, &guest).await.map_err(|error| source.failure(error))?;
     // The process is about to end, and with it the code: nothing is gained by unmapping it.
     std::mem::forget((guest, engine));
@@ -149,12 +182,7 @@ async fn run(
         say(&line);
     }
     if let Some(form) = args.stats.stats {
-        let used = Used {
-            time: started.elapsed(),
-            cpu: Some(os::thread_cpu_time().saturating_sub(cpu_before)),
-            memory: memory.map(|memory| memory.peak()),
-        };
-        Stats::of_run(&source, status, used, &journal.totals()).print(form);
+        begun.stats(&source, status).print(form);
     }
     Ok(status)
 }

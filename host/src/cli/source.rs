@@ -70,6 +70,15 @@ impl Source {
         guest.map_err(|error| self.failure(error))
     }
 
+    /// As [`Source::load`], of what can be run.
+    pub(crate) fn load_runnable(&self, engine: &Engine) -> Result<Guest, Failure> {
+        let guest = self.load(engine)?;
+        match guest.version() {
+            Some(_) => Ok(guest),
+            None => Err(self.failure(GuestError::NoRun { exports: guest.exports().to_vec() })),
+        }
+    }
+
     /// The status and the text of what is wrong with the guest.
     pub(crate) fn failure(&self, error: GuestError) -> Failure {
         let status = match () {

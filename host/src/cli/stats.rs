@@ -93,7 +93,8 @@ impl PipeStats {
         Self {
             from,
             to,
-            bytes: writer.or(reader).map(|total| total.bytes),
+            // One of the two may have given its end to a child, which counts by itself.
+            bytes: [writer, reader].into_iter().flatten().map(|total| total.bytes).max(),
             writer_waited_seconds: writer.map(|total| total.waited.as_secs_f64()),
             reader_waited_seconds: reader.map(|total| total.waited.as_secs_f64()),
         }

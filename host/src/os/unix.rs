@@ -26,7 +26,7 @@ pub(super) use fifo::proc_name;
 pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use native::{
-    MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, kill_natives,
+    MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, kill_natives,
     retire_standard_input_and_output, thread_cpu_time,
 };
 pub use private::{FileInfo, PrivateError, PrivateFile, PrivateFolder};
@@ -139,10 +139,13 @@ pub fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
             false => Ok(()),
         }
     };
-    if Path::new(program).components().count() > 1 {
+    if program.as_encoded_bytes().contains(&b'/') {
         return look(Path::new(program));
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    if program.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or("/bin:/usr/bin".into());
     let mut outcome: io::Result<()> = Err(io::ErrorKind::NotFound.into());
     for folder in std::env::split_paths(&path) {
         match look(&folder.join(program)) {

@@ -23,7 +23,7 @@ pub use journal::{Journal, Note, Total};
 pub use name::{InvalidName, PipeName};
 pub use reader::{Read, Reader};
 pub use registry::{DuplicateName, Pipes, PipesBuilder};
-pub(crate) use registry::{Family, deadline};
+pub(crate) use registry::{Family, Kept, deadline};
 pub use spawn::{Child, ChildStatus, ChildStream, PassedEnd, SpawnRequest};
 pub(crate) use spawn::{ChildRun, Spawn};
 pub use transfer::{Transfer, TransferFault, transfer};

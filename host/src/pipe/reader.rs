@@ -8,10 +8,10 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
 use super::journal::Meter;
-use super::registry::Hold;
+use super::registry::{Hold, Kept};
 use super::writer::set_capacity;
 use super::{ErrorCode, Fault, Journal};
-use crate::os::{Direction, End, Fifo};
+use crate::os::{Direction, End, Fifo, Growth};
 
 /// What an attempt to read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,11 @@ impl Reader {
     /// what messages call it.
     pub fn new(mut end: End, capacity: Option<u64>, label: &str, journal: &Journal) -> Self {
         set_capacity(&mut end, capacity, label);
+        Self::of_joint(end, label, journal)
+    }
+
+    /// As [`Reader::new`], of a pipe whose capacity has been seen to.
+    pub(crate) fn of_joint(end: End, label: &str, journal: &Journal) -> Self {
         let label: Arc<str> = label.into();
         Self {
             meter: journal.meter(&label, Direction::Read),
@@ -115,13 +120,33 @@ impl Reader {
     /// A descriptor of the same pipe for a native command. What has been read is not in it.
     ///
     /// # Errors
-    /// As [`End::for_native`], and what has failed before.
+    /// As [`End::for_native`], and what has failed before; `unsupported` for a FIFO that nobody writes
+    /// to yet: a command that reads it would take that for the end of file.
     pub(crate) fn for_native(&self) -> Result<OwnedFd, Fault> {
         match &self.state {
+            State::Open(end) if !self.peer_seen && end.is_pipe() && !end.has_writer()? => {
+                Err(ErrorCode::Unsupported.into())
+            }
             State::Open(end) => Ok(end.for_native()?),
             State::Ended => Ok(crate::os::null()?),
             State::Failed(fault) => Err(*fault),
         }
+    }
+
+    /// As [`Reader::for_native`], giving this end away: with what is to be kept while the command has
+    /// it.
+    pub(crate) fn into_native(mut self) -> Result<(OwnedFd, Kept), Fault> {
+        let fd = self.for_native()?;
+        let growth = match &self.state {
+            State::Open(end) => end.growth(),
+            State::Ended | State::Failed(_) => Growth::default(),
+        };
+        Ok((fd, Kept::new(std::mem::take(&mut self.hold), growth)))
+    }
+
+    /// What it is called, and where that is noted.
+    pub(crate) fn journal(&self) -> (Arc<str>, Journal) {
+        (Arc::clone(&self.label), self.journal.clone())
     }
 
     /// Reads into `buf`, which must have room for at least one byte. Never blocks.

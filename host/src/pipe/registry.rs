@@ -13,7 +13,7 @@ use super::{
     Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader, SpawnRequest,
     Writer,
 };
-use crate::os::{self, Direction};
+use crate::os::{self, Direction, Growth};
 
 /// How many pipes a guest may have open unless told otherwise.
 const DEFAULT_MAX_PIPES: usize = 64;
@@ -157,7 +157,7 @@ impl Pipes {
                 Reader::new(descriptor.open(Direction::Read)?, grant.capacity, label, journal)
             }
             Source::Joined(joined) => {
-                Reader::new(joined.open(Direction::Read)?, grant.capacity, label, journal)
+                Reader::of_joint(joined.open(Direction::Read)?, label, journal)
             }
             Source::Passed(passed) => {
                 let reader = passed.reader.take().ok_or(ErrorCode::NotPermitted)?;
@@ -184,12 +184,11 @@ impl Pipes {
                 Writer::new(end, grant.capacity, label, drains, journal)
             }
             Source::Joined(joined) => {
-                let end = joined.open(Direction::Write)?;
-                Writer::new(end, grant.capacity, label, drains, journal)
+                Writer::of_joint(joined.open(Direction::Write)?, label, drains, journal)
             }
             Source::Passed(passed) => {
                 let writer = passed.writer.take().ok_or(ErrorCode::NotPermitted)?;
-                writer.passed_on(label, journal)
+                writer.passed_on(label, drains, journal)
             }
         };
         Ok(writer.holding(hold))
@@ -313,6 +312,18 @@ impl Hold {
     pub(super) fn add(&mut self, more: Self) {
         self.slots.extend(more.slots);
         self.busy.extend(more.busy);
+    }
+}
+
+/// What an end that a native command has keeps from others, while the command runs.
+#[derive(Debug)]
+pub(crate) struct Kept(
+    #[allow(dead_code, reason = "given back when it is dropped")] (Hold, Growth),
+);
+
+impl Kept {
+    pub(super) fn new(hold: Hold, growth: Growth) -> Self {
+        Self((hold, growth))
     }
 }
 

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::journal::Meter;
 use super::reader::at;
-use super::registry::Hold;
+use super::registry::{Hold, Kept};
 use super::{Drains, ErrorCode, Fault, Journal};
-use crate::os::{Direction, End, Fifo, ReaderWait};
+use crate::os::{Direction, End, Fifo, Growth, ReaderWait};
 
 /// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can
 /// make the host hold: so much for each pipe that it may have open.
@@ -66,7 +66,14 @@ impl Writer {
         drains: &Drains,
         journal: &Journal,
     ) -> Self {
-        let state = State::opened(end, capacity, label);
+        let mut end = end;
+        set_capacity(&mut end, capacity, label);
+        Self::of_joint(end, label, drains, journal)
+    }
+
+    /// As [`Writer::new`], of a pipe whose capacity has been seen to.
+    pub(crate) fn of_joint(end: End, label: &str, drains: &Drains, journal: &Journal) -> Self {
+        let state = State::Open(Arc::new(end));
         Self {
             flow: Flow::new(state, None, label.into(), journal),
             drains: drains.clone(),
@@ -108,7 +115,9 @@ impl Writer {
     }
 
     /// Takes it over for another guest, whose messages and counts call it `label`.
-    pub(crate) fn passed_on(mut self, label: &str, journal: &Journal) -> Self {
+    /// What it leaves behind is delivered by `drains`.
+    pub(crate) fn passed_on(mut self, label: &str, drains: &Drains, journal: &Journal) -> Self {
+        self.drains = drains.clone();
         self.flow.label = label.into();
         self.flow.meter = journal.meter(&self.flow.label, Direction::Write);
         self.flow.journal = journal.clone();
@@ -128,6 +137,22 @@ impl Writer {
             State::Waiting { .. } => Err(ErrorCode::Unsupported.into()),
             State::Failed(fault) => Err(*fault),
         }
+    }
+
+    /// As [`Writer::for_native`], giving this end away: with what is to be kept while the command has
+    /// it.
+    pub(crate) fn into_native(mut self) -> Result<(OwnedFd, Kept), Fault> {
+        let fd = self.for_native()?;
+        let growth = match &self.flow.state {
+            State::Open(end) => end.growth(),
+            State::Waiting { .. } | State::Failed(_) => Growth::default(),
+        };
+        Ok((fd, Kept::new(mem::take(&mut self.hold), growth)))
+    }
+
+    /// What it is called, and where that is noted.
+    pub(crate) fn journal(&self) -> (Arc<str>, Journal) {
+        (Arc::clone(&self.flow.label), self.flow.journal.clone())
     }
 
     /// Writes as much of `buf` as there is room for, behind all that was accepted before. `None`
@@ -163,10 +188,29 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::try_write`].
-    pub fn accept(&mut self, mut bytes: &[u8]) -> Result<bool, Fault> {
+    pub fn accept(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         if bytes.len() > PERMIT || !self.flow.deliver()? {
             return Ok(bytes.is_empty());
         }
+        self.take_on(bytes)?;
+        Ok(true)
+    }
+
+    /// As [`Writer::accept`], where the permit was given before somebody else who writes to this end
+    /// used it up. At most one such write for each of those who share it.
+    pub(crate) fn accept_permitted(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        if bytes.len() > PERMIT {
+            return Ok(false);
+        }
+        if self.flow.deliver()? {
+            self.take_on(bytes)?;
+        } else {
+            self.flow.outbox = [&self.flow.outbox, bytes].concat().into();
+        }
+        Ok(true)
+    }
+
+    fn take_on(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
             match self.flow.write(bytes)? {
                 Some(n) => bytes = &bytes[n..],
@@ -174,12 +218,13 @@ impl Writer {
             }
         }
         self.flow.outbox = Bytes::copy_from_slice(bytes);
-        Ok(true)
+        Ok(())
     }
 
-    /// Takes `bytes` whatever the permit. For the host's own few bytes, which somebody else bounds.
+    /// Takes `bytes` whatever the permit: for what was kept back. Where nobody reads, and as much waits
+    /// already as is ever permitted, they are dropped.
     pub(crate) fn enqueue(&mut self, bytes: &[u8]) {
-        if let State::Failed(_) = self.flow.state {
+        if matches!(self.flow.state, State::Failed(_)) || self.flow.outbox.len() >= PERMIT {
             return;
         }
         self.flow.outbox = [&self.flow.outbox, bytes].concat().into();

@@ -47,7 +47,8 @@ impl PipesCtxView<'_> {
 
     pub(super) fn spawn_child(&mut self, request: SpawnRequest) -> Result<Resource<Child>, Fault> {
         let child = self.ctx.spawn(request)?;
-        self.handle(child)
+        // Without a handle nobody could end it.
+        self.handle(child.clone()).inspect_err(|_| child.kill())
     }
 
     /// The child behind a handle that the guest holds.

@@ -101,6 +101,9 @@ pub(crate) async fn transfer(
 #[derive(Clone, Debug)]
 pub(crate) struct SharedWriter {
     writer: Arc<Mutex<Writer>>,
+    /// This guest has been told that it may write, and has not yet done so. Another that shares the
+    /// writer may have filled it since.
+    permitted: Arc<AtomicBool>,
     hush: Option<Arc<Hush>>,
 }
 
@@ -125,14 +128,19 @@ enum HushState {
 
 impl SharedWriter {
     pub(crate) fn new(writer: Writer) -> Self {
-        Self { writer: Arc::new(Mutex::new(writer)), hush: None }
+        Self { writer: Arc::new(Mutex::new(writer)), permitted: Arc::default(), hush: None }
     }
 
     /// The same writer, hushed once `stdout` is broken.
     pub(crate) fn hushed_by(&self, stdout: &Self) -> Self {
         let hush =
             Hush { stdout_broken: stdout.lock().broken(), state: Mutex::new(HushState::Waiting) };
-        Self { writer: Arc::clone(&self.writer), hush: Some(Arc::new(hush)) }
+        Self { hush: Some(Arc::new(hush)), ..self.for_another() }
+    }
+
+    /// The same writer, for another guest.
+    pub(crate) fn for_another(&self) -> Self {
+        Self { writer: Arc::clone(&self.writer), permitted: Arc::default(), hush: None }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
@@ -149,7 +157,9 @@ impl SharedWriter {
 
     /// As [`Writer::permit`].
     pub(crate) fn permit(&self) -> Result<usize, Fault> {
-        self.lock().permit()
+        let permit = self.lock().permit()?;
+        self.permitted.store(permit > 0, Ordering::Relaxed);
+        Ok(permit)
     }
 
     /// As [`Writer::accept`].
@@ -157,7 +167,10 @@ impl SharedWriter {
         if self.hold(bytes) {
             return Ok(true);
         }
-        let accepted = self.lock().accept(bytes);
+        let accepted = match self.permitted.swap(false, Ordering::Relaxed) {
+            true => self.lock().accept_permitted(bytes),
+            false => self.lock().accept(bytes),
+        };
         self.attend();
         accepted
     }
@@ -263,7 +276,7 @@ impl SharedWriter {
                 tokio::spawn(async move {
                     tokio::time::sleep(LONGEST_HELD).await;
                     if let (Some(writer), Some(hush)) = (writer.upgrade(), hush.upgrade()) {
-                        Self { writer, hush: Some(hush) }.release();
+                        Self { writer, permitted: Arc::default(), hush: Some(hush) }.release();
                     }
                 });
                 true
@@ -304,5 +317,35 @@ impl SharedWriter {
 impl Hush {
     fn state(&self) -> MutexGuard<'_, HushState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os;
+    use crate::pipe::{Drains, Journal, PERMIT};
+
+    /// What one guest was permitted is taken, though another has filled the pipe since; what it was
+    /// not permitted is not.
+    #[tokio::test]
+    async fn a_permit_is_kept_to_those_who_share() {
+        let (_reader, writer) = os::anonymous().unwrap();
+        let room = usize::try_from(writer.capacity().unwrap()).unwrap();
+        let writer = Writer::new(writer, None, "shared", &Drains::new(), &Journal::new());
+        let one = SharedWriter::new(writer);
+        let two = one.for_another();
+        assert!(one.permit().unwrap() > 0 && two.permit().unwrap() > 0);
+        let mut written = 0;
+        while one.permit().unwrap() > 0 {
+            assert!(one.accept(&[1; PERMIT]).unwrap());
+            written += PERMIT;
+            assert!(written <= 16 * room + PERMIT);
+        }
+        // One write goes beyond what there is room for, and no other.
+        assert!(one.accept(b"x").unwrap());
+        assert!(!one.accept(b"x").unwrap());
+        assert!(two.accept(&[2; PERMIT]).unwrap());
+        assert!(!two.accept(b"x").unwrap());
     }
 }

@@ -1,7 +1,7 @@
 //! A pipeline that is kept in a file.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -58,7 +58,10 @@ pub(crate) fn plan(path: &Path, common: &GuestOptions) -> Result<Plan, Failure> 
     let unreadable = |error: std::io::Error| file_failure("-f", path, &error);
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MOST_BYTES {
+        return usage(format!("{}: is larger than 1 MiB, which no pipeline is", path.display()));
+    }
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     parse(&text, folder.unwrap_or(Path::new(".")), common).map_err(|failure| Failure {
         error: anyhow!("{}: {:#}", path.display(), failure.error),
@@ -177,7 +180,8 @@ impl StageTable {
                             .into(),
                     );
                 }
-                let command: Vec<_> = command.iter().map(OsString::from).collect();
+                let mut command: Vec<_> = command.iter().map(OsString::from).collect();
+                command[0] = command_at(folder, &command[0]);
                 let stderr = streams.stderr.or_else(|| common.stderr.clone());
                 let streams = Streams { stderr, ..streams };
                 Ok((program_name(&command), Job::Native { command, streams }))
@@ -198,7 +202,6 @@ impl StageTable {
             stdin: streams.stdin,
             stdout: streams.stdout,
             stderr: streams.stderr,
-            env: self.env.clone().into_iter().collect(),
             timeout: self.timeout.as_deref().map(values::duration).transpose()?,
             open_timeout: self.open_timeout.as_deref().map(values::duration).transpose()?,
             max_memory: self.max_memory.as_deref().map(values::size).transpose()?,
@@ -206,6 +209,12 @@ impl StageTable {
             max_children: self.max_children,
             ..GuestOptions::default()
         };
+        for (name, value) in &self.env {
+            if name.contains('=') {
+                return Err(format!("env: `{name}` is no variable's name"));
+            }
+            options.env.push(values::env(&format!("{name}={value}"))?);
+        }
         for text in &self.fifo {
             let mut fifo = values::fifo(text)?;
             fifo.path = folder.join(fifo.path);
@@ -226,9 +235,20 @@ impl StageTable {
             child.guest = guest_at(folder, &child.guest.to_string_lossy());
             options.child.push(child);
         }
-        options.exec =
-            self.grant_exec.iter().map(|text| values::exec(text)).collect::<Result<_, _>>()?;
+        for text in &self.grant_exec {
+            let mut exec = values::exec(text)?;
+            exec.program = command_at(folder, exec.program.as_ref()).to_string_lossy().into_owned();
+            options.exec.push(exec);
+        }
         Ok(options)
+    }
+}
+
+/// A command's path, from `folder` on; a name without a slash is looked for on PATH.
+fn command_at(folder: &Path, program: &OsStr) -> OsString {
+    match program.as_encoded_bytes().contains(&b'/') {
+        true => folder.join(program).into(),
+        false => program.into(),
     }
 }
 

@@ -103,6 +103,9 @@ async fn supervise(
     };
     if args.check {
         find_commands(&plan)?;
+        if let Some(to) = &args.graph {
+            draw(&plan.graph(), to.as_deref())?;
+        }
         let (stages, pipes) = (plan.stages.len(), plan.pipes.len());
         return print(&format!("{stages} stages, {pipes} pipes between them: can run\n"));
     }
@@ -118,17 +121,18 @@ async fn supervise(
     let mut ended: Vec<_> = plan.stages.iter().map(|_| None).collect();
     loop {
         let why = tokio::select! {
+            biased;
+            signal = signals.received(), if stopped.is_none() => Status::Signal(signal),
+            () = &mut limit, if stopped.is_none() => Status::TimedOut,
             report = pipeline.next() => {
                 let Some((at, report)) = report else { break };
-                let (status, line) = plan.verdict(at, &report);
+                let (status, line) = plan.verdict(at, &report, stopped);
                 if let Some(line) = line.filter(|_| stopped.is_none()) {
                     say(&format!("stage {}: {line}", plan.stages[at].name));
                 }
                 ended[at] = Some((status, report));
                 continue;
             }
-            signal = signals.received(), if stopped.is_none() => Status::Signal(signal),
-            () = &mut limit, if stopped.is_none() => Status::TimedOut,
             () = &mut given_up => break,
         };
         pipeline.stop(match why {
@@ -165,12 +169,7 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
             let guest = match known.iter().find(|(known, _)| known == source) {
                 Some((_, guest)) => guest.clone(),
                 None => {
-                    let guest = source.load(&engine).map_err(of_stage)?;
-                    if guest.version().is_none() {
-                        let error =
-                            crate::guest::GuestError::NoRun { exports: guest.exports().into() };
-                        return Err(of_stage(source.failure(error)));
-                    }
+                    let guest = source.load_runnable(&engine).map_err(of_stage)?;
                     known.push((source.clone(), guest.clone()));
                     guest
                 }
@@ -354,6 +353,13 @@ fn not_started(error: &std::io::Error, program: &str) -> (Status, String) {
         std::io::ErrorKind::PermissionDenied => {
             (Status::NotExecutable, format!("{program}: cannot be executed; look at its mode"))
         }
+        std::io::ErrorKind::NotADirectory => {
+            (Status::NotExecutable, format!("{program}: a part of its path is no folder"))
+        }
+        _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
+            let text = "is no program, and no script that begins with #! and an interpreter";
+            (Status::NotExecutable, format!("{program}: {text}"))
+        }
         _ => (Status::Io, format!("{program}: cannot be started: {error}")),
     }
 }
@@ -396,7 +402,12 @@ impl Plan {
     }
 
     /// The status of a stage, and the line that says why, if its program has not said it itself.
-    fn verdict(&self, at: usize, report: &Report<Failure>) -> (Status, Option<String>) {
+    fn verdict(
+        &self,
+        at: usize,
+        report: &Report<Failure>,
+        stopped: Option<Status>,
+    ) -> (Status, Option<String>) {
         let stage = &self.stages[at];
         let options = match &stage.job {
             Job::Guest { options, .. } => Some(options),
@@ -423,7 +434,7 @@ impl Plan {
                 let (status, line) = not_started(error, &program.to_string_lossy());
                 (status, Some(line))
             }
-            StageEnd::Stopped => (Status::Signal(15), None),
+            StageEnd::Stopped => (stopped.unwrap_or(Status::TimedOut), None),
             StageEnd::Panicked => {
                 (Status::Panicked, Some("the host panicked, which is a bug of pipehost's".into()))
             }

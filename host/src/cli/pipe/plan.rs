@@ -108,10 +108,7 @@ impl Stage {
             (name, Job::Guest { .. }) => {
                 name.parse::<PipeName>().is_ok().then_some(EndKind::Named(name))
             }
-            (name, Job::Native { .. }) => {
-                let number = name.strip_prefix("fd")?.parse().ok()?;
-                (3..1024).contains(&number).then_some(EndKind::Number(number))
-            }
+            (name, Job::Native { .. }) => crate::os::descriptor_number(name).map(EndKind::Number),
         }
     }
 
@@ -146,6 +143,15 @@ impl Plan {
                     "{} is the start of two pipes, and a byte goes into one; let @tee, or a guest of \
                      yours, write to both",
                     end_name(&stages, &pipe.from)
+                ));
+            }
+        }
+        for pipe in &pipes {
+            let native = matches!(stages[pipe.to.stage].job, Job::Native { .. });
+            if native && pipes.iter().any(|other| other.from == pipe.to) {
+                return usage(format!(
+                    "{} is the end of one pipe and the start of another; give one of them another number",
+                    end_name(&stages, &pipe.to)
                 ));
             }
         }

@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
 use super::capacity::{Claim, grow};
-use super::joint::blocking;
+use super::joint::{Growth, blocking};
 use super::{Direction, PIPE_BUF, reopen, scratch};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
@@ -394,6 +394,16 @@ impl End {
     /// process's share permit. What refuses is not told: the pipe works as it is.
     pub fn grow(&mut self) {
         self.grown = self.grown.take().or_else(|| grow(&*self).map(Arc::new));
+    }
+
+    /// What its pipe has grown by, to be kept while somebody else uses that.
+    pub fn growth(&self) -> Growth {
+        Growth(self.grown.clone())
+    }
+
+    /// Whether it is a pipe, anonymous or named.
+    pub fn is_pipe(&self) -> bool {
+        self.pipe
     }
 
     /// Says that this is an end of the same pipe as `other`: what that has grown by is not given back

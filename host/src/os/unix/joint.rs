@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
@@ -20,9 +21,11 @@ pub struct Joint {
     pub growth: Growth,
 }
 
-/// What a [`Joint`] takes of this process's share of larger pipes.
-#[derive(Debug)]
-pub struct Growth(#[allow(dead_code, reason = "given back when it is dropped")] Option<Claim>);
+/// What a pipe takes of this process's share of larger pipes.
+#[derive(Clone, Debug, Default)]
+pub struct Growth(
+    #[allow(dead_code, reason = "given back when it is dropped")] pub(super) Option<Arc<Claim>>,
+);
 
 /// pipe2(2) with O_CLOEXEC, by `os_pipe`. `capacity` in bytes is asked for, and a refusal is logged;
 /// without it the pipe may grow.
@@ -41,7 +44,7 @@ pub fn joint(capacity: Option<u64>) -> io::Result<Joint> {
             None
         }
     };
-    Ok(Joint { reader: reader.into(), writer: writer.into(), growth: Growth(growth) })
+    Ok(Joint { reader: reader.into(), writer: writer.into(), growth: Growth(growth.map(Arc::new)) })
 }
 
 /// Another writer of the pipe that `writer` writes to, with flags of its own: two programs that share

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -59,10 +59,22 @@ pub struct Native {
 
 /// The commands that are running, or not reaped yet: only these may be sent a signal, as the number
 /// of one that was reaped may be another process's already.
-static LIVING: Mutex<Vec<(Pid, bool)>> = Mutex::new(Vec::new());
+static LIVING: Mutex<Living> = Mutex::new(Living { commands: Vec::new(), leaving: false });
+
+struct Living {
+    /// Each with whether it leads a process group.
+    commands: Vec<(Pid, bool)>,
+    /// This process is about to end without tidying up: what starts now is killed at once.
+    leaving: bool,
+}
+
+fn living() -> MutexGuard<'static, Living> {
+    LIVING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl NativeCommand {
-    /// fork(2) and execve(2): starts it. SIGPIPE has its usual effect on it and no signal is blocked.
+    /// fork(2) and execve(2): starts it. SIGPIPE has its usual effect on it; other signals are ignored or
+    /// blocked as they are in this process.
     /// It inherits the environment and the folder; of descriptors, those that it is given here, and
     /// those that this process inherited without being told to grant them.
     ///
@@ -85,21 +97,45 @@ impl NativeCommand {
             true => Vec::new(),
             false => give(&mut command, self.others)?,
         };
-        // Nobody may look for it in between.
-        let mut living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+        count_on_sigchld();
+        // This can take as long as a file system likes: nothing is locked meanwhile.
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
-        living.push((pid, leads));
-        drop(living);
+        let leaving = {
+            let mut living = living();
+            living.commands.push((pid, leads));
+            living.leaving
+        };
         let mut native = Native { pid, leads, pidfd: None };
         // From here on an early return kills it. Nothing of the child is waited for by `std`.
+        if leaving {
+            return Err(io::Error::other("this process is about to end"));
+        }
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         // SAFETY: the `AsyncFd` owns the descriptor until it is dropped, and nothing replaces it.
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
         native.pidfd = Some(pidfd.map_err(|refused| refused.into_parts().1)?);
         Ok(native)
     }
+}
+
+/// Whoever started this process may have SIGCHLD ignored: then the kernel reaps what has ended, and
+/// nobody learns how. signal(7).
+fn count_on_sigchld() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if super::is_ignored(libc::SIGCHLD) {
+            // SAFETY: the usual reaction to SIGCHLD, which is none, runs no code of ours.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+        }
+    });
+}
+
+/// The number that `name` stands for, as a native command has its descriptors: `fd3` to `fd1023`.
+pub fn descriptor_number(name: &str) -> Option<RawFd> {
+    let number: RawFd = name.strip_prefix("fd")?.parse().ok()?;
+    ((3..1024).contains(&number) && name == format!("fd{number}")).then_some(number)
 }
 
 /// Has `command` start with `others` under their numbers. What is returned must live until then: it
@@ -110,15 +146,18 @@ fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<
     }
     let reserve = |(number, fd): &(RawFd, OwnedFd)| rustix::io::fcntl_dupfd_cloexec(fd, *number);
     let reserved = others.iter().map(reserve).collect::<Result<Vec<_>, _>>()?;
-    let above = others.iter().map(|(number, _)| *number).max().unwrap_or(0).saturating_add(1);
     let place = move || {
         // Out of the way first: what is at one number now may be meant for another.
         let mut moved = [0; MOST_OTHERS];
         for (moved, (_, fd)) in moved.iter_mut().zip(&others) {
-            // SAFETY: fcntl(2) with an open descriptor is async-signal-safe and touches no memory.
-            *moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) };
-            if *moved < 0 {
-                return Err(io::Error::last_os_error());
+            *moved = 2;
+            // What is in the way is closed by execve(2).
+            while *moved < 3 || others.iter().any(|(number, _)| number == moved) {
+                // SAFETY: fcntl(2) with an open descriptor is async-signal-safe and touches no memory.
+                *moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, *moved + 1) };
+                if *moved < 0 {
+                    return Err(io::Error::last_os_error());
+                }
             }
         }
         for (moved, (number, _)) in moved.iter().zip(&others) {
@@ -142,11 +181,16 @@ pub const MOST_OTHERS: usize = 64;
 impl Native {
     /// kill(2): sends a signal to the command, and to what it started, where it leads a group.
     pub fn signal(&self, number: i32) {
-        let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = living.contains(&(self.pid, self.leads));
+        let living = living();
+        let known = living.commands.contains(&(self.pid, self.leads));
         if let Some(signal) = Signal::from_named_raw(number).filter(|_| known) {
             send(self.pid, self.leads, signal);
         }
+    }
+
+    /// Whether it leads a process group of its own.
+    pub fn leads(&self) -> bool {
+        self.leads
     }
 
     /// wait4(2): waits until the command has ended, reaps it, and tells what it used. Cancel safe.
@@ -187,8 +231,8 @@ impl Drop for Native {
 /// wait4(2); `Ok(None)` where it has not ended, or a signal came.
 fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     // Reaping and forgetting are one step for all who look.
-    let mut living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
-    if !living.iter().any(|(known, _)| *known == pid) {
+    let mut living = living();
+    if !living.commands.iter().any(|(known, _)| *known == pid) {
         return Err(io::Error::other("the command has been waited for before"));
     }
     let mut status = 0;
@@ -203,10 +247,14 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
             let error = io::Error::last_os_error();
             return match error.kind() {
                 io::ErrorKind::Interrupted => Ok(None),
-                _ => Err(error),
+                _ => {
+                    // Somebody else has reaped it: the number is no longer ours to use.
+                    living.commands.retain(|(known, _)| *known != pid);
+                    Err(error)
+                }
             };
         }
-        _ => living.retain(|(known, _)| *known != pid),
+        _ => living.commands.retain(|(known, _)| *known != pid),
     }
     let end = match libc::WIFEXITED(status) {
         true => NativeEnd::Exited((libc::WEXITSTATUS(status) & 0xff) as u8),
@@ -224,8 +272,9 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
 
 /// Kills all native commands that run: for a process that ends without tidying up.
 pub fn kill_natives() {
-    let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
-    for (pid, leads) in living.iter() {
+    let mut living = living();
+    living.leaving = true;
+    for (pid, leads) in &living.commands {
         send(*pid, *leads, Signal::KILL);
     }
 }

@@ -64,6 +64,25 @@ fn main() -> io::Result<()> {
         ["orphan", name, ref args @ ..] => {
             drop(Command::new(name).args(args.iter().copied()).stdin(Stdio::null()).spawn()?);
         }
+        // Gives a pipe to a child once there is something in it.
+        ["wait-and-give", from, name] => {
+            let reader = open_reader(from)?;
+            while reader.available()? == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            println!("{}", Command::new(name).stdin(reader).status()?);
+        }
+        // The same, once that one has said something.
+        ["orphan-told", name] => {
+            let child = Command::new(name).stdin(Stdio::null()).stdout(Stdio::piped());
+            if let Some(mut stdout) = child.spawn()?.stdout {
+                stdout.read_exact(&mut [0])?;
+            }
+        }
+        // Starts what it can, for ever, and cares for none.
+        ["storm", name] => loop {
+            drop(Command::new(name).stdin(Stdio::null()).spawn());
+        },
         // As many children as it can get, each of which does the same.
         ["bomb", name, ref hold @ ..] => {
             let mut children = Vec::new();

@@ -61,6 +61,12 @@ async fn run() -> io::Result<()> {
         ["orphan", name, ref args @ ..] => {
             drop(Command::new(name).args(args.iter().copied()).stdin(Stdio::null()).spawn()?);
         }
+        ["orphan-told", name] => {
+            let child = Command::new(name).stdin(Stdio::null()).stdout(Stdio::piped());
+            if let Some(mut stdout) = child.spawn()?.stdout {
+                stdout.read(&mut Vec::with_capacity(1)).await?;
+            }
+        }
         ["used", name] => {
             let both = pipe()?;
             let (mut reader, mut writer) = (both.reader, both.writer);
