@@ -257,7 +257,7 @@ fn a_native_child_cannot_have_what_has_no_end_yet() {
     let x = dir.fifo("x");
     let stdin = format!("fifo:{}", x.display());
     let ended = run("family2", ["--exec", "c=cat", "--stdin", &stdin, "--", "run", "c"]).end();
-    assert!(ended.expect(1).stderr.contains("unsupported"));
+    assert!(ended.expect(1).stderr.contains("Unsupported"));
     // With a writer there, it reads to the real end.
     let _writer = cat_into(&dir.file("text", "by a FIFO"), &x);
     let grants =

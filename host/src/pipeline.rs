@@ -169,10 +169,11 @@ async fn stopping(stopped: &mut watch::Receiver<Option<i32>>) -> i32 {
 async fn end_native(native: &mut Native, signal: i32) -> io::Result<(NativeEnd, Usage)> {
     // What is typed at a terminal, all of its foreground group gets, and so this has it already. To
     // many programs a second one means more than the first.
-    if !native.leads() && matches!(signal, libc::SIGINT | libc::SIGQUIT) {
-        if let Ok(ended) = tokio::time::timeout(PATIENCE / 2, native.wait()).await {
-            return ended;
-        }
+    if !native.leads()
+        && matches!(signal, libc::SIGINT | libc::SIGQUIT)
+        && let Ok(ended) = tokio::time::timeout(PATIENCE / 2, native.wait()).await
+    {
+        return ended;
     }
     native.signal(signal);
     // One that is stopped would not see it.
