@@ -79,6 +79,10 @@ impl Report {
             run += " --fifo in=PATH,r --fifo out=PATH,w";
         }
         let mut may_use = Vec::new();
+        if uses("pipehost:pipes", "spawn") {
+            may_use.push("--child NAME=GUEST");
+            may_use.push("--exec NAME=COMMAND");
+        }
         if uses("wasi:filesystem", "preopens") || !guest.is_component() {
             may_use.push("--dir HOST[::GUEST][,ro]");
         }

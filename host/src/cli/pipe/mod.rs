@@ -3,6 +3,7 @@
 mod file;
 mod line;
 mod plan;
+mod report;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -19,17 +20,17 @@ use super::granting::{self, Granting, Prepared, Stream, Wiring, file_failure};
 use super::graph::Graph;
 use super::inspect::print;
 use super::run::{say_stopped, supervised};
+use super::say;
 use super::signals::{Leftovers, SignalWatch};
 use super::source::Source;
-use super::stats::{PipeStats, StageStats, Stats, Used};
-use super::{say, verdict};
 use crate::children::{Children, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
-use crate::os::{self, Direction, Growth, NativeCommand, NativeEnd};
+use crate::os::{self, Growth, NativeCommand};
 use crate::pipe::{Grant, PipeName};
-use crate::pipeline::{self, Pipeline, Report, StageEnd};
+use crate::pipeline::{self, Pipeline};
 use plan::{EndKind, EndRef, Job, Plan, Streams};
+use report::find_commands;
 
 /// How long stages that are told to end may take, before the pipeline ends without them.
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -329,41 +330,6 @@ impl Ends {
     }
 }
 
-/// Looks for the native commands.
-fn find_commands(plan: &Plan) -> Result<(), Failure> {
-    for stage in &plan.stages {
-        if let Job::Native { command, .. } = &stage.job
-            && let Some(program) = command.first()
-            && let Err(error) = os::find_command(program)
-        {
-            let (status, line) = not_started(&error, &program.to_string_lossy());
-            return Err(anyhow!("stage {}: {line}", stage.name)).or_status(status);
-        }
-    }
-    Ok(())
-}
-
-/// As a shell has it.
-fn not_started(error: &std::io::Error, program: &str) -> (Status, String) {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => (
-            Status::NotFound,
-            format!("{program}: no such command; look at PATH, or give its path"),
-        ),
-        std::io::ErrorKind::PermissionDenied => {
-            (Status::NotExecutable, format!("{program}: cannot be executed; look at its mode"))
-        }
-        std::io::ErrorKind::NotADirectory => {
-            (Status::NotExecutable, format!("{program}: a part of its path is no folder"))
-        }
-        _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            let text = "is no program, and no script that begins with #! and an interpreter";
-            (Status::NotExecutable, format!("{program}: {text}"))
-        }
-        _ => (Status::Io, format!("{program}: cannot be started: {error}")),
-    }
-}
-
 impl Plan {
     /// The ends of one stage, each once.
     fn ends(&self, at: usize) -> Vec<&str> {
@@ -399,85 +365,5 @@ impl Plan {
         });
         let folders = options.flat_map(|options| &options.dir);
         folders.filter(|dir| !dir.read_only).map(|dir| dir.host.as_path())
-    }
-
-    /// The status of a stage, and the line that says why, if its program has not said it itself.
-    fn verdict(
-        &self,
-        at: usize,
-        report: &Report<Failure>,
-        stopped: Option<Status>,
-    ) -> (Status, Option<String>) {
-        let stage = &self.stages[at];
-        let options = match &stage.job {
-            Job::Guest { options, .. } => Some(options),
-            Job::Native { .. } => None,
-        };
-        match &report.end {
-            StageEnd::Guest(outcome) => {
-                verdict::of(outcome, options.and_then(|options| options.open_timeout))
-            }
-            StageEnd::Unfit(error) => (Status::NotUsable, Some(error.to_string())),
-            StageEnd::Unprepared(failure) => (failure.status, Some(format!("{:#}", failure.error))),
-            StageEnd::TimedOut => {
-                let limit = options.and_then(|options| options.timeout).unwrap_or_default();
-                let limit = humantime::format_duration(limit);
-                (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
-            }
-            StageEnd::Native(NativeEnd::Exited(status)) => (Status::Exited(*status), None),
-            StageEnd::Native(NativeEnd::Signaled(number)) => (Status::Signal(*number), None),
-            StageEnd::NotStarted(error) => {
-                let program = match &stage.job {
-                    Job::Native { command, .. } => command.first().cloned().unwrap_or_default(),
-                    Job::Guest { source, .. } => source.display().into(),
-                };
-                let (status, line) = not_started(error, &program.to_string_lossy());
-                (status, Some(line))
-            }
-            StageEnd::Stopped => (stopped.unwrap_or(Status::TimedOut), None),
-            StageEnd::Panicked => {
-                (Status::Panicked, Some("the host panicked, which is a bug of pipehost's".into()))
-            }
-        }
-    }
-
-    fn stats(
-        &self,
-        status: Status,
-        time: Duration,
-        ended: &[Option<(Status, Report<Failure>)>],
-    ) -> Stats {
-        let stages = self.stages.iter().zip(ended).map(|(stage, ended)| match ended {
-            Some((status, Report { time, cpu, memory, totals, .. })) => {
-                let used = Used { time: *time, cpu: *cpu, memory: *memory };
-                let stats = StageStats::of(&stage.name, &stage.runs(), *status, used);
-                match stage.job {
-                    Job::Guest { .. } => stats.counting(totals),
-                    Job::Native { .. } => stats,
-                }
-            }
-            None => {
-                let used = Used { time, cpu: None, memory: None };
-                StageStats::of(&stage.name, &stage.runs(), status, used)
-            }
-        });
-        let total = |end: &EndRef, direction: Direction| {
-            let (_, report) = ended[end.stage].as_ref()?;
-            report
-                .totals
-                .iter()
-                .find(|total| *total.label == *end.end && total.direction == direction)
-        };
-        let pipes = self.pipes.iter().map(|pipe| {
-            let writer = total(&pipe.from, Direction::Write);
-            let reader = total(&pipe.to, Direction::Read);
-            PipeStats::of(self.end_name(&pipe.from), self.end_name(&pipe.to), writer, reader)
-        });
-        Stats {
-            status: status.code(),
-            seconds: time.as_secs_f64(),
-            stages: stages.collect(),
-            pipes: pipes.collect(),
-        }
     }
 }
