@@ -281,7 +281,7 @@ pub(crate) struct PipeArgs {
     pub(crate) graph: Option<Option<PathBuf>>,
 
     /// The stages, with `!` between them: GUEST [ARGS...], with options of its own in front, or exec
-    /// COMMAND [ARGS...]. An argument that is to be `!` is written `\\!`.
+    /// COMMAND [ARGS...]. An argument that is to be `!` is written `\!`.
     #[arg(value_name = "STAGE", trailing_var_arg = true)]
     #[arg(required_unless_present = "file")]
     pub(crate) stages: Vec<OsString>,
