@@ -16,7 +16,7 @@ use super::signals::Leftovers;
 use super::source::Source;
 use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
-use crate::engine::Engine;
+use crate::guest::Guest;
 use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions};
 use crate::pipe::{Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
 use crate::run::Setup;
@@ -220,15 +220,15 @@ impl Prepared {
     }
 }
 
-/// What `options` let a guest start; reads and compiles it. Blocks.
+/// What `options` let a guest start, its guests by `load`.
 pub(crate) fn children(
     options: &GuestOptions,
-    engine: &Engine,
+    mut load: impl FnMut(&Source) -> Result<Guest, Failure>,
 ) -> Result<Option<Children>, Failure> {
     let mut grants = Vec::new();
     for spec in &options.child {
         let source = Source::of(&spec.guest)?;
-        let guest = source.load_runnable(engine)?;
+        let guest = load(&source)?;
         let program = Program::Guest {
             guest,
             program: source.program(),

@@ -164,7 +164,7 @@ async fn run(
     };
     if !options.child.is_empty() || !options.exec.is_empty() {
         let (options, engine) = (options.clone(), engine.clone());
-        let load = move || granting::children(&options, &engine);
+        let load = move || granting::children(&options, |source| source.load_runnable(&engine));
         let children = tokio::task::spawn_blocking(load).await;
         if let Some(children) =
             children.context("compiling failed").or_status(Status::NotUsable)??

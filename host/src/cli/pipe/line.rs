@@ -57,18 +57,10 @@ pub(crate) fn outer_streams(
     common: &GuestOptions,
 ) -> Result<Vec<Stage>, Failure> {
     if let (Some(stdin), Some(first)) = (&common.stdin, stages.first_mut()) {
-        let place = match &mut first.job {
-            Job::Guest { options, .. } => &mut options.stdin,
-            Job::Native { streams, .. } => &mut streams.stdin,
-        };
-        place.get_or_insert(stdin.clone());
+        first.redirection_mut(0).get_or_insert(stdin.clone());
     }
     if let (Some(stdout), Some(last)) = (&common.stdout, stages.last_mut()) {
-        let place = match &mut last.job {
-            Job::Guest { options, .. } => &mut options.stdout,
-            Job::Native { streams, .. } => &mut streams.stdout,
-        };
-        place.get_or_insert(stdout.clone());
+        last.redirection_mut(1).get_or_insert(stdout.clone());
     }
     let guests = stages.iter().filter(|stage| matches!(stage.job, Job::Guest { .. })).count();
     if guests > 1 && !common.fd.is_empty() {

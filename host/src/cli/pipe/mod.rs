@@ -29,7 +29,7 @@ use crate::guest::Guest;
 use crate::os::{self, Growth, NativeCommand};
 use crate::pipe::{Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
-use plan::{EndKind, EndRef, Job, Plan, Streams};
+use plan::{EndKind, EndRef, Job, Plan};
 use report::find_commands;
 
 /// How long stages that are told to end may take, before the pipeline ends without them.
@@ -159,24 +159,24 @@ async fn supervise(
     Ok(status)
 }
 
-/// Reads and compiles all guests, each once, on a thread.
+/// Reads and compiles all guests, those that may be started included, each once, on a thread.
 async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
     let (stages, engine) = (plan.stages.clone(), engine.clone());
     let load = move || {
         let mut known: Vec<(Source, Guest)> = Vec::new();
+        let mut guest = |source: &Source| {
+            if let Some((_, guest)) = known.iter().find(|(known, _)| known == source) {
+                return Ok(guest.clone());
+            }
+            let guest = source.load_runnable(&engine)?;
+            known.push((source.clone(), guest.clone()));
+            Ok(guest)
+        };
         let load = |stage: &plan::Stage| {
             let Job::Guest { source, options, .. } = &stage.job else { return Ok(None) };
-            let of_stage = |failure: Failure| failure.of_stage(&stage.name);
-            let guest = match known.iter().find(|(known, _)| known == source) {
-                Some((_, guest)) => guest.clone(),
-                None => {
-                    let guest = source.load_runnable(&engine).map_err(of_stage)?;
-                    known.push((source.clone(), guest.clone()));
-                    guest
-                }
-            };
-            let children = granting::children(options, &engine).map_err(of_stage)?;
-            Ok(Some((guest, children)))
+            let loaded = guest(source)
+                .and_then(|code| Ok(Some((code, granting::children(options, &mut guest)?))));
+            loaded.map_err(|failure| failure.of_stage(&stage.name))
         };
         stages.iter().map(load).collect()
     };
@@ -198,19 +198,14 @@ fn open(
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
         let opened = match (&stage.job, loaded) {
             (Job::Guest { source, args, options }, Some((guest, children))) => {
-                let streams = Streams {
-                    stdin: options.stdin.clone(),
-                    stdout: options.stdout.clone(),
-                    stderr: options.stderr.clone(),
-                };
                 let prepared = ends
-                    .wiring(plan, at, &streams, &granting)
+                    .wiring(plan, at, &granting)
                     .and_then(|wiring| granting.prepare(options, wiring, source, args));
                 prepared
                     .map(|prepared| guest_stage(guest, prepared.with_children(children), options))
             }
-            (Job::Native { command, streams }, _) => {
-                ends.command(plan, at, command, streams, &granting).map(pipeline::Stage::Native)
+            (Job::Native { command, .. }, _) => {
+                ends.command(plan, at, command, &granting).map(pipeline::Stage::Native)
             }
             (Job::Guest { .. }, None) => {
                 Err(anyhow!("it has not been compiled")).or_status(Status::NotUsable)
@@ -265,26 +260,25 @@ impl Ends {
         &mut self,
         plan: &Plan,
         at: usize,
-        streams: &Streams,
         granting: &Granting<'_>,
     ) -> Result<Wiring, Failure> {
+        let stage = &plan.stages[at];
         let end = |end: &str| EndRef::new(at, end);
         let stdin = match self.readers.remove(&end("stdin")) {
             Some(reader) => Stream::Joined(reader),
-            None => granting.input(streams.stdin.as_ref(), || {
+            None => granting.input(stage.redirection(0), || {
                 if at == 0 { os::standard(0) } else { os::null() }.map(Stream::Shared)
             })?,
         };
-        let mut output =
-            |name: &str, number, spec: Option<&_>| match self.writers.remove(&end(name)) {
-                Some(writer) => Ok(Stream::Joined(writer)),
-                None => {
-                    let inherited = || os::standard(number).map(Stream::Shared);
-                    granting.output(spec, number, inherited)
-                }
-            };
-        let stdout = output("stdout", 1, streams.stdout.as_ref())?;
-        let stderr = output("stderr", 2, streams.stderr.as_ref())?;
+        let mut output = |name: &str, number| match self.writers.remove(&end(name)) {
+            Some(writer) => Ok(Stream::Joined(writer)),
+            None => {
+                let inherited = || os::standard(number).map(Stream::Shared);
+                granting.output(stage.redirection(number), number, inherited)
+            }
+        };
+        let stdout = output("stdout", 1)?;
+        let stderr = output("stderr", 2)?;
         let mut named = Vec::new();
         for name in plan.names(at) {
             let (reader, writer) = self.both(at, name.as_str());
@@ -303,7 +297,6 @@ impl Ends {
         plan: &Plan,
         at: usize,
         command: &[std::ffi::OsString],
-        streams: &Streams,
         granting: &Granting<'_>,
     ) -> Result<NativeCommand, Failure> {
         let mut others = Vec::new();
@@ -311,7 +304,7 @@ impl Ends {
             let (reader, writer) = self.both(at, &end);
             others.extend(reader.or(writer).map(|fd| (number, fd)));
         }
-        let wiring = self.wiring(plan, at, streams, granting)?;
+        let wiring = self.wiring(plan, at, granting)?;
         let fd = |stream| match stream {
             Stream::Shared(fd) | Stream::Joined(fd) => Ok(fd),
             // Refused when the plan was made.

@@ -112,8 +112,25 @@ impl Stage {
         }
     }
 
+    /// Where one of its standard streams is to be sent.
+    pub(super) fn redirection_mut(&mut self, number: i32) -> &mut Option<StdioSpec> {
+        let (stdin, stdout, stderr) = match &mut self.job {
+            Job::Guest { options, .. } => {
+                (&mut options.stdin, &mut options.stdout, &mut options.stderr)
+            }
+            Job::Native { streams, .. } => {
+                (&mut streams.stdin, &mut streams.stdout, &mut streams.stderr)
+            }
+        };
+        match number {
+            0 => stdin,
+            1 => stdout,
+            _ => stderr,
+        }
+    }
+
     /// What one of its standard streams goes to, where that was said.
-    fn redirection(&self, number: i32) -> Option<&StdioSpec> {
+    pub(super) fn redirection(&self, number: i32) -> Option<&StdioSpec> {
         let (stdin, stdout, stderr) = match &self.job {
             Job::Guest { options, .. } => (&options.stdin, &options.stdout, &options.stderr),
             Job::Native { streams, .. } => (&streams.stdin, &streams.stdout, &streams.stderr),
