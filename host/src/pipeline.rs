@@ -6,9 +6,11 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::children::after;
 use crate::engine::Engine;
@@ -83,11 +85,17 @@ pub struct Pipeline<E> {
     reports: mpsc::UnboundedReceiver<(usize, Report<E>)>,
     /// The signal that natives are to be sent.
     stop: watch::Sender<Option<i32>>,
+    /// How many guests are still being given what they need.
+    preparing: Arc<AtomicUsize>,
+    prepared: Arc<Notify>,
+    /// Whether guests may run.
+    go: watch::Sender<bool>,
 }
 
 impl<E: Send + 'static> Pipeline<E> {
-    /// Starts all stages. Must be called inside a tokio runtime, which is to be kept running: it waits
-    /// for the native commands.
+    /// Starts all native commands, and a thread for each guest, on which that is given what it needs.
+    /// It runs when [`Pipeline::go`] is called. Must be called inside a tokio runtime, which is to be
+    /// kept running: it waits for the native commands.
     ///
     /// A stage that cannot be started has ended, as with a shell: the others see that its ends are
     /// closed.
@@ -119,12 +127,16 @@ impl<E: Send + 'static> Pipeline<E> {
                 }
             }
         }
+        let (preparing, prepared) = (Arc::new(AtomicUsize::new(guests.len())), Arc::default());
+        let (go, start) = watch::channel(false);
         for (at, guest, prepare, timeout) in guests {
             let (engine, stopped) = (engine.clone(), stopped.clone());
+            let turn = Turn::new(&preparing, &prepared, start.clone());
             let report = announce.clone();
             let run = move || {
-                let whole =
-                    AssertUnwindSafe(|| on_thread(&engine, &guest, prepare, timeout, stopped));
+                let whole = AssertUnwindSafe(|| {
+                    on_thread(&engine, &guest, prepare, timeout, stopped, turn)
+                });
                 let ended = catch_unwind(whole);
                 let ended = ended.unwrap_or_else(|_| Report::of(StageEnd::Panicked));
                 let _ = report.send((at, ended));
@@ -135,7 +147,19 @@ impl<E: Send + 'static> Pipeline<E> {
                 let _ = announce.send((at, Report::of(StageEnd::NotStarted(error))));
             }
         }
-        Self { reports, stop }
+        Self { reports, stop, preparing, prepared, go }
+    }
+
+    /// Resolves when every guest has what it needs, or could not be given it. Cancel safe.
+    pub async fn prepared(&self) {
+        while self.preparing.load(Ordering::SeqCst) > 0 {
+            self.prepared.notified().await;
+        }
+    }
+
+    /// Lets the guests run.
+    pub fn go(&self) {
+        self.go.send_replace(true);
     }
 
     /// The next stage that ends, by its place; `None` when all have. Cancel safe.
@@ -153,6 +177,47 @@ impl<E: Send + 'static> Pipeline<E> {
 impl<E> Report<E> {
     fn of(end: StageEnd<E>) -> Self {
         Self { end, time: Duration::ZERO, cpu: None, memory: None, totals: Vec::new() }
+    }
+}
+
+/// A guest's place among those that wait for each other before they run.
+struct Turn {
+    preparing: Arc<AtomicUsize>,
+    prepared: Arc<Notify>,
+    start: watch::Receiver<bool>,
+    /// It has been counted as prepared.
+    counted: bool,
+}
+
+impl Turn {
+    fn new(
+        preparing: &Arc<AtomicUsize>,
+        prepared: &Arc<Notify>,
+        start: watch::Receiver<bool>,
+    ) -> Self {
+        let (preparing, prepared) = (Arc::clone(preparing), Arc::clone(prepared));
+        Self { preparing, prepared, start, counted: false }
+    }
+
+    fn ready(&mut self) {
+        if !std::mem::replace(&mut self.counted, true) {
+            self.preparing.fetch_sub(1, Ordering::SeqCst);
+            self.prepared.notify_one();
+        }
+    }
+
+    /// Waits until all may run.
+    async fn come(mut self) {
+        self.ready();
+        // An error says that the pipeline is gone, which ends the stage in another way.
+        let _ = self.start.wait_for(|go| *go).await;
+    }
+}
+
+impl Drop for Turn {
+    /// Whatever kept it from being ready, nobody waits for it.
+    fn drop(&mut self) {
+        self.ready();
     }
 }
 
@@ -216,6 +281,7 @@ fn on_thread<E>(
     prepare: Prepare<E>,
     timeout: Option<Duration>,
     mut stopped: watch::Receiver<Option<i32>>,
+    turn: Turn,
 ) -> Report<E> {
     let started = Instant::now();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -235,7 +301,10 @@ fn on_thread<E>(
             biased;
             _ = stopping(&mut stopped) => StageEnd::Stopped,
             () = after(timeout) => StageEnd::TimedOut,
-            ended = setup.run(engine, guest) => return match ended {
+            ended = async {
+                turn.come().await;
+                setup.run(engine, guest).await
+            } => return match ended {
                 Ok(outcome) => StageEnd::Guest(outcome),
                 Err(error) => StageEnd::Unfit(error),
             },
@@ -291,6 +360,8 @@ mod tests {
             stage(Box::new(|| Err("refused".into()))),
         ];
         let mut pipeline = Pipeline::start(&engine, stages);
+        pipeline.prepared().await;
+        pipeline.go();
         let mut ends = [const { None }; 3];
         while let Some((at, report)) = pipeline.next().await {
             ends[at] = Some(report.end);

@@ -14,6 +14,7 @@ mod native;
 mod pipelines;
 mod programs;
 mod rows;
+mod sandbox;
 mod table;
 
 use std::path::Path;

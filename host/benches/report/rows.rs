@@ -12,6 +12,7 @@ use crate::Effort;
 use crate::flow::{Flow, Pipes};
 use crate::pipelines;
 use crate::programs::{Peer, Programs};
+use crate::sandbox;
 
 /// How much of something, and which way is better.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -286,6 +287,7 @@ pub(crate) fn all() -> Vec<Row> {
         theirs: Box::new(|_, _| 16.0 * 1024.0 * 1024.0),
     });
     rows.extend(pipelines::rows());
+    rows.extend(sandbox::rows());
     rows
 }
 
@@ -339,7 +341,7 @@ fn round_trip(programs: &Programs, effort: Effort, echo: impl Fn(&str, &str) -> 
 }
 
 /// Seconds for a whole run with nothing to do, the least of several: what interrupts only adds.
-fn start_to_end(mut command: Command, effort: Effort) -> f64 {
+pub(crate) fn start_to_end(mut command: Command, effort: Effort) -> f64 {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let runs = (0..effort.starts).map(|_| {
         let started = Instant::now();

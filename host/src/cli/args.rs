@@ -9,6 +9,7 @@ use clap::{
     ValueHint,
 };
 
+use super::pipe::Part;
 use super::values::{self, ChildSpec, DirSpec, ExecSpec, FdSpec, FifoSpec, StdioSpec};
 
 const STATUSES: &str = "\
@@ -108,6 +109,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) stats: StatsArgs,
+
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
 
     /// The guest's own arguments.
     #[arg(last = true, value_name = "ARGS")]
@@ -241,7 +245,14 @@ fn chain<T: Clone>(first: &[T], then: &[T]) -> Vec<T> {
 impl Cli {
     /// The arguments of this process.
     pub(crate) fn from_process() -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches()?;
+        Self::from_words(std::env::args_os())
+    }
+
+    /// What was typed: the program's name comes first.
+    pub(crate) fn from_words(
+        words: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         match (&mut cli.command, matches.subcommand()) {
             (Command::Run(args), Some((_, matches))) => {
@@ -267,10 +278,22 @@ pub(crate) struct PipeArgs {
     #[command(flatten)]
     pub(crate) stats: StatsArgs,
 
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
+
     /// Read the pipeline from a file: see examples/pipeline.toml.
     #[arg(short, long, value_name = "FILE", conflicts_with = "stages")]
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
+
+    /// Give each guest a process of its own, confined to that guest's grants: whatever happens to it,
+    /// even to the engine in it, the other stages go on.
+    #[arg(long)]
+    pub(crate) isolate: bool,
+
+    /// This process is one of those.
+    #[arg(long, hide = true, value_name = "JSON", require_equals = true)]
+    pub(crate) part: Option<Part>,
 
     /// Only see whether the pipeline can run: its stages, its pipes, its guests, its commands.
     #[arg(long)]
@@ -324,6 +347,25 @@ pub(crate) enum StatsForm {
     Text,
     /// One line of JSON.
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SandboxArgs {
+    /// Whether this process gives up its own powers before a guest runs, in case that a guest breaks
+    /// out of the engine.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    pub(crate) sandbox: SandboxMode,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SandboxMode {
+    /// All that the kernel can; a warning says what it cannot.
+    #[default]
+    Auto,
+    /// As auto; without Landlock and seccomp nothing runs, and the status is 77.
+    Require,
+    /// Not at all.
+    Off,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use super::source::Source;
 use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
-use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions};
+use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, Powers};
 use crate::pipe::{Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
 use crate::run::Setup;
 use crate::wasi::Stdio;
@@ -59,11 +59,13 @@ pub(crate) struct Granting<'a> {
     leftovers: &'a Leftovers,
     /// The files that are written to: several that write to one share their place in it.
     outputs: RefCell<Vec<(PathBuf, OwnedFd)>>,
+    /// What this process must still be able to do for what it has granted.
+    powers: RefCell<Powers>,
 }
 
 impl<'a> Granting<'a> {
     pub(crate) fn new(leftovers: &'a Leftovers) -> Self {
-        Self { leftovers, outputs: RefCell::default() }
+        Self { leftovers, outputs: RefCell::default(), powers: RefCell::default() }
     }
 
     /// What `options` grant, after `wiring`. To be checked before: see [`check`].
@@ -84,6 +86,9 @@ impl<'a> Granting<'a> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(source.program()).args(args).envs(&options.env);
         grant_folders(&mut wasi, &options.dir)?;
+        self.keep(options, &grants, [&wiring.stdin, &wiring.stdout, &wiring.stderr])
+            .context("what is granted cannot be kept")
+            .or_status(Status::Io)?;
         Ok(Prepared {
             wasi,
             grants,
@@ -93,6 +98,35 @@ impl<'a> Granting<'a> {
             max_memory: options.max_memory,
             max_pipes: options.max_pipes,
         })
+    }
+
+    /// Notes what a guest's grants take later.
+    fn keep(
+        &self,
+        options: &GuestOptions,
+        grants: &[Grant],
+        streams: [&Stream; 3],
+    ) -> std::io::Result<()> {
+        let mut powers = self.powers.borrow_mut();
+        grants.iter().try_for_each(|grant| grant.keep(&mut powers))?;
+        for (stream, direction) in
+            streams.into_iter().zip([Direction::Read, Direction::Write, Direction::Write])
+        {
+            match stream {
+                Stream::Shared(fd) => powers.stream(fd, direction)?,
+                Stream::Fifo(fifo) => powers.fifo(fifo, &[direction])?,
+                Stream::Joined(_) => {}
+            }
+        }
+        if !options.exec.is_empty() {
+            powers.natives();
+        }
+        options.dir.iter().try_for_each(|dir| powers.folder(&dir.host, !dir.read_only))
+    }
+
+    /// What this process needs, once all is granted.
+    pub(crate) fn into_powers(self) -> Powers {
+        self.powers.into_inner()
     }
 
     /// What stdin is to be; `otherwise` where nothing is said.

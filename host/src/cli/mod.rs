@@ -1,7 +1,10 @@
 //! The command line: arguments in, one line and a status out. The only user of clap and of anyhow.
 
 mod args;
+#[cfg(test)]
+mod breakout;
 mod compile;
+mod confining;
 mod exit;
 mod granting;
 mod graph;

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::args::RunArgs;
 use super::compile::engine_for;
+use super::confining::{confine, provide_for_commands};
 use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
 use super::signals::{Leftovers, SignalWatch, clean_up};
@@ -24,14 +25,17 @@ use crate::run::Setup;
 const LAST_DELIVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
+    if !args.options.exec.is_empty() {
+        provide_for_commands(args.sandbox.sandbox)?;
+    }
     supervised(async |leftovers, signals| supervise(args, leftovers, signals).await)
 }
 
 /// Runs `work` on this thread, with the signals watched, and leaves nothing behind whichever way it
 /// ends.
-pub(crate) fn supervised(
-    work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<Status, Failure>,
-) -> Result<Status, Failure> {
+pub(crate) fn supervised<T>(
+    work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -173,6 +177,9 @@ async fn run(
         }
     }
 
+    confine(args.sandbox.sandbox, &granting.into_powers())?;
+    #[cfg(test)]
+    super::breakout::broken_out();
     tracing::debug!("running {}", source.display());
     let outcome = setup.run(&engine, &guest).await.map_err(|error| source.failure(error))?;
     // The process is about to end, and with it the code: nothing is gained by unmapping it.

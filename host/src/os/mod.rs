@@ -10,13 +10,16 @@ mod code;
 mod unix;
 
 pub use code::{Code, CodeKey, load as load_code};
+#[cfg(all(test, unix))]
+pub(crate) use unix::breakout;
 #[cfg(unix)]
 pub use unix::{
     Direction, End, Fifo, FifoError, FifoOptions, FileInfo, Growth, InheritError, Joint,
-    MOST_OTHERS, Native, NativeCommand, NativeEnd, PrivateError, PrivateFile, PrivateFolder,
-    ReaderWait, Usage, anonymous, another_writer, descriptor_number, find_command, is_ignored,
-    joint, kill_natives, null, open_input_file, open_output_file, read_small_file,
-    retire_standard_input_and_output, standard, take_inherited, thread_cpu_time, write_message,
+    MOST_OTHERS, Missing, Native, NativeCommand, NativeEnd, Powers, PrivateError, PrivateFile,
+    PrivateFolder, ReaderWait, Usage, anonymous, another_writer, confine, descriptor_number,
+    find_command, is_ignored, joint, kill_natives, memory_file, null, open_input_file,
+    open_output_file, read_small_file, retire_standard_input_and_output, standard, start_broker,
+    take_given, take_inherited, thread_cpu_time, write_message,
 };
 
 #[cfg(not(unix))]

@@ -1,7 +1,9 @@
 //! Pipes on Unix: descriptors that never block the thread ([`End`]), named pipes ([`Fifo`]), and
 //! the descriptors that this process was started with.
 
+mod broker;
 mod capacity;
+mod confine;
 mod end;
 mod fifo;
 mod joint;
@@ -9,6 +11,7 @@ mod native;
 mod private;
 mod reader_wait;
 mod scratch;
+mod sealed;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -21,6 +24,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::FdFlags;
 
+pub use broker::start_broker;
+#[cfg(test)]
+pub(crate) use confine::breakout;
+pub use confine::{Missing, Powers, confine};
 pub use end::End;
 pub(super) use fifo::proc_name;
 pub use fifo::{Fifo, FifoError, FifoOptions};
@@ -50,8 +57,11 @@ pub enum Direction {
 /// # Errors
 /// Those of open(2), EINTR among them where the open blocks; ENOENT where /proc is not mounted.
 fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
-    let name = fifo::proc_name(fd);
-    Ok(rustix::fs::open(name, flags | OFlags::CLOEXEC, Mode::empty())?)
+    let flags = flags | OFlags::CLOEXEC;
+    Ok(match sealed::descriptor(fd.as_fd()) {
+        Some(path) => rustix::fs::open(path, flags, Mode::empty())?,
+        None => rustix::fs::open(fifo::proc_name(fd), flags, Mode::empty())?,
+    })
 }
 
 /// pipe(2), by `os_pipe`: both ends close-on-exec, and non-blocking, which is safe here because
@@ -77,7 +87,8 @@ pub fn standard(fd: RawFd) -> io::Result<OwnedFd> {
 
 /// What gives the end of file, and swallows what is written: /dev/null.
 pub fn null() -> io::Result<OwnedFd> {
-    Ok(OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(sealed::null_device(), flags, Mode::empty())?)
 }
 
 /// Opens a file to be read.
@@ -187,6 +198,32 @@ pub fn write_message(message: &[u8]) {
             return;
         }
     }
+}
+
+/// A file that is in memory alone: memfd_create(2).
+///
+/// # Errors
+/// EMFILE and ENFILE where no descriptors are left.
+pub fn memory_file(name: &str) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?)
+}
+
+/// Takes over descriptor `number`, whatever it is, which whoever started this process has given it.
+///
+/// # Errors
+/// Where nothing was given under that number.
+pub fn take_given(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 3 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: as in `take_inherited`.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    if rustix::io::fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+    // SAFETY: as in `take_inherited`.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Why a descriptor number cannot be granted.

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::{ErrorCode, Fault, PipeName, Reader, Writer};
-use crate::os::{Direction, End, Fifo, InheritError, take_inherited};
+use crate::os::{Direction, End, Fifo, InheritError, Powers, take_inherited};
 
 /// Which ends of a pipe a guest may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +175,23 @@ impl Grant {
             eof: EofPolicy::default(),
             capacity: None,
             source: Source::Passed(Box::new(Passed { reader, writer })),
+        }
+    }
+
+    /// Adds to `powers` what opening its ends later takes.
+    ///
+    /// # Errors
+    /// Where no descriptor is to be had.
+    pub fn keep(&self, powers: &mut Powers) -> std::io::Result<()> {
+        let directions = [Direction::Read, Direction::Write];
+        let permitted = directions.into_iter().filter(|it| self.directions.permit(*it));
+        match &self.source {
+            Source::Fifo(fifo) => powers.fifo(fifo, &permitted.collect::<Vec<_>>()),
+            Source::Descriptor(Descriptor { fd: Some(fd), .. }) => {
+                permitted.into_iter().try_for_each(|direction| powers.stream(fd, direction))
+            }
+            // Open already.
+            Source::Descriptor(_) | Source::Joined(_) | Source::Passed(_) => Ok(()),
         }
     }
 

@@ -16,7 +16,7 @@ use super::line::outer_streams;
 use super::plan::{EndRef, Job, Pipe, Plan, Stage, Streams, program_name, stage_name, usage};
 
 /// More than that is no pipeline that anybody has written.
-const MOST_BYTES: u64 = 1024 * 1024;
+pub(super) const MOST_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,9 +51,8 @@ struct StageTable {
     max_children: Option<usize>,
 }
 
-/// Reads the pipeline in the file at `path`, whose folder its paths start from. `common` holds for
-/// every guest.
-pub(crate) fn plan(path: &Path, common: &GuestOptions) -> Result<Plan, Failure> {
+/// Reads the file at `path`.
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     use std::io::Read as _;
     let unreadable = |error: std::io::Error| file_failure("-f", path, &error);
     let mut text = String::new();
@@ -62,8 +61,14 @@ pub(crate) fn plan(path: &Path, common: &GuestOptions) -> Result<Plan, Failure> 
     if text.len() as u64 > MOST_BYTES {
         return usage(format!("{}: is larger than 1 MiB, which no pipeline is", path.display()));
     }
+    Ok(text)
+}
+
+/// The pipeline in `text`, which is that of the file at `path`, whose folder its paths start from.
+/// `common` holds for every guest.
+pub(crate) fn plan(path: &Path, text: &str, common: &GuestOptions) -> Result<Plan, Failure> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    parse(&text, folder.unwrap_or(Path::new(".")), common).map_err(|failure| Failure {
+    parse(text, folder.unwrap_or(Path::new(".")), common).map_err(|failure| Failure {
         error: anyhow!("{}: {:#}", path.display(), failure.error),
         ..failure
     })

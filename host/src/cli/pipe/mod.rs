@@ -1,11 +1,13 @@
 //! `pipehost pipe`: several stages at once, joined by pipes.
 
 mod file;
+mod isolated;
 mod line;
 mod plan;
 mod report;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::pin;
@@ -15,6 +17,7 @@ use anyhow::{Context, anyhow};
 
 use super::args::{GuestOptions, PipeArgs};
 use super::compile::engine_for;
+use super::confining::{confine, provide_for_commands};
 use super::exit::{Failure, OrStatus, Status, pipefail};
 use super::granting::{self, Granting, Prepared, Stream, Wiring, file_failure};
 use super::graph::Graph;
@@ -26,26 +29,24 @@ use super::source::Source;
 use crate::children::{Children, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
-use crate::os::{self, Growth, NativeCommand};
+use crate::os::{self, Growth, NativeCommand, Powers};
 use crate::pipe::{Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
+use isolated::StageReport;
 use plan::{EndKind, EndRef, Job, Plan};
 use report::find_commands;
 
 /// How long stages that are told to end may take, before the pipeline ends without them.
 const PATIENCE: Duration = Duration::from_millis(150);
 
-pub(crate) fn main(args: PipeArgs) -> Result<Status, Failure> {
-    let plan = match &args.file {
-        Some(path) => file::plan(path, &args.options)?,
-        None => line::plan(&args.stages, &args.options)?,
-    };
-    for (at, stage) in plan.stages.iter().enumerate() {
-        if let Job::Guest { options, .. } = &stage.job {
-            let names = plan.names(at);
-            granting::check(options, names.iter()).map_err(|error| error.of_stage(&stage.name))?;
-        }
+pub(crate) use isolated::Part;
+
+pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
+    if let Some(part) = args.part.take() {
+        return isolated::main(args, part);
     }
+    let text = args.file.as_deref().map(file::read).transpose()?;
+    let plan = of_plan(&args, text.clone().map(Ok))?;
     let graph = plan.graph();
     if let Some(to) = &args.graph
         && !args.check
@@ -59,7 +60,28 @@ pub(crate) fn main(args: PipeArgs) -> Result<Status, Failure> {
             cycle.join(" → ")
         );
     }
-    supervised(async |leftovers, signals| supervise(args, plan, leftovers, signals).await)
+    if !args.check && !args.isolate && plan.stages.iter().any(plan::Stage::starts_commands) {
+        provide_for_commands(args.sandbox.sandbox)?;
+    }
+    supervised(async |leftovers, signals| supervise(args, plan, text, leftovers, signals).await)
+}
+
+/// The pipeline that `args` describe; `text` is that of the file, if they name one.
+fn of_plan(args: &PipeArgs, text: Option<std::io::Result<String>>) -> Result<Plan, Failure> {
+    let plan = match (&args.file, text) {
+        (Some(path), Some(text)) => {
+            let text = text.map_err(|error| file_failure("-f", path, &error))?;
+            file::plan(path, &text, &args.options)?
+        }
+        _ => line::plan(&args.stages, &args.options)?,
+    };
+    for (at, stage) in plan.stages.iter().enumerate() {
+        if let Job::Guest { options, .. } = &stage.job {
+            let names = plan.names(at);
+            granting::check(options, names.iter()).map_err(|error| error.of_stage(&stage.name))?;
+        }
+    }
+    Ok(plan)
 }
 
 /// Prints the pipeline, or draws it in a file.
@@ -84,14 +106,18 @@ type Loaded = Option<(Guest, Option<Children>)>;
 async fn supervise(
     args: PipeArgs,
     plan: Plan,
+    text: Option<String>,
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
     let timeout = args.options.timeout;
     let mut limit = pin!(after(timeout));
     let engine = engine_for(&args.cache, plan.writable_folders())?;
+    let isolated = args.isolate && !args.check;
     let stopped = tokio::select! {
-        loaded = load(&plan, &engine) => Ok(loaded?),
+        // Their own processes look at what guests are made of.
+        _ = std::future::ready(()), if isolated => Ok(plan.stages.iter().map(|_| None).collect()),
+        loaded = load(&plan, &engine), if !isolated => Ok(loaded?),
         signal = signals.received() => Err(Status::Signal(signal)),
         () = &mut limit => Err(Status::TimedOut),
     };
@@ -111,12 +137,20 @@ async fn supervise(
         return print(&format!("{stages} stages, {pipes} pipes between them: can run\n"));
     }
 
-    let (stages, _growths) = open(&plan, loaded, leftovers)?;
+    let opened = open(&plan, loaded, isolated.then_some(text.as_deref()), leftovers)?;
+    let Opened { stages, growths: _growths, mut powers, mut reports } = opened;
     let started = Instant::now();
     let mut pipeline = Pipeline::start(&engine, stages);
     os::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
+    // What opens files, and what is a process of its own, is done before.
+    pipeline.prepared().await;
+    if isolated || plan.stages.iter().any(|stage| matches!(stage.job, Job::Native { .. })) {
+        powers.natives();
+    }
+    confine(args.sandbox.sandbox, &powers)?;
+    pipeline.go();
     let mut stopped = None;
     let mut given_up = pin!(after(None));
     let mut ended: Vec<_> = plan.stages.iter().map(|_| None).collect();
@@ -126,8 +160,12 @@ async fn supervise(
             signal = signals.received(), if stopped.is_none() => Status::Signal(signal),
             () = &mut limit, if stopped.is_none() => Status::TimedOut,
             report = pipeline.next() => {
-                let Some((at, report)) = report else { break };
-                let (status, line) = plan.verdict(at, &report, stopped);
+                let Some((at, mut report)) = report else { break };
+                let told = reports[at].as_mut().and_then(StageReport::read);
+                let (status, line) = match told {
+                    Some(told) => told.put_into(&mut report),
+                    None => plan.verdict(at, &report, stopped),
+                };
                 if let Some(line) = line.filter(|_| stopped.is_none()) {
                     say(&format!("stage {}: {line}", plan.stages[at].name));
                 }
@@ -187,16 +225,26 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
 }
 
 /// Opens all that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
+/// `isolated`, with the text of the pipeline's file, if guests are to have processes of their own.
 fn open(
     plan: &Plan,
     loaded: Vec<Loaded>,
+    isolated: Option<Option<&str>>,
     leftovers: &Leftovers,
-) -> Result<(Vec<pipeline::Stage<Failure>>, Vec<Growth>), Failure> {
+) -> Result<Opened, Failure> {
     let mut ends = Ends::make(plan)?;
     let granting = Granting::new(leftovers);
     let mut stages = Vec::new();
+    let mut reports = Vec::new();
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
+        let mut report = None;
         let opened = match (&stage.job, loaded) {
+            (Job::Guest { .. }, _) if let Some(text) = isolated => {
+                isolated::command(plan, at, &mut ends, &granting, text).map(|(command, file)| {
+                    report = Some(file);
+                    pipeline::Stage::Native(command)
+                })
+            }
             (Job::Guest { source, args, options }, Some((guest, children))) => {
                 let prepared = ends
                     .wiring(plan, at, &granting)
@@ -212,8 +260,18 @@ fn open(
             }
         };
         stages.push(opened.map_err(|failure| failure.of_stage(&stage.name))?);
+        reports.push(report);
     }
-    Ok((stages, ends.growths))
+    Ok(Opened { stages, growths: ends.growths, powers: granting.into_powers(), reports })
+}
+
+/// The stages with all that they are given, and what this process needs for it.
+struct Opened {
+    stages: Vec<pipeline::Stage<Failure>>,
+    growths: Vec<Growth>,
+    powers: Powers,
+    /// Where the processes of guests leave their reports.
+    reports: Vec<Option<File>>,
 }
 
 fn guest_stage(
@@ -262,29 +320,44 @@ impl Ends {
         at: usize,
         granting: &Granting<'_>,
     ) -> Result<Wiring, Failure> {
-        let stage = &plan.stages[at];
-        let end = |end: &str| EndRef::new(at, end);
-        let stdin = match self.readers.remove(&end("stdin")) {
-            Some(reader) => Stream::Joined(reader),
-            None => granting.input(stage.redirection(0), || {
-                if at == 0 { os::standard(0) } else { os::null() }.map(Stream::Shared)
-            })?,
-        };
-        let mut output = |name: &str, number| match self.writers.remove(&end(name)) {
-            Some(writer) => Ok(Stream::Joined(writer)),
-            None => {
-                let inherited = || os::standard(number).map(Stream::Shared);
-                granting.output(stage.redirection(number), number, inherited)
-            }
-        };
-        let stdout = output("stdout", 1)?;
-        let stderr = output("stderr", 2)?;
+        let stdin = self.stream(plan, at, 0, granting)?;
+        let stdout = self.stream(plan, at, 1, granting)?;
+        let stderr = self.stream(plan, at, 2, granting)?;
         let mut named = Vec::new();
         for name in plan.names(at) {
             let (reader, writer) = self.both(at, name.as_str());
             named.push(Grant::joined(name, reader, writer));
         }
         Ok(Wiring { stdin, stdout, stderr, named })
+    }
+
+    /// One of the standard streams of a stage.
+    fn stream(
+        &mut self,
+        plan: &Plan,
+        at: usize,
+        number: i32,
+        granting: &Granting<'_>,
+    ) -> Result<Stream, Failure> {
+        if let Some(joined) = self.standard_ends(number).remove(&standard_end(at, number)) {
+            return Ok(Stream::Joined(joined));
+        }
+        let redirection = plan.stages[at].redirection(number);
+        let inherited = || os::standard(number).map(Stream::Shared);
+        match number {
+            0 if at > 0 => granting.input(redirection, || os::null().map(Stream::Shared)),
+            0 => granting.input(redirection, inherited),
+            _ => granting.output(redirection, number, inherited),
+        }
+    }
+
+    /// Whether another stage is on the other side of it.
+    fn joins(&mut self, at: usize, number: i32) -> bool {
+        self.standard_ends(number).contains_key(&standard_end(at, number))
+    }
+
+    fn standard_ends(&mut self, number: i32) -> &mut BTreeMap<EndRef, OwnedFd> {
+        if number == 0 { &mut self.readers } else { &mut self.writers }
     }
 
     fn both(&mut self, at: usize, end: &str) -> (Option<OwnedFd>, Option<OwnedFd>) {
@@ -321,6 +394,11 @@ impl Ends {
             others,
         })
     }
+}
+
+fn standard_end(at: usize, number: i32) -> EndRef {
+    let names = ["stdin", "stdout", "stderr"];
+    EndRef::new(at, names[usize::try_from(number).unwrap_or(0).min(2)])
 }
 
 impl Plan {

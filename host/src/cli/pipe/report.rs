@@ -71,7 +71,10 @@ impl Plan {
                 (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
             }
             StageEnd::Native(NativeEnd::Exited(status)) => (Status::Exited(*status), None),
-            StageEnd::Native(NativeEnd::Signaled(number)) => (Status::Signal(*number), None),
+            StageEnd::Native(NativeEnd::Signaled(number)) => {
+                let line = format!("its process was ended by signal {number}");
+                (Status::Signal(*number), options.map(|_| line))
+            }
             StageEnd::NotStarted(error) => {
                 let program = match &stage.job {
                     Job::Native { command, .. } => command.first().cloned().unwrap_or_default(),

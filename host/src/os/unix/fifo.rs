@@ -4,17 +4,18 @@
 //! for the FIFO, the checks ask the descriptor, and each open goes through its name under
 //! /proc/self/fd, which leads to the same inode whatever has become of the path.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Direction, End, ReaderWait, reopen};
+use super::{Direction, End, ReaderWait, reopen, sealed};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
 const ATTEMPTS: usize = 16;
@@ -159,6 +160,18 @@ impl Fifo {
         Err(fail("making it", Errno::EXIST))
     }
 
+    /// What stands for the FIFO, whatever becomes of its path: an O_PATH descriptor.
+    pub(super) fn handle(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
+    /// Its folder and its name there, if it is to be removed.
+    pub(super) fn removal(&self) -> Option<(BorrowedFd<'_>, CString)> {
+        let remove = self.remove.load(Ordering::SeqCst);
+        let name = CString::new(self.file_name.as_bytes()).ok().filter(|_| remove)?;
+        Some((self.folder.as_fd(), name))
+    }
+
     /// The path that it was found at.
     pub fn path(&self) -> &Path {
         &self.path
@@ -190,13 +203,13 @@ impl Fifo {
         if !self.remove.swap(false, Ordering::SeqCst) {
             return;
         }
+        let Ok(name) = CString::new(self.file_name.as_bytes()) else { return };
+        let name = sealed::removable(&name);
         let ours = rustix::fs::fstat(&self.handle);
-        let there = rustix::fs::statat(&self.folder, &self.file_name, AtFlags::SYMLINK_NOFOLLOW);
+        let there = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW);
         match (ours, there) {
             (Ok(ours), Ok(there)) if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino) => {
-                if let Err(error) =
-                    rustix::fs::unlinkat(&self.folder, &self.file_name, AtFlags::empty())
-                {
+                if let Err(error) = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
                     tracing::warn!("{}: cannot be removed: {error}", self.path.display());
                 }
             }

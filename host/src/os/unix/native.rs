@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::broker;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -87,21 +88,18 @@ impl NativeCommand {
     /// # Errors
     /// `NotFound`, `PermissionDenied` and all others of execve(2) and fork(2).
     pub fn start(self) -> io::Result<Native> {
-        let leads = std::fs::File::open("/dev/tty").is_err();
-        let mut command = Command::new(self.program);
-        command.args(self.args).stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
-        if leads {
-            command.process_group(0);
-        }
-        let _reserved = match self.others.is_empty() {
-            true => Vec::new(),
-            false => give(&mut command, self.others)?,
-        };
+        let leads = !has_terminal();
         count_on_sigchld();
         // This can take as long as a file system likes: nothing is locked meanwhile.
-        let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
+        let pid = match broker::is_there() {
+            true => broker::start(&self, leads)?,
+            false => {
+                let (mut command, _reserved) = self.prepared(leads)?;
+                i32::try_from(command.spawn()?.id()).unwrap_or(0)
+            }
+        };
+        let pid =
+            Pid::from_raw(pid).ok_or_else(|| io::Error::other("a process without a number"))?;
         let leaving = {
             let mut living = living();
             living.commands.push((pid, leads));
@@ -118,6 +116,26 @@ impl NativeCommand {
         native.pidfd = Some(pidfd.map_err(|refused| refused.into_parts().1)?);
         Ok(native)
     }
+
+    /// The command as it is to be executed, and what must live until then.
+    pub(super) fn prepared(self, leads: bool) -> io::Result<(Command, Vec<OwnedFd>)> {
+        let mut command = Command::new(self.program);
+        command.args(self.args).stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
+        if leads {
+            command.process_group(0);
+        }
+        let reserved = match self.others.is_empty() {
+            true => Vec::new(),
+            false => give(&mut command, self.others)?,
+        };
+        Ok((command, reserved))
+    }
+}
+
+/// Whether this process has a terminal that controls it: tty(4). Found once, as long as it may look.
+pub(super) fn has_terminal() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| std::fs::File::open("/dev/tty").is_ok())
 }
 
 /// Whoever started this process may have SIGCHLD ignored: then the kernel reaps what has ended, and

@@ -1,0 +1,322 @@
+//! `pipe --isolate`: each guest in a process of its own. That is this program again, which finds in the
+//! same arguments what its stage is, and inherits the stage's ends; it opens the stage's other grants,
+//! confines itself to them, and leaves a report in a file in memory.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use serde::{Deserialize, Serialize};
+
+use super::super::args::PipeArgs;
+use super::super::compile::engine_for;
+use super::super::confining::{confine, provide_for_commands};
+use super::super::exit::{Failure, OrStatus, Status};
+use super::super::granting::{self, Granting, Stream, Wiring};
+use super::super::run::supervised;
+use super::super::signals::{Leftovers, SignalWatch};
+use super::super::values::StdioSpec;
+use super::super::verdict;
+use super::plan::{Job, Plan, Stage};
+use super::{Ends, of_plan};
+use crate::children::after;
+use crate::os::{self, Direction, NativeCommand};
+use crate::pipe::{Grant, PipeName, Total};
+use crate::pipeline::Report;
+
+/// A report is a few lines for each end. What is longer comes from a process that is out of control.
+const MOST_REPORT: u64 = 1024 * 1024;
+
+/// How long bytes that a guest handed over may take to be delivered after its time is up.
+const LAST_DELIVERY: Duration = Duration::from_millis(80);
+
+/// Which stage a process is, and under which numbers it has inherited that stage's ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Part {
+    stage: usize,
+    /// Where its report goes.
+    report: i32,
+    /// The text of `-f FILE`, as it was when the pipeline was started.
+    file: Option<i32>,
+    /// stdin, stdout and stderr, but for those that are FIFOs with a path; and whether it is the only
+    /// one to hold them.
+    streams: [Option<(i32, bool)>; 3],
+    /// Its pipes to other stages: a name, what is read under it, what is written to.
+    pipes: Vec<(String, Option<i32>, Option<i32>)>,
+}
+
+impl FromStr for Part {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(text)
+    }
+}
+
+impl Part {
+    /// The text of the pipeline's file, if there is one.
+    pub(super) fn file(&self) -> Option<std::io::Result<String>> {
+        let number = self.file?;
+        let read = || {
+            let mut text = String::new();
+            let file = File::from(os::take_given(number)?);
+            file.take(super::file::MOST_BYTES).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        Some(read())
+    }
+}
+
+/// What a stage's process has come to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StageReport {
+    status: u8,
+    /// The line that says why.
+    line: Option<String>,
+    cpu: Duration,
+    memory: Option<u64>,
+    totals: Vec<TotalReport>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TotalReport {
+    label: String,
+    reads: bool,
+    bytes: u64,
+    waited: Duration,
+}
+
+impl StageReport {
+    /// What is found in the file once the process has ended; `None` where that wrote none.
+    pub(super) fn read(file: &mut File) -> Option<Self> {
+        let mut text = Vec::new();
+        file.rewind().ok()?;
+        file.take(MOST_REPORT).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Completes what is known of the stage; its status, and the line that says why.
+    pub(super) fn put_into<E>(self, report: &mut Report<E>) -> (Status, Option<String>) {
+        report.cpu = Some(self.cpu);
+        report.memory = self.memory;
+        report.totals = self.totals();
+        (Status::Exited(self.status), self.line)
+    }
+
+    fn totals(&self) -> Vec<Total> {
+        let total = |total: &TotalReport| Total {
+            label: Arc::from(total.label.as_str()),
+            direction: if total.reads { Direction::Read } else { Direction::Write },
+            bytes: total.bytes,
+            waited: total.waited,
+        };
+        self.totals.iter().map(total).collect()
+    }
+}
+
+/// The command that runs the guest of stage `at` in a process of its own, and where its report will
+/// be.
+pub(super) fn command(
+    plan: &Plan,
+    at: usize,
+    ends: &mut Ends,
+    granting: &Granting<'_>,
+    text: Option<&str>,
+) -> Result<(NativeCommand, File), Failure> {
+    let mut others: Vec<(i32, OwnedFd)> = Vec::new();
+    let Job::Guest { options, .. } = &plan.stages[at].job else {
+        return Err(anyhow!("only guests have processes of their own")).or_status(Status::Usage);
+    };
+    // What it is granted by number keeps its number, and goes to nobody else.
+    let mut first = 3;
+    for spec in &options.fd {
+        let (fd, _) = os::take_inherited(spec.number)
+            .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fd {error}") })?;
+        first = first.max(spec.number + 1);
+        others.push((spec.number, fd));
+    }
+    let mut give = |fd: OwnedFd| {
+        let number = first;
+        first += 1;
+        others.push((number, fd));
+        number
+    };
+    let failed = |error: std::io::Error| Failure {
+        status: Status::Io,
+        error: anyhow!(error).context("a process of its own cannot be given what it needs"),
+    };
+    let mut report = File::from(os::memory_file("report").map_err(failed)?);
+    report.rewind().map_err(failed)?;
+    let mut part = Part {
+        stage: at,
+        report: give(report.try_clone().map_err(failed)?.into()),
+        file: None,
+        streams: [None; 3],
+        pipes: Vec::new(),
+    };
+    if let Some(text) = text {
+        let mut file = File::from(os::memory_file("pipeline").map_err(failed)?);
+        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
+        part.file = Some(give(file.into()));
+    }
+    for name in plan.names(at) {
+        let (reader, writer) = ends.both(at, name.as_str());
+        part.pipes.push((name.to_string(), reader.map(&mut give), writer.map(&mut give)));
+    }
+    // Its process opens a FIFO that has a path itself.
+    for number in 0..3 {
+        if !matches!(plan.stages[at].redirection(number), Some(StdioSpec::Fifo(_)))
+            || ends.joins(at, number)
+        {
+            let stream = ends.stream(plan, at, number, granting)?;
+            let alone = matches!(stream, Stream::Joined(_));
+            if let Stream::Shared(fd) | Stream::Joined(fd) = stream {
+                part.streams[usize::try_from(number).unwrap_or(0)] = Some((give(fd), alone));
+            }
+        }
+    }
+    let part = serde_json::to_string(&part).context("which stage it is").or_status(Status::Io)?;
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // Directly behind the command, wherever that stands: what follows may be a stage's.
+    let behind = 1 + args.iter().position(|arg| arg == "pipe").unwrap_or(0);
+    args.insert(behind, format!("--part={part}").into());
+    let null = || os::null().map_err(failed);
+    let command = NativeCommand {
+        program: "/proc/self/exe".into(),
+        args,
+        stdin: null()?,
+        stdout: null()?,
+        // For what the host has to say.
+        stderr: os::standard(2).map_err(failed)?,
+        others,
+    };
+    Ok((command, report))
+}
+
+/// The whole life of a stage's process.
+pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
+    let mut report =
+        File::from(os::take_given(part.report).context("--part").or_status(Status::Usage)?);
+    let ended = prepare(&args, &part).and_then(|plan| {
+        supervised(async |leftovers, signals| run(&args, &plan, &part, leftovers, signals).await)
+    });
+    let ended = ended.unwrap_or_else(|failure| StageReport {
+        status: failure.status.code(),
+        line: Some(format!("{:#}", failure.error)),
+        cpu: os::thread_cpu_time(),
+        memory: None,
+        totals: Vec::new(),
+    });
+    let text = serde_json::to_vec(&ended).context("its report").or_status(Status::Io)?;
+    report.write_all(&text).context("its report").or_status(Status::Io)?;
+    Ok(Status::Exited(ended.status))
+}
+
+/// While there is one thread only.
+fn prepare(args: &PipeArgs, part: &Part) -> Result<Plan, Failure> {
+    let plan = of_plan(args, part.file())?;
+    if plan.stages.get(part.stage).is_some_and(Stage::starts_commands) {
+        provide_for_commands(args.sandbox.sandbox)?;
+    }
+    Ok(plan)
+}
+
+async fn run(
+    args: &PipeArgs,
+    plan: &Plan,
+    part: &Part,
+    leftovers: &Leftovers,
+    mut signals: SignalWatch,
+) -> Result<StageReport, Failure> {
+    let Some(Job::Guest { source, args: own, options }) =
+        plan.stages.get(part.stage).map(|stage| &stage.job)
+    else {
+        return Err(anyhow!("--part names no guest")).or_status(Status::Usage);
+    };
+    let writable = options.dir.iter().filter(|dir| !dir.read_only);
+    let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
+    let granting = Granting::new(leftovers);
+    let [stdin, stdout, stderr] = part.streams;
+    let given = |given: Option<(i32, bool)>| {
+        move || match given {
+            Some((number, true)) => os::take_given(number).map(Stream::Joined),
+            Some((number, false)) => os::take_given(number).map(Stream::Shared),
+            None => os::null().map(Stream::Shared),
+        }
+    };
+    // What was given comes first: what its options say has been seen to already.
+    let wiring = Wiring {
+        stdin: granting.input(options.stdin.as_ref().filter(|_| stdin.is_none()), given(stdin))?,
+        stdout: granting.output(
+            options.stdout.as_ref().filter(|_| stdout.is_none()),
+            1,
+            given(stdout),
+        )?,
+        stderr: granting.output(
+            options.stderr.as_ref().filter(|_| stderr.is_none()),
+            2,
+            given(stderr),
+        )?,
+        named: joined(&part.pipes)?,
+    };
+    let prepared = granting.prepare(options, wiring, source, own)?;
+    let load = || {
+        let guest = source.load_runnable(&engine)?;
+        let children = granting::children(options, |source| source.load_runnable(&engine))?;
+        Ok((guest, children))
+    };
+    let (guest, children) = load()?;
+    let setup = prepared.with_children(children).setup()?;
+    let (journal, memory, drains) = (setup.journal(), setup.memory(), setup.drains());
+    confine(args.sandbox.sandbox, &granting.into_powers())?;
+
+    let report = |status: Status, line: Option<String>| StageReport {
+        status: status.code(),
+        line,
+        cpu: os::thread_cpu_time(),
+        memory: memory.as_ref().map(|memory| memory.peak()),
+        totals: journal
+            .totals()
+            .into_iter()
+            .map(|total| TotalReport {
+                label: total.label.to_string(),
+                reads: total.direction == Direction::Read,
+                bytes: total.bytes,
+                waited: total.waited,
+            })
+            .collect(),
+    };
+    let stopped = tokio::select! {
+        biased;
+        signal = signals.received() => (Status::Signal(signal), None),
+        () = after(options.timeout) => {
+            let limit = humantime::format_duration(options.timeout.unwrap_or_default());
+            (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
+        }
+        ended = setup.run(&engine, &guest) => {
+            let outcome = ended.map_err(|error| source.failure(error))?;
+            let (status, line) = verdict::of(&outcome, options.open_timeout);
+            std::mem::forget((guest, engine));
+            return Ok(report(status, line));
+        }
+    };
+    let _ = tokio::time::timeout(LAST_DELIVERY, drains.idle()).await;
+    Ok(report(stopped.0, stopped.1))
+}
+
+/// Its pipes to other stages, as grants.
+fn joined(pipes: &[(String, Option<i32>, Option<i32>)]) -> Result<Vec<Grant>, Failure> {
+    let take = |number: Option<i32>| number.map(os::take_given).transpose();
+    let grant = |(name, reader, writer): &(String, Option<i32>, Option<i32>)| {
+        let name: PipeName = name.parse().context("--part").or_status(Status::Usage)?;
+        let reader = take(*reader).context("--part").or_status(Status::Usage)?;
+        let writer = take(*writer).context("--part").or_status(Status::Usage)?;
+        Ok(Grant::joined(name, reader, writer))
+    };
+    pipes.iter().map(grant).collect()
+}

@@ -1,0 +1,101 @@
+//! What a guest could try that has taken over its host's process: compiled into tests only.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::super::sealed;
+
+/// An attempt, and what came of it: `None` where it succeeded, or the error.
+pub(crate) type Attempt = (&'static str, Option<i32>);
+
+fn outcome(returned: libc::c_long) -> Option<i32> {
+    match returned {
+        -1 => Some(io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+        _ => None,
+    }
+}
+
+fn open(path: &CStr, flags: i32) -> Option<i32> {
+    // SAFETY: the path ends with a 0; a descriptor that comes of it stays open until the end.
+    outcome(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags, 0o600) }.into())
+}
+
+/// Reads a file: that which every process may read, if it may read any.
+pub(crate) fn passwd() -> Option<i32> {
+    open(c"/etc/passwd", libc::O_RDONLY)
+}
+
+/// Tries what must fail. `beside` is a file beside a granted FIFO, `victim` a process of the same
+/// user's.
+pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
+    let beside = CString::new(beside.as_os_str().as_bytes()).unwrap();
+    let beside_new = CString::new([beside.as_bytes(), b"-new"].concat()).unwrap();
+    let home = CString::new(std::env::var("HOME").unwrap_or("/root".into())).unwrap();
+    let memory = CString::new(format!("/proc/{victim}/mem")).unwrap();
+    let cell = 0u64;
+    let sealed = sealed::null_device().as_ptr() as usize & !0xfff;
+    let part = libc::iovec { iov_base: (&raw const cell).cast_mut().cast(), iov_len: 8 };
+    let call = outcome;
+    // SAFETY: each is a system call whose pointers are valid for as long as it takes; those that
+    // change this process are expected to be refused, or are the last thing that it does.
+    unsafe {
+        vec![
+            ("/etc/passwd", passwd()),
+            ("/etc/passwd through /proc", open(c"/proc/self/root/etc/passwd", libc::O_RDONLY)),
+            ("the home folder", open(&home, libc::O_RDONLY | libc::O_DIRECTORY)),
+            ("a descriptor by a path of its own", open(c"/proc/self/fd/2", libc::O_RDWR)),
+            ("a file beside the FIFO", open(&beside, libc::O_RDONLY)),
+            ("a new file", open(&beside_new, libc::O_CREAT | libc::O_WRONLY)),
+            ("removing a file", call(libc::unlink(beside.as_ptr()).into())),
+            ("renaming a file", call(libc::rename(beside.as_ptr(), beside_new.as_ptr()).into())),
+            ("truncating a file", call(libc::truncate(beside.as_ptr(), 0).into())),
+            ("a file's mode", call(libc::chmod(beside.as_ptr(), 0o777).into())),
+            ("an internet socket", call(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0).into())),
+            ("a local socket", call(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0).into())),
+            ("io_uring", call(libc::syscall(libc::SYS_io_uring_setup, 1, &raw const cell))),
+            ("ptrace", call(libc::ptrace(libc::PTRACE_SEIZE, victim, 0, 0))),
+            ("reading another process", {
+                let flags = 0 as libc::c_ulong;
+                call(libc::process_vm_readv(victim, &part, 1, &part, 1, flags) as libc::c_long)
+                    // It has nothing at that address.
+                    .filter(|error| *error != libc::EFAULT)
+            }),
+            ("another process's memory", open(&memory, libc::O_RDWR)),
+            ("a signal to another process", call(libc::kill(victim, 0).into())),
+            ("new code", {
+                let rwx = libc::PROT_READ | libc::PROT_EXEC;
+                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+                let map = libc::mmap(std::ptr::null_mut(), 4096, rwx, flags, -1, 0);
+                call(if map == libc::MAP_FAILED { -1 } else { 0 })
+            }),
+            ("the sealed paths", {
+                let rw = libc::PROT_READ | libc::PROT_WRITE;
+                call(libc::mprotect(sealed as *mut libc::c_void, 4096, rw).into())
+            }),
+            ("a user namespace", call(libc::unshare(libc::CLONE_NEWUSER).into())),
+            ("a mount", {
+                let nothing = std::ptr::null();
+                let kind = c"tmpfs".as_ptr();
+                call(libc::mount(kind, c"/nowhere".as_ptr(), kind, 0, nothing).into())
+                    .filter(|error| *error != libc::ENOENT)
+            }),
+            ("being dumpable", call(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0).into())),
+            ("a new process", {
+                let pid = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+                if pid == 0 {
+                    libc::_exit(0);
+                }
+                call(pid)
+            }),
+        ]
+    }
+}
+
+/// execve(2): returns only where that is refused.
+pub(crate) fn execute() -> Option<i32> {
+    let words = [c"/bin/true".as_ptr(), std::ptr::null()];
+    // SAFETY: a list of one word that ends with a null pointer.
+    outcome(unsafe { libc::execv(words[0], words.as_ptr()) }.into())
+}

@@ -1,0 +1,253 @@
+//! What the kernel may still be asked for: a list, found by running all tests, of which each entry
+//! says what it is for. All else fails with EPERM, and the guest's host goes on without.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+use super::super::sealed::{Area, Sealed};
+use super::Powers;
+
+/// Calls that can do no harm with what this process has: on its descriptors, its own memory, its own
+/// threads, and the clocks.
+const HARMLESS: &[libc::c_long] = &[
+    // Bytes.
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_preadv2,
+    libc::SYS_pwritev2,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_splice,
+    libc::SYS_tee,
+    libc::SYS_lseek,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_ftruncate,
+    // Descriptors: pipes, copies, what they are ready for.
+    libc::SYS_pipe2,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_fcntl,
+    libc::SYS_eventfd2,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_ppoll,
+    // Memory; wasmtime keeps a guest's first memory in a memfd.
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_memfd_create,
+    libc::SYS_membarrier,
+    // Threads.
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_gettid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_restart_syscall,
+    // Signals that come.
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    // Clocks, random numbers, and who this is.
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_getrusage,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+];
+
+/// As [`HARMLESS`], of an older kind that only this architecture has.
+#[cfg(target_arch = "x86_64")]
+const HARMLESS_HERE: &[libc::c_long] =
+    &[libc::SYS_poll, libc::SYS_epoll_wait, libc::SYS_dup2, libc::SYS_pipe, libc::SYS_time];
+#[cfg(not(target_arch = "x86_64"))]
+const HARMLESS_HERE: &[libc::c_long] = &[];
+
+/// What is read of files in a folder that was granted. Landlock bounds where.
+const FOLDERS: &[libc::c_long] = &[
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_fstatfs,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+    libc::SYS_fadvise64,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+];
+
+/// What is changed in a folder that may be written to.
+const WRITABLE_FOLDERS: &[libc::c_long] = &[
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_utimensat,
+    libc::SYS_fchmod,
+    libc::SYS_fallocate,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_sync_file_range,
+];
+
+/// What is asked of native commands that run.
+const NATIVES: &[libc::c_long] =
+    &[libc::SYS_wait4, libc::SYS_waitid, libc::SYS_kill, libc::SYS_pidfd_open];
+
+/// How a broker is asked to start native commands.
+const BROKER: &[libc::c_long] = &[libc::SYS_sendmsg, libc::SYS_recvmsg];
+
+/// The ioctl(2)s that are used: how much a pipe holds, whether something is a terminal. Not among
+/// them: TIOCSTI, by which a terminal is told what its user has typed.
+const IOCTLS: &[u64] = &[libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO];
+
+/// The prctl(2)s: a thread's name, a mapping's name, what the kernel told at the start. Not among them:
+/// becoming dumpable again.
+const PRCTLS: &[i32] = &[libc::PR_SET_NAME, PR_SET_VMA, PR_GET_AUXV];
+const PR_SET_VMA: i32 = 0x5356_4d41;
+const PR_GET_AUXV: i32 = 0x4155_5856;
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Has the kernel refuse all but what is permitted, to all threads of this process. Whether it can.
+///
+/// # Errors
+/// Where it can, but a thread has another filter.
+pub(super) fn install(powers: &Powers, sealed: &Sealed) -> io::Result<bool> {
+    if !is_there() {
+        return Ok(false);
+    }
+    let program = compile(powers, sealed).map_err(io::Error::other)?;
+    let unknown = unknown_calls().map_err(io::Error::other)?;
+    // The first must let the second be installed.
+    for program in [unknown, program] {
+        seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)?;
+    }
+    Ok(true)
+}
+
+/// SECCOMP_GET_ACTION_AVAIL of seccomp(2).
+fn is_there() -> bool {
+    let action: u32 = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: reads the action, which lives until the call is over.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action)
+    };
+    answer == 0
+}
+
+fn architecture() -> Result<TargetArch, seccompiler::BackendError> {
+    std::env::consts::ARCH.try_into()
+}
+
+/// Calls that the C library and `std` do without where the kernel is older: it must look so. Of
+/// clone3(2) and openat2(2) a filter cannot see the arguments; of clone(2) it can.
+fn unknown_calls() -> Result<BpfProgram, seccompiler::BackendError> {
+    let rules = [(libc::SYS_clone3, Vec::new())].into_iter().collect();
+    let errno = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture()?)?.try_into()
+}
+
+fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: Rules = HARMLESS
+        .iter()
+        .chain(HARMLESS_HERE)
+        // Refused by the other filter.
+        .chain(&[libc::SYS_clone3])
+        .map(|call| (*call, Vec::new()))
+        .collect();
+    let mut permit = |call: libc::c_long, rule: Vec<SeccompCondition>| {
+        rules.entry(call).or_default().push(SeccompRule::new(rule)?);
+        Ok::<_, seccompiler::BackendError>(())
+    };
+    // Memory that holds data: no code comes to be any more.
+    permit(libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)?])?;
+    permit(libc::SYS_mprotect, vec![without(2, libc::PROT_EXEC)?])?;
+    // A thread, and no process.
+    permit(libc::SYS_clone, vec![bits(0, libc::CLONE_THREAD as u64, libc::CLONE_THREAD as u64)?])?;
+    // Signals between threads, and to this process.
+    let process = u64::from(std::process::id());
+    permit(libc::SYS_tgkill, vec![equals(0, process)?])?;
+    permit(libc::SYS_kill, vec![equals(0, process)?])?;
+    for request in IOCTLS {
+        permit(libc::SYS_ioctl, vec![equals(1, *request)?])?;
+    }
+    for option in PRCTLS {
+        permit(libc::SYS_prctl, vec![equals(0, u64::from(option.unsigned_abs()))?])?;
+    }
+    // Standard streams can be sockets: bytes, and no address.
+    permit(libc::SYS_recvfrom, vec![equals(4, 0)?])?;
+    permit(libc::SYS_sendto, vec![equals(4, 0)?])?;
+    // The paths that are sealed.
+    permit(libc::SYS_openat, vec![sealed_path(1, sealed.paths())?])?;
+    // Some ask by its older name.
+    #[cfg(target_arch = "x86_64")]
+    permit(libc::SYS_open, vec![sealed_path(0, sealed.paths())?])?;
+    permit(libc::SYS_unlinkat, vec![sealed_path(1, sealed.names())?, equals(2, 0)?])?;
+    permit(libc::SYS_newfstatat, vec![sealed_path(1, sealed.names())?])?;
+
+    // An entry without rules permits the call whatever its arguments are.
+    let mut whole = |calls: &[libc::c_long]| {
+        rules.extend(calls.iter().map(|call| (*call, Vec::new())));
+    };
+    if !powers.folders.is_empty() {
+        whole(FOLDERS);
+    }
+    if powers.folders.iter().any(|(_, access)| access.write) {
+        whole(WRITABLE_FOLDERS);
+    }
+    if powers.natives {
+        whole(NATIVES);
+        whole(BROKER);
+    }
+    let errno = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    SeccompFilter::new(rules, errno, SeccompAction::Allow, architecture()?)?.try_into()
+}
+
+fn bits(
+    argument: u8,
+    mask: u64,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    let compare = SeccompCmpOp::MaskedEq(mask);
+    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, compare, value)
+}
+
+fn without(argument: u8, flag: i32) -> Result<SeccompCondition, seccompiler::BackendError> {
+    bits(argument, u64::from(flag.unsigned_abs()), 0)
+}
+
+fn equals(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
+    // Where the kernel looks at 32 bits only, the others may be anything.
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+}
+
+/// The argument is the address of one of the paths.
+fn sealed_path(argument: u8, area: Area) -> Result<SeccompCondition, seccompiler::BackendError> {
+    bits(argument, area.mask(), area.value())
+}

@@ -1,0 +1,106 @@
+//! The files that can be opened: those that were granted.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, Scope,
+};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+
+use super::{Access, Powers};
+
+/// The newest version whose every right is handled here. On an older kernel, those that it knows.
+const KNOWN: ABI = ABI::V7;
+
+/// Since this version, threads that confined themselves one by one may send each other signals.
+const THREADS_SIGNAL: i32 = 7;
+
+/// The rules for what is kept; `None` where the kernel has no Landlock.
+///
+/// # Errors
+/// Where the kernel has it, but refuses a rule.
+pub(super) fn ruleset(powers: &Powers) -> io::Result<Option<OwnedFd>> {
+    let Some(version) = version() else { return Ok(None) };
+    let ruleset = handled(version, powers).map_err(io::Error::other)?;
+    let ruleset = rules(ruleset, powers).map_err(io::Error::other)?;
+    Ok(ruleset.into())
+}
+
+/// LANDLOCK_CREATE_RULESET_VERSION of landlock_create_ruleset(2); `None` where there is no Landlock, or
+/// it is switched off.
+fn version() -> Option<i32> {
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call only gives a number.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, 1) };
+    i32::try_from(version).ok().filter(|version| *version > 0)
+}
+
+type Failed = landlock::RulesetError;
+
+fn handled(version: i32, powers: &Powers) -> Result<RulesetCreated, Failed> {
+    let mut ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .handle_access(AccessNet::from_all(KNOWN))?
+        .scope(Scope::AbstractUnixSocket)?;
+    // The threads of this process do send each other signals; native commands are outside of the
+    // fence, and are sent some too.
+    if version >= THREADS_SIGNAL && !powers.natives {
+        ruleset = ruleset.scope(Scope::Signal)?;
+    }
+    ruleset.create()
+}
+
+fn rules(mut ruleset: RulesetCreated, powers: &Powers) -> Result<RulesetCreated, Failed> {
+    for (fd, access) in &powers.files {
+        if let Some(rights) = rights_of_file(fd, *access) {
+            ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
+        }
+    }
+    for (fd, access) in &powers.folders {
+        let mut rights = AccessFs::from_read(KNOWN) & !AccessFs::Execute;
+        if access.write {
+            // Devices and sockets are not what a guest has folders for.
+            rights |= AccessFs::from_write(KNOWN)
+                & !(AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSock)
+                & !AccessFs::IoctlDev;
+        }
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
+    }
+    for folder in &powers.removals {
+        // The filter bounds it to the names.
+        ruleset = ruleset.add_rule(PathBeneath::new(folder, AccessFs::RemoveFile))?;
+    }
+    if let Ok(null) = rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
+        let rights = AccessFs::ReadFile | AccessFs::WriteFile;
+        ruleset = ruleset.add_rule(PathBeneath::new(null, rights))?;
+    }
+    Ok(ruleset)
+}
+
+/// What a descriptor's file is opened for once more; `None` where it is in no folder, which no rule
+/// bounds, or is never opened again.
+fn rights_of_file(fd: impl AsFd, access: Access) -> Option<BitFlags<AccessFs>> {
+    let stat = rustix::fs::fstat(&fd).ok()?;
+    let device = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => BitFlags::EMPTY,
+        FileType::CharacterDevice => AccessFs::IoctlDev.into(),
+        _ => return None,
+    };
+    // An anonymous pipe has a size of its own kind of file system, and Landlock lets it be.
+    if rustix::fs::fstatfs(&fd).is_ok_and(|kind| kind.f_type as i64 == PIPEFS) {
+        return None;
+    }
+    let mut rights = device;
+    if access.read {
+        rights |= AccessFs::ReadFile;
+    }
+    if access.write {
+        rights |= AccessFs::WriteFile;
+    }
+    Some(rights)
+}
+
+/// PIPEFS_MAGIC of <linux/magic.h>.
+const PIPEFS: i64 = 0x5049_5045;

@@ -1,0 +1,218 @@
+//! The host gives up its own powers: what a process may still do while a guest runs in it, and guests
+//! in processes of their own. What an attacker could try in such a process is tested where the host's
+//! code is, in host/src/cli/breakout.rs.
+#![allow(missing_docs, unsafe_code, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use support::*;
+
+/// A line of /proc/PID/status of each thread of a process.
+fn of_each_thread(pid: u32, key: &str) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let value = |text: String| {
+        let line = text.lines().find(|line| line.starts_with(&format!("{key}:"))).unwrap();
+        line.split_once(':').unwrap().1.trim().to_owned()
+    };
+    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
+    tasks.filter_map(status).map(value).collect()
+}
+
+/// A process that copies lines, once it has copied the first: its guest runs then.
+fn copying(mut command: Command) -> (std::process::Child, std::process::ChildStdin) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"x\n").unwrap();
+    let mut line = [0; 2];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(line, *b"x\n");
+    (child, stdin)
+}
+
+/// Has `command` run on a kernel without these calls.
+fn without(command: &mut Command, calls: &[libc::c_long]) {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, missing, arch).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    let install = move || seccompiler::apply_filter(&program).map_err(std::io::Error::other);
+    // SAFETY: seccompiler makes two system calls and allocates nothing where they succeed.
+    unsafe { command.pre_exec(install) };
+}
+
+#[test]
+fn every_thread_is_confined_while_a_guest_runs() {
+    let _dog = watchdog();
+    for (options, confined) in [(&[][..], true), (&["--sandbox", "off"], false)] {
+        for subcommand in ["run", "pipe"] {
+            let mut command = pipehost([subcommand]);
+            command.args(options).arg("@cat");
+            let (mut child, stdin) = copying(command);
+            let filtered = of_each_thread(child.id(), "Seccomp");
+            let privileged = of_each_thread(child.id(), "NoNewPrivs");
+            let expected = if confined { ("2", "1") } else { ("0", "0") };
+            assert!(filtered.len() > 1, "{filtered:?}");
+            assert!(filtered.iter().all(|it| it == expected.0), "{subcommand} {filtered:?}");
+            assert!(privileged.iter().all(|it| it == expected.1), "{subcommand} {privileged:?}");
+            drop(stdin);
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
+
+#[test]
+fn row_41_a_kernel_without_landlock() {
+    let _dog = watchdog();
+    for (calls, what) in
+        [(&[libc::SYS_landlock_create_ruleset][..], "Landlock"), (&[libc::SYS_seccomp], "seccomp")]
+    {
+        let with = |mode: &[&str]| {
+            let mut command = pipehost(["run", "@cat"]);
+            without(command.args(mode).stdin(Stdio::null()), calls);
+            command.end()
+        };
+        let warned = with(&[]).expect(0);
+        assert!(warned.stderr.contains("warning") && warned.stderr.contains(what), "{warned:?}");
+        assert_eq!(warned.stderr.lines().count(), 1, "{warned:?}");
+        assert_eq!(with(&["--sandbox", "off"]).expect(0).stderr, "");
+        with(&["--sandbox", "require"]).expect_line(77, &[what, "--sandbox auto"]);
+    }
+    let required = pipehost(["run", "@cat", "--sandbox", "require"]).stdin(Stdio::null()).end();
+    assert_eq!(required.expect(0).stderr, "");
+}
+
+/// What the operator trusts is not confined with the host.
+#[test]
+fn native_commands_are_not_confined() {
+    let _dog = watchdog();
+    let look = "exit $(grep -c '^NoNewPrivs:.*1\\|^Seccomp:.*2' /proc/self/status)";
+    for family in ["family2", "family3"] {
+        let exec = format!("look=sh -c '{look}; true'");
+        let ended = run(family, ["--exec", &exec]).args(["--", "run", "look"]).end().expect(0);
+        assert_eq!((&*ended.stdout, &*ended.stderr), ("exit status: 0\n", ""));
+        // Its status and its signals are its own, its streams the guest's.
+        let exec = "die=sh -c 'echo on; kill -TERM $$'";
+        let ended = run(family, ["--exec", exec]).args(["--", "run", "die"]).end().expect(0);
+        assert_eq!(ended.stdout, "on\nsignal: 15\n");
+        let exec = "gone=/nowhere/gone";
+        let ended = run(family, ["--exec", exec]).args(["--", "try", "gone"]).end().expect(0);
+        assert!(ended.stderr.contains("No such file"), "{ended:?}");
+    }
+    let ended = pipehost(["pipe", "@cat", "!", "exec", "sh", "-c", look]).end().expect(0);
+    assert_eq!(ended.stderr, "");
+}
+
+/// `pipehost pipe --isolate` with these words.
+fn isolated(words: &[&str]) -> Command {
+    let mut command = pipehost(["pipe", "--isolate"]);
+    command.args(words);
+    command
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+#[test]
+fn isolated_stages_are_processes_and_confined() {
+    let _dog = watchdog();
+    let (mut child, stdin) = copying(isolated(&["@cat", "!", "@cat", "!", "exec", "cat"]));
+    let stages = children(child.id());
+    assert_eq!(stages.len(), 3, "{stages:?}");
+    let of = |pid| of_each_thread(pid, "Seccomp");
+    assert!(of(child.id()).iter().all(|it| it == "2"));
+    let confined = stages.iter().filter(|pid| of(**pid).iter().all(|it| it == "2")).count();
+    // All but the native command.
+    assert_eq!(confined, 2);
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_isolated_pipeline_does_what_any_does() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let ended = sh("printf 'a\\nb\\n' | pipehost pipe --isolate --stats=json \
+                    @lines ! exec cat ! @upper")
+    .end()
+    .expect(0);
+    assert_eq!(ended.stdout, "     1\tA\n     2\tB\n");
+    let stats: serde_json::Value = serde_json::from_str(&ended.stderr).unwrap();
+    assert_eq!(stats["stages"][0]["read_bytes"], 4, "{stats}");
+    assert_eq!(stats["stages"][2]["written_bytes"], 18, "{stats}");
+    assert!(stats["stages"][1]["read_bytes"].is_null(), "{stats}");
+
+    // Ends under names, FIFOs with paths, and a file for all.
+    let text = format!(
+        "[[stage]]\nname = \"a\"\nguest = {:?}\nargs = [\"copy\", \"in\", \"out\"]\n\
+         fifo = [\"in={},r\"]\n\
+         [[stage]]\nname = \"b\"\nguest = \"@upper\"\nstdin = \"null\"\n\
+         [pipes]\nx = {{ from = \"a.out\", to = \"b.stdin\" }}\n",
+        guest("probe2"),
+        dir.path("in").display(),
+    );
+    let text = text.replace("stdin = \"null\"\n", "");
+    let file = dir.file("p.toml", text);
+    let script = format!(
+        "pipehost pipe --isolate -f {} & until [ -p {fifo} ]; do :; done; echo hi > {fifo}; wait $!",
+        file.display(),
+        fifo = dir.path("in").display()
+    );
+    let ended = sh(&script).end().expect(0);
+    assert_eq!((&*ended.stdout, &*ended.stderr), ("HI\n", ""));
+    assert!(!dir.path("in").exists());
+
+    // Statuses and lines are those of a pipeline in one process.
+    let file = dir.file("no.wasm", "no");
+    let file = file.display().to_string();
+    isolated(&[&file]).end().expect_line(65, &["stage no", "not a WebAssembly component"]);
+    let module = dir.file("trap.wat", "(module (func (export \"_start\") unreachable))");
+    let module = module.display().to_string();
+    isolated(&[&module]).end().expect_line(134, &["stage trap", "trapped"]);
+    let ended = sh("yes | pipehost pipe --isolate @cat ! exec head -n 1").end().expect(0);
+    assert_eq!((&*ended.stdout, &*ended.stderr), ("y\n", ""));
+    let spin = dir.file("spin.wat", "(module (func (export \"_start\") (loop (br 0))))");
+    let spin = spin.display().to_string();
+    isolated(&["--", "--timeout", "200ms", &spin]).end().expect_line(124, &["--timeout 200ms"]);
+    let begun = Instant::now();
+    pipehost(["pipe", "--isolate", "--timeout", "300ms", &spin])
+        .end()
+        .expect_line(124, &["--timeout 300ms"]);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+/// Even the engine's own end, by a signal, takes one stage down.
+#[test]
+fn an_isolated_stage_that_is_killed_takes_no_other_down() {
+    let _dog = watchdog();
+    for (signal, status) in [("ABRT", 134), ("SEGV", 139), ("KILL", 137)] {
+        let dir = Dir::new();
+        let out = dir.path("out");
+        let mut command = isolated(&["--stdout"]);
+        command.arg(&out).args(["--", "@cat", "!", "@upper"]);
+        let mut running = Running::new(command.stdin(Stdio::piped()));
+        let mut stdin = running.stdin();
+        stdin.write_all(b"x\n").unwrap();
+        until("the last stage writes", || fs::read(&out).is_ok_and(|text| text == b"X\n"));
+        let first = children(running.pid())[0];
+        let killed =
+            Command::new("kill").args([&format!("-{signal}"), &first.to_string()]).status();
+        assert!(killed.unwrap().success());
+        let ended = running.end();
+        drop(stdin);
+        let ended = ended.expect_line(status, &["stage cat", "ended by signal"]);
+        assert_eq!(ended.stdout, "");
+        // The other has seen the end of file, and ended well.
+        assert_eq!(fs::read(&out).unwrap(), b"X\n");
+    }
+}
