@@ -13,9 +13,9 @@ pub use code::{Code, CodeKey, load as load_code};
 #[cfg(unix)]
 pub use unix::{
     Direction, End, Fifo, FifoError, FifoOptions, FileInfo, Growth, InheritError, Joint,
-    MOST_OTHERS, Native, NativeCommand, NativeEnd, PrivateError, PrivateFile, PrivateFolder,
-    ReaderWait, Usage, anonymous, another_writer, descriptor_number, find_command, is_ignored,
-    joint, kill_natives, null, open_input_file, open_output_file, read_small_file,
+    MOST_OTHERS, Native, NativeCommand, NativeEnd, PIPE_BUF, PrivateError, PrivateFile,
+    PrivateFolder, ReaderWait, Usage, anonymous, another_writer, descriptor_number, find_command,
+    is_ignored, joint, kill_natives, null, open_input_file, open_output_file, read_small_file,
     retire_standard_input_and_output, standard, take_inherited, thread_cpu_time, write_message,
 };
 

@@ -13,22 +13,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::args::{GuestOptions, PipeArgs};
-use super::compile::engine_for;
+use super::args::{GuestOptions, PipeArgs, TotalsArgs};
+use super::compile::{engine_for, metering};
 use super::exit::{Failure, OrStatus, Status, pipefail};
-use super::granting::{self, Granting, Prepared, Stream, Wiring, file_failure};
+use super::granting::{self, Among, Granting, Prepared, Stream, Wiring, file_failure};
 use super::graph::Graph;
 use super::inspect::print;
 use super::run::{say_stopped, supervised};
-use super::say;
 use super::signals::{Leftovers, SignalWatch};
 use super::source::Source;
-use crate::children::{Children, after};
+use super::{say, verdict};
+use crate::children::{Children, DEFAULT_MAX_CHILDREN, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::os::{self, Growth, NativeCommand};
-use crate::pipe::{Grant, PipeName};
+use crate::pipe::{Activity, Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
+use crate::totals::{
+    DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY, DEFAULT_MAX_TOTAL_PIPES, Totals,
+};
 use plan::{EndKind, EndRef, Job, Plan};
 use report::find_commands;
 
@@ -45,6 +48,9 @@ pub(crate) fn main(args: PipeArgs) -> Result<Status, Failure> {
             let names = plan.names(at);
             granting::check(options, names.iter()).map_err(|error| error.of_stage(&stage.name))?;
         }
+    }
+    if args.options.idle_timeout.is_some() && plan.guests().next().is_none() {
+        return plan::usage("--idle-timeout watches guests, and no stage is one".into());
     }
     let graph = plan.graph();
     if let Some(to) = &args.graph
@@ -78,7 +84,11 @@ fn draw(graph: &Graph, to: Option<&Path>) -> Result<Status, Failure> {
 }
 
 /// A stage's code, and that of what it may start.
-type Loaded = Option<(Guest, Option<Children>)>;
+struct Code {
+    engine: Engine,
+    guest: Guest,
+    children: Option<Children>,
+}
 
 /// Runs the stages until all have ended, or a signal or the time limit ends them.
 async fn supervise(
@@ -111,13 +121,18 @@ async fn supervise(
         return print(&format!("{stages} stages, {pipes} pipes between them: can run\n"));
     }
 
-    let (stages, _growths) = open(&plan, loaded, leftovers)?;
+    let silence = args.options.idle_timeout;
+    let among =
+        Among { totals: plan.totals(&args.totals), activity: silence.map(|_| Activity::new()) };
+    let (stages, _growths) = open(&plan, loaded, &among, leftovers)?;
     let started = Instant::now();
-    let mut pipeline = Pipeline::start(&engine, stages);
+    let mut silent = pin!(silence_of(&among, silence));
+    let mut guests = plan.guests().count();
+    let mut pipeline = Pipeline::start(stages);
     os::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
-    let mut stopped = None;
+    let (mut stopped, mut was_silent) = (None, false);
     let mut given_up = pin!(after(None));
     let mut ended: Vec<_> = plan.stages.iter().map(|_| None).collect();
     loop {
@@ -125,8 +140,14 @@ async fn supervise(
             biased;
             signal = signals.received(), if stopped.is_none() => Status::Signal(signal),
             () = &mut limit, if stopped.is_none() => Status::TimedOut,
+            // What commands do after the last guest has ended is not seen.
+            () = &mut silent, if stopped.is_none() && guests > 0 => {
+                was_silent = true;
+                Status::TimedOut
+            }
             report = pipeline.next() => {
                 let Some((at, report)) = report else { break };
+                guests -= usize::from(matches!(plan.stages[at].job, Job::Guest { .. }));
                 let (status, line) = plan.verdict(at, &report, stopped);
                 if let Some(line) = line.filter(|_| stopped.is_none()) {
                     say(&format!("stage {}: {line}", plan.stages[at].name));
@@ -148,8 +169,10 @@ async fn supervise(
         .map(|stage| stage.as_ref().map_or(Status::TimedOut.code(), |(status, _)| status.code()))
         .collect();
     let status = stopped.unwrap_or(Status::Exited(pipefail(&statuses)));
-    if let Some(stopped) = stopped {
-        say_stopped(stopped, timeout);
+    match (stopped, silence) {
+        (Some(_), Some(limit)) if was_silent => say(&verdict::silent(limit)),
+        (Some(stopped), _) => say_stopped(stopped, timeout),
+        (None, _) => {}
     }
     if let Some(form) = args.stats.stats {
         plan.stats(status, started.elapsed(), &ended).print(form);
@@ -159,24 +182,48 @@ async fn supervise(
     Ok(status)
 }
 
+/// Resolves when nothing has moved on any guest's pipes for as long as `limit`.
+async fn silence_of(among: &Among, limit: Option<Duration>) {
+    match (&among.activity, limit) {
+        (Some(activity), Some(limit)) => activity.silence(limit).await,
+        _ => std::future::pending().await,
+    }
+}
+
 /// Reads and compiles all guests, those that may be started included, each once, on a thread.
-async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
+///
+/// Those with fuel are compiled apart, so that the others do not count what they compute.
+async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure> {
     let (stages, engine) = (plan.stages.clone(), engine.clone());
     let load = move || {
-        let mut known: Vec<(Source, Guest)> = Vec::new();
-        let mut guest = |source: &Source| {
-            if let Some((_, guest)) = known.iter().find(|(known, _)| known == source) {
-                return Ok(guest.clone());
-            }
-            let guest = source.load_runnable(&engine)?;
-            known.push((source.clone(), guest.clone()));
-            Ok(guest)
-        };
+        let with_fuel =
+            match stages.iter().filter_map(plan::Stage::options).any(|it| it.fuel.is_some()) {
+                true => Some(metering(&engine)?),
+                false => None,
+            };
+        let mut known: Vec<(Source, bool, Guest)> = Vec::new();
         let load = |stage: &plan::Stage| {
             let Job::Guest { source, options, .. } = &stage.job else { return Ok(None) };
-            let loaded = guest(source)
-                .and_then(|code| Ok(Some((code, granting::children(options, &mut guest)?))));
-            loaded.map_err(|failure| failure.of_stage(&stage.name))
+            let (engine, fueled) = match (&with_fuel, options.fuel) {
+                (Some(with_fuel), Some(_)) => (with_fuel, true),
+                _ => (&engine, false),
+            };
+            let mut guest = |source: &Source| {
+                let same =
+                    |(known, with, _): &&(Source, bool, Guest)| known == source && *with == fueled;
+                if let Some((.., guest)) = known.iter().find(same) {
+                    return Ok(guest.clone());
+                }
+                let guest = source.load_runnable(engine)?;
+                known.push((source.clone(), fueled, guest.clone()));
+                Ok(guest)
+            };
+            let mut load = || {
+                let (code, engine) = (guest(source)?, engine.clone());
+                let children = granting::children(options, &mut guest)?;
+                Ok(Some(Code { engine, guest: code, children }))
+            };
+            load().map_err(|failure: Failure| failure.of_stage(&stage.name))
         };
         stages.iter().map(load).collect()
     };
@@ -189,7 +236,8 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
 /// Opens all that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
 fn open(
     plan: &Plan,
-    loaded: Vec<Loaded>,
+    loaded: Vec<Option<Code>>,
+    among: &Among,
     leftovers: &Leftovers,
 ) -> Result<(Vec<pipeline::Stage<Failure>>, Vec<Growth>), Failure> {
     let mut ends = Ends::make(plan)?;
@@ -197,12 +245,11 @@ fn open(
     let mut stages = Vec::new();
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
         let opened = match (&stage.job, loaded) {
-            (Job::Guest { source, args, options }, Some((guest, children))) => {
+            (Job::Guest { source, args, options }, Some(code)) => {
                 let prepared = ends
                     .wiring(plan, at, &granting)
                     .and_then(|wiring| granting.prepare(options, wiring, source, args));
-                prepared
-                    .map(|prepared| guest_stage(guest, prepared.with_children(children), options))
+                prepared.map(|prepared| guest_stage(code, prepared.among(among.clone()), options))
             }
             (Job::Native { command, .. }, _) => {
                 ends.command(plan, at, command, &granting).map(pipeline::Stage::Native)
@@ -216,13 +263,10 @@ fn open(
     Ok((stages, ends.growths))
 }
 
-fn guest_stage(
-    guest: Guest,
-    prepared: Prepared,
-    options: &GuestOptions,
-) -> pipeline::Stage<Failure> {
-    let prepare = Box::new(move || prepared.setup());
-    pipeline::Stage::Guest { guest, prepare, timeout: options.timeout }
+fn guest_stage(code: Code, prepared: Prepared, options: &GuestOptions) -> pipeline::Stage<Failure> {
+    let Code { engine, guest, children } = code;
+    let prepare = Box::new(move || prepared.with_children(children).setup());
+    pipeline::Stage::Guest { engine, guest, prepare, timeout: options.timeout }
 }
 
 /// The ends of all pipes between stages, until they are given to those.
@@ -350,13 +394,28 @@ impl Plan {
         self.ends(at).into_iter().filter_map(number).collect()
     }
 
+    /// What each guest is granted.
+    fn guests(&self) -> impl Iterator<Item = &GuestOptions> {
+        self.stages.iter().filter_map(plan::Stage::options)
+    }
+
+    /// What all guests may have together: what was said, or what is usual, where none is permitted more
+    /// by itself.
+    fn totals(&self, args: &TotalsArgs) -> Totals {
+        let most = |of: fn(&GuestOptions) -> Option<usize>| self.guests().filter_map(of).max();
+        let memory = self.guests().filter_map(|options| options.max_memory).max();
+        let pipes = most(|options| options.max_pipes).unwrap_or(0);
+        let children = most(|options| options.max_children).unwrap_or(DEFAULT_MAX_CHILDREN);
+        Totals::new(
+            args.max_total_memory.unwrap_or(DEFAULT_MAX_TOTAL_MEMORY.max(memory.unwrap_or(0))),
+            args.max_total_pipes.unwrap_or(DEFAULT_MAX_TOTAL_PIPES.max(pipes)),
+            args.max_total_children.unwrap_or(DEFAULT_MAX_TOTAL_CHILDREN.max(children)),
+        )
+    }
+
     /// The folders that guests may write to.
     fn writable_folders(&self) -> impl Iterator<Item = &Path> {
-        let options = self.stages.iter().filter_map(|stage| match &stage.job {
-            Job::Guest { options, .. } => Some(options),
-            Job::Native { .. } => None,
-        });
-        let folders = options.flat_map(|options| &options.dir);
+        let folders = self.guests().flat_map(|options| &options.dir);
         folders.filter(|dir| !dir.read_only).map(|dir| dir.host.as_path())
     }
 }
