@@ -420,8 +420,11 @@ fn run_guest(
             ended = setup.run(&engine, &guest) => match ended {
                 Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
                 Ok(Outcome::Trapped(error)) => {
-                    let summary = crate::run::End::trap_summary(&error);
-                    run.complaints.say(&run.name, &format!("trapped: {summary}"));
+                    let text = match crate::run::End::is_out_of_fuel(&error) {
+                        true => "ran out of its share of --fuel".to_owned(),
+                        false => format!("trapped: {}", crate::run::End::trap_summary(&error)),
+                    };
+                    run.complaints.say(&run.name, &text);
                     ChildStatus::Trapped
                 }
                 Ok(Outcome::BrokenPipe) => ChildStatus::BrokenPipe,
