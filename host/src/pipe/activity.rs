@@ -73,7 +73,8 @@ mod tests {
         // A move while somebody waits for the silence: the waiting begins anew.
         activity.touch();
         let mut silence = std::pin::pin!(activity.silence(LIMIT));
-        std::future::poll_fn(|cx| std::task::Poll::Ready(silence.as_mut().poll(cx).is_ready())).await;
+        std::future::poll_fn(|cx| std::task::Poll::Ready(silence.as_mut().poll(cx).is_ready()))
+            .await;
         let moved = Instant::now();
         activity.touch();
         silence.await;
