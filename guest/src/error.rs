@@ -17,7 +17,7 @@ macro_rules! into_io_error {
                     ),
                     Code::InvalidName => Error::new(ErrorKind::InvalidInput, "not a pipe's name"),
                     Code::LimitExceeded => {
-                        Error::new(ErrorKind::QuotaExceeded, "too many pipes are open")
+                        Error::new(ErrorKind::QuotaExceeded, "a limit of the operator's is reached")
                     }
                     Code::BrokenPipe => Error::from(ErrorKind::BrokenPipe),
                     Code::TimedOut => Error::new(ErrorKind::TimedOut, "no peer came in time"),

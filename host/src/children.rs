@@ -10,18 +10,20 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::engine::Engine;
+use crate::fuel::Fuel;
 use crate::guest::Guest;
 use crate::limits::Memory;
 use crate::os::{self, Direction, End, Native, NativeCommand, NativeEnd};
 use crate::outcome::Outcome;
 use crate::pipe::{
-    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Kept, PassedEnd,
-    PipeName, Pipes, Reader, Spawn, SpawnRequest, Writer,
+    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Kept, Limit,
+    PassedEnd, PipeName, Pipes, Reached, Reader, Spawn, SpawnRequest, Writer,
 };
 use crate::run::Setup;
+use crate::totals::Places;
 use crate::wasi::{SharedReader, SharedWriter, Stdio};
 
 /// How many children there may be at once unless told otherwise.
@@ -39,7 +41,9 @@ const MAX_ARGS: usize = 1024 * 1024;
 pub struct Children {
     grants: Arc<[(PipeName, Program)]>,
     /// How many more there may be at once, of this guest's and of all of its family.
-    room: Arc<Semaphore>,
+    room: Places,
+    /// As `room`, of several families.
+    total: Option<Places>,
     depth: usize,
 }
 
@@ -78,8 +82,18 @@ impl fmt::Debug for Children {
 impl Children {
     /// These may be started, so many at once in all of the family.
     pub fn new(grants: Vec<(PipeName, Program)>, at_once: usize) -> Self {
-        let room = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
-        Self { grants: grants.into(), room, depth: 0 }
+        let room = Places::new(at_once, Limit::MaxChildren(at_once));
+        Self { grants: grants.into(), room, total: None, depth: 0 }
+    }
+
+    /// They take places among these, too.
+    pub(crate) fn within(self, total: Option<Places>) -> Self {
+        Self { total, ..self }
+    }
+
+    /// Places for one more.
+    fn take_place(&self) -> Result<Vec<OwnedSemaphorePermit>, Limit> {
+        [Some(&self.room), self.total.as_ref()].into_iter().flatten().map(Places::take).collect()
     }
 
     /// What starts them for a guest with these streams, pipes and memory, and what is to be run then.
@@ -89,6 +103,7 @@ impl Children {
         stdio: &Stdio,
         pipes: &Pipes,
         memory: &[Memory],
+        fuel: Option<Fuel>,
     ) -> (Box<dyn Spawn>, Jobs) {
         let (queue, jobs) = mpsc::unbounded_channel();
         let spawner = Spawner {
@@ -98,6 +113,8 @@ impl Children {
             complaints: Complaints::default(),
             family: pipes.family(),
             memory: memory.to_vec(),
+            fuel,
+            reached: pipes.journal().reached(),
             queue,
         };
         (Box::new(spawner), jobs)
@@ -137,6 +154,8 @@ struct Spawner {
     complaints: Complaints,
     family: Family,
     memory: Vec<Memory>,
+    fuel: Option<Fuel>,
+    reached: Reached,
     queue: mpsc::UnboundedSender<Job>,
 }
 
@@ -160,17 +179,19 @@ impl Spawn for Spawner {
         if self.children.depth >= MAX_DEPTH || length > MAX_ARGS {
             return Err(ErrorCode::LimitExceeded.into());
         }
-        let room = Arc::clone(&self.children.room).try_acquire_owned();
-        let room = room.map_err(|_| ErrorCode::LimitExceeded)?;
+        let room = self.children.take_place().map_err(|limit| self.refused(limit))?;
         let (child, run) = Child::new();
         let run = Run { child: run, room, name: name.clone(), complaints: self.complaints.clone() };
         let job = match program {
             Program::Guest { guest, program, spawn, max_memory, timeout } => {
                 let mut memory = self.memory.clone();
-                memory.extend(max_memory.map(Memory::new));
+                memory.extend(max_memory.map(Memory::of_guest));
                 let children = Children { depth: self.children.depth + 1, ..self.children.clone() };
                 let mut setup = self.setup(request, program)?;
                 setup.memory_within(memory);
+                if let Some(fuel) = &self.fuel {
+                    setup.fuel_of(fuel.of_child().map_err(|limit| self.refused(limit))?);
+                }
                 if *spawn {
                     setup.children(children);
                 }
@@ -188,13 +209,41 @@ impl Spawn for Spawner {
 }
 
 impl Spawner {
+    fn refused(&self, limit: Limit) -> Fault {
+        self.reached.note(limit);
+        ErrorCode::LimitExceeded.into()
+    }
+
+    /// Says which end, if any, no native command can be given: nobody would count what it moves.
+    fn bounded_end(&self, request: &SpawnRequest) -> Option<Arc<str>> {
+        let own = |writer: &SharedWriter| {
+            let writer = writer.lock();
+            writer.is_bounded().then(|| writer.journal().0)
+        };
+        let output = |stream: &ChildStream<Writer>, inherited: &SharedWriter| match stream {
+            ChildStream::Inherited => own(inherited),
+            ChildStream::Pipe(writer) => writer.is_bounded().then(|| writer.journal().0),
+            ChildStream::Null => None,
+        };
+        let reading = |reader: &Reader| reader.is_bounded().then(|| reader.journal().0);
+        let input = match &request.stdin {
+            ChildStream::Inherited => reading(&self.stdio.stdin().lock()),
+            ChildStream::Pipe(reader) => reading(reader),
+            ChildStream::Null => None,
+        };
+        let mut passed = request.pipes.iter().map(|(_, end)| match end {
+            PassedEnd::Reader(reader) => reading(reader),
+            PassedEnd::Writer(writer) => writer.is_bounded().then(|| writer.journal().0),
+        });
+        input
+            .or_else(|| output(&request.stdout, self.stdio.stdout()))
+            .or_else(|| output(&request.stderr, self.stdio.stderr()))
+            .or_else(|| passed.find_map(|label| label))
+    }
+
     /// What a child that is a guest is given.
     fn setup(&self, request: SpawnRequest, program: &str) -> Result<Setup, Fault> {
-        let mut builder = self.family.builder();
-        for grant in granted(request.pipes)? {
-            builder = builder.grant(grant).map_err(|_| ErrorCode::InUse)?;
-        }
-        let pipes = builder.build();
+        let pipes = self.family.pipes(granted(request.pipes)?)?;
         let journal = pipes.journal();
         // What goes wrong on a stream that is another guest's, too, is noted with that.
         let mut inherited = Vec::new();
@@ -240,6 +289,13 @@ impl Spawner {
         first: &[OsString],
         request: SpawnRequest,
     ) -> Result<(Native, Vec<Kept>), Fault> {
+        if let Some(label) = self.bounded_end(&request) {
+            let text = format!(
+                "a native command cannot have `{label}`: --max-bytes and --rate would not hold for it"
+            );
+            self.complaints.say(name, &text);
+            return Err(ErrorCode::Unsupported.into());
+        }
         let mut kept = Vec::new();
         let stdin = match request.stdin {
             ChildStream::Inherited => self.stdio.stdin().lock().for_native()?,
@@ -310,8 +366,8 @@ impl Complaints {
 /// A child that is about to run.
 struct Run {
     child: ChildRun,
-    /// Its place among those that may run at once.
-    room: OwnedSemaphorePermit,
+    /// Its places among those that may run at once.
+    room: Vec<OwnedSemaphorePermit>,
     name: PipeName,
     complaints: Complaints,
 }
@@ -364,12 +420,15 @@ fn run_guest(
             ended = setup.run(&engine, &guest) => match ended {
                 Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
                 Ok(Outcome::Trapped(error)) => {
-                    let summary = crate::run::End::trap_summary(&error);
-                    run.complaints.say(&run.name, &format!("trapped: {summary}"));
+                    let text = match crate::run::End::is_out_of_fuel(&error) {
+                        true => "ran out of its share of --fuel".to_owned(),
+                        false => format!("trapped: {}", crate::run::End::trap_summary(&error)),
+                    };
+                    run.complaints.say(&run.name, &text);
                     ChildStatus::Trapped
                 }
                 Ok(Outcome::BrokenPipe) => ChildStatus::BrokenPipe,
-                Ok(Outcome::NoPeer { .. }) => ChildStatus::TimedOut,
+                Ok(Outcome::NoPeer { .. } | Outcome::Silent(_)) => ChildStatus::TimedOut,
                 Ok(Outcome::Failed { label, fault }) => failed(&format!("{label}: {fault}")),
                 Err(error) => failed(&error.to_string()),
             },

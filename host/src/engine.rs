@@ -27,6 +27,7 @@ pub struct Engine {
     engine: wasmtime::Engine,
     pulse: Arc<Pulse>,
     cache: Option<Arc<Cache>>,
+    metering: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -41,14 +42,42 @@ impl Engine {
     /// # Errors
     /// Where the machine's processor is not supported, or no thread is to be had.
     pub fn new() -> wasmtime::Result<Self> {
+        Self::of(false)
+    }
+
+    /// As [`Engine::new`], whose guests count what they compute, for
+    /// [`Setup::fuel`](crate::run::Setup::fuel). They are slower for it, by a quarter or so, and
+    /// compiled apart from those of other engines.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn metering() -> wasmtime::Result<Self> {
+        Self::of(true)
+    }
+
+    fn of(metering: bool) -> wasmtime::Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
+        config.consume_fuel(metering);
         // Backtraces do without, and so does whoever loads the code.
         #[cfg(unix)]
         config.native_unwind_info(false);
         let engine = wasmtime::Engine::new(&config)?;
         let pulse = Arc::new(Pulse::start(engine.weak())?);
-        Ok(Self { engine, pulse, cache: None })
+        Ok(Self { engine, pulse, cache: None, metering })
+    }
+
+    /// A metering engine, with the same cache.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn to_metering(&self) -> wasmtime::Result<Self> {
+        Ok(Self { cache: self.cache.clone(), ..Self::metering()? })
+    }
+
+    /// Whether its guests count what they compute.
+    pub(crate) fn is_metering(&self) -> bool {
+        self.metering
     }
 
     /// Takes compiled guests from `cache`, and keeps there what it compiles.

@@ -32,7 +32,7 @@
 //!
 //! [`os`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
 //! [`cache`], [`engine`] and [`guest`] what makes code of a file, [`run`] and [`outcome`] what runs it,
-//! [`children`] what it starts, [`pipeline`] several at once, [`cli`] the command line. Each knows only
+//! [`children`] what it starts, [`pipeline`] several at once and [`totals`] what bounds them, [`cli`] the command line. Each knows only
 //! those before it.
 
 mod bundled;
@@ -40,6 +40,7 @@ pub mod cache;
 pub mod children;
 pub mod cli;
 pub mod engine;
+mod fuel;
 pub mod guest;
 pub mod interfaces;
 mod limits;
@@ -49,6 +50,7 @@ pub mod outcome;
 pub mod pipe;
 pub mod pipeline;
 pub mod run;
+pub mod totals;
 pub mod wasi;
 
 pub use interfaces::PACKAGES;

@@ -5,14 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::ResourceLimiter;
 
+use crate::pipe::{Limit, Reached};
+
 /// Memory unless told otherwise.
 pub(crate) const DEFAULT_MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
 /// Handles of each kind that a guest may hold at once: bounds the host's tables of streams, pipes,
-/// files, futures and tasks.
+/// files, futures and tasks, against a guest that makes handles and drops none. It traps, or is told
+/// `limit-exceeded` where that can be said.
 pub(crate) const MAX_HANDLES: usize = 10_000;
 
-/// Bytes that a guest may hand the host in one call: bounds what a call makes the host copy.
+/// Bytes that a guest may hand the host in one call: bounds what a call makes the host copy, against
+/// a list or a string as large as the guest's memory. It traps.
 pub(crate) const MAX_CALL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Core instances, tables and memories, each.
@@ -30,12 +34,20 @@ struct Pool {
     most: usize,
     used: AtomicUsize,
     peak: AtomicUsize,
+    limit: Limit,
 }
 
 impl Memory {
-    pub(crate) fn new(bytes: u64) -> Self {
+    /// So many bytes; `limit` is what an operator knows them as.
+    pub(crate) fn new(bytes: u64, limit: Limit) -> Self {
         let most = usize::try_from(bytes).unwrap_or(usize::MAX);
-        Self(Arc::new(Pool { most, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }))
+        let (used, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self(Arc::new(Pool { most, used, peak, limit }))
+    }
+
+    /// As `--max-memory` gives them.
+    pub(crate) fn of_guest(bytes: u64) -> Self {
+        Self::new(bytes, Limit::MaxMemory(bytes))
     }
 
     /// The most that was in use at once, in bytes.
@@ -44,7 +56,7 @@ impl Memory {
     }
 
     fn spend(&self, bytes: usize) -> bool {
-        let Pool { most, used, peak } = &*self.0;
+        let Pool { most, used, peak, limit: _ } = &*self.0;
         let sum = |used: usize| used.checked_add(bytes).filter(|sum| sum <= most);
         match used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum) {
             Ok(before) => {
@@ -67,17 +79,20 @@ impl Memory {
 pub(crate) struct MemoryBudget {
     pools: Vec<Memory>,
     spent: usize,
+    reached: Reached,
 }
 
 impl MemoryBudget {
-    pub(crate) fn within(pools: Vec<Memory>) -> Self {
-        Self { pools, spent: 0 }
+    /// What is refused is noted in `reached`.
+    pub(crate) fn within(pools: Vec<Memory>, reached: Reached) -> Self {
+        Self { pools, spent: 0, reached }
     }
 
     fn spend(&mut self, bytes: usize) -> bool {
         for (at, pool) in self.pools.iter().enumerate() {
             if !pool.spend(bytes) {
                 self.pools[..at].iter().for_each(|pool| pool.give_back(bytes));
+                self.reached.note(pool.0.limit.clone());
                 return false;
             }
         }
@@ -145,9 +160,10 @@ mod tests {
             own in 0u64..100_000,
             steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0usize..20_000), 0..50),
         ) {
-            let pools = [Memory::new(shared), Memory::new(own)];
-            let parent = MemoryBudget::within(vec![pools[0].clone()]);
-            let child = MemoryBudget::within(pools.to_vec());
+            let pools = [Memory::of_guest(shared), Memory::of_guest(own)];
+            let reached = Reached::default();
+            let parent = MemoryBudget::within(vec![pools[0].clone()], reached.clone());
+            let child = MemoryBudget::within(pools.to_vec(), reached.clone());
             let mut budgets = [parent, child];
             let mut spent = [0u64; 2];
             for (of_child, table, by) in steps {
@@ -160,6 +176,7 @@ mod tests {
                 let fits = spent[0] + spent[1] + cost <= shared
                     && (!of_child || spent[1] + cost <= own);
                 prop_assert_eq!(granted.unwrap(), fits);
+                prop_assert!(fits || !reached.limits().is_empty());
                 spent[who] += if fits { cost } else { 0 };
                 prop_assert!(pools[0].peak() >= spent[0] + spent[1]);
             }

@@ -1,6 +1,7 @@
 //! What a run came to, and the reason for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::os::Direction;
 use crate::pipe::{ErrorCode, Fault, Note};
@@ -13,7 +14,8 @@ use crate::run::End;
 ///    [`Outcome::Failed`].
 /// 2. A guest that trapped, or ended with 1, after a pipe of its failed, fails for that reason: its
 ///    stdout's reader left, no peer came in time, its standard streams met an error.
-/// 3. Else the guest's own status, or its trap.
+/// 3. Else the guest's own status, or its trap. So also where it has met a limit of its operator's:
+///    it was told, and has made of that what it could. [`Reached`](crate::pipe::Reached) knows.
 #[derive(Debug)]
 pub enum Outcome {
     /// It ended by itself, with this status: 0 to 255.
@@ -29,6 +31,9 @@ pub enum Outcome {
         /// The guest's end of it.
         direction: Direction,
     },
+    /// Nothing moved on any of its pipes for so long, which is what its operator allows. It was ended
+    /// where it stood.
+    Silent(Duration),
     /// A standard stream met an error, or bytes that were left behind were lost.
     Failed {
         /// The pipe's name.
@@ -60,6 +65,7 @@ fn reason(note: &Note) -> Option<Outcome> {
     let label = Arc::clone(label);
     match fault.code {
         ErrorCode::BrokenPipe if *label == *"stdout" => Some(Outcome::BrokenPipe),
+        ErrorCode::LimitExceeded if fault.is_of_operator() => None,
         ErrorCode::TimedOut => Some(Outcome::NoPeer { label, direction: *direction }),
         ErrorCode::BrokenPipe if !left_behind => None,
         _ if standard || *left_behind => Some(Outcome::Failed { label, fault: *fault }),

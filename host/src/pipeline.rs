@@ -18,7 +18,7 @@ use crate::guest::{Guest, GuestError};
 use crate::limits::Memory;
 use crate::os::{self, Native, NativeCommand, NativeEnd, Usage};
 use crate::outcome::Outcome;
-use crate::pipe::{Journal, Total};
+use crate::pipe::{Journal, Limit, Total};
 use crate::run::Setup;
 
 /// How long a stage may take to deliver what it had accepted, or to end after a signal, once all is
@@ -32,6 +32,8 @@ pub type Prepare<E> = Box<dyn FnOnce() -> Result<Setup, E> + Send>;
 pub enum Stage<E> {
     /// A guest.
     Guest {
+        /// What compiled it, and runs it.
+        engine: Engine,
         /// Its code.
         guest: Guest,
         /// What it is given; called on its thread, inside its runtime.
@@ -77,6 +79,8 @@ pub struct Report<E> {
     pub memory: Option<u64>,
     /// What went through the ends of a guest.
     pub totals: Vec<Total>,
+    /// The limits that a guest and its children have met.
+    pub reached: Vec<Limit>,
 }
 
 /// Stages that run. Dropping it stops them.
@@ -99,7 +103,7 @@ impl<E: Send + 'static> Pipeline<E> {
     ///
     /// A stage that cannot be started has ended, as with a shell: the others see that its ends are
     /// closed.
-    pub fn start(engine: &Engine, stages: Vec<Stage<E>>) -> Self {
+    pub fn start(stages: Vec<Stage<E>>) -> Self {
         let (announce, reports) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(None);
         let mut guests = Vec::new();
@@ -122,15 +126,15 @@ impl<E: Send + 'static> Pipeline<E> {
                         }
                     }
                 }
-                Stage::Guest { guest, prepare, timeout } => {
-                    guests.push((at, guest, prepare, timeout));
+                Stage::Guest { engine, guest, prepare, timeout } => {
+                    guests.push((at, engine, guest, prepare, timeout));
                 }
             }
         }
         let (preparing, prepared) = (Arc::new(AtomicUsize::new(guests.len())), Arc::default());
         let (go, start) = watch::channel(false);
-        for (at, guest, prepare, timeout) in guests {
-            let (engine, stopped) = (engine.clone(), stopped.clone());
+        for (at, engine, guest, prepare, timeout) in guests {
+            let stopped = stopped.clone();
             let turn = Turn::new(&preparing, &prepared, start.clone());
             let report = announce.clone();
             let run = move || {
@@ -176,7 +180,8 @@ impl<E: Send + 'static> Pipeline<E> {
 
 impl<E> Report<E> {
     fn of(end: StageEnd<E>) -> Self {
-        Self { end, time: Duration::ZERO, cpu: None, memory: None, totals: Vec::new() }
+        let (totals, reached) = (Vec::new(), Vec::new());
+        Self { end, time: Duration::ZERO, cpu: None, memory: None, totals, reached }
     }
 }
 
@@ -269,6 +274,7 @@ async fn wait_for<E>(
             cpu: Some(usage.cpu),
             memory: Some(usage.memory),
             totals: Vec::new(),
+            reached: Vec::new(),
         },
         Err(error) => Report { time, ..Report::of(StageEnd::NotStarted(error)) },
     }
@@ -315,11 +321,13 @@ fn on_thread<E>(
     });
     // All ends are closed from here on; a file operation that is under way is not waited for.
     runtime.shutdown_background();
-    let (totals, memory) = match seen {
-        Some((journal, memory)) => (journal.totals(), memory.map(|memory| memory.peak())),
-        None => (Vec::new(), None),
-    };
-    Report { end, time: started.elapsed(), cpu: Some(os::thread_cpu_time()), memory, totals }
+    let mut report = Report::of(end);
+    if let Some((journal, memory)) = seen {
+        report.totals = journal.totals();
+        report.reached = journal.reached().limits();
+        report.memory = memory.map(|memory| memory.peak());
+    }
+    Report { time: started.elapsed(), cpu: Some(os::thread_cpu_time()), ..report }
 }
 
 #[cfg(test)]
@@ -350,6 +358,7 @@ mod tests {
         let engine = Engine::new().unwrap();
         let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\")))").unwrap();
         let stage = |prepare: Prepare<String>| Stage::Guest {
+            engine: engine.clone(),
             guest: guest.clone(),
             prepare,
             timeout: None,
@@ -359,7 +368,7 @@ mod tests {
             stage(Box::new(|| panic!("as a bug would"))),
             stage(Box::new(|| Err("refused".into()))),
         ];
-        let mut pipeline = Pipeline::start(&engine, stages);
+        let mut pipeline = Pipeline::start(stages);
         pipeline.prepared().await;
         pipeline.go();
         let mut ends = [const { None }; 3];

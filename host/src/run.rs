@@ -1,6 +1,7 @@
 //! Running one guest to its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{ExternType, Store, Trap, WasmBacktrace};
@@ -9,11 +10,13 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2,
 
 use crate::children::{Children, with_children};
 use crate::engine::Engine;
+use crate::fuel::Fuel;
 use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
 use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, Memory, MemoryBudget};
 use crate::outcome::Outcome;
-use crate::pipe::{Drains, Journal, Pipes};
+use crate::pipe::{Drains, Journal, Pipes, Reached};
+use crate::totals::Totals;
 use crate::wasi::{
     self, ModuleView, PipesCtxView, PipesView, Standard, Stdio, StdioCtxView, StdioView,
 };
@@ -21,12 +24,15 @@ use crate::wasi::{
 /// Everything that one guest is given.
 ///
 /// By default, beyond the pipes and the standard streams: no arguments, no environment, no files,
-/// no network, the clocks and random numbers of the host, 256 MiB of memory.
+/// no network, the clocks and random numbers of the host, 256 MiB of memory, as much time to compute
+/// as it likes.
 pub struct Setup {
     wasi: WasiCtxBuilder,
     stdio: Stdio,
     pipes: Pipes,
     memory: Vec<Memory>,
+    fuel: Option<Fuel>,
+    totals: Option<Totals>,
     children: Option<Children>,
     /// Its standard streams that are another guest's, too: what they are called there, and where that
     /// is noted.
@@ -42,6 +48,9 @@ impl std::fmt::Debug for Setup {
             .finish_non_exhaustive()
     }
 }
+
+/// How long bytes that a guest handed over may take to be delivered after its silence has ended it.
+const LAST_DELIVERY: Duration = Duration::from_millis(100);
 
 /// How a guest ended.
 #[derive(Debug)]
@@ -59,7 +68,9 @@ impl Setup {
             wasi: WasiCtxBuilder::new(),
             stdio,
             pipes,
-            memory: vec![Memory::new(DEFAULT_MAX_MEMORY)],
+            memory: vec![Memory::of_guest(DEFAULT_MAX_MEMORY)],
+            fuel: None,
+            totals: None,
             children: None,
             inherited: Vec::new(),
         }
@@ -74,8 +85,34 @@ impl Setup {
     /// How many bytes all of the guest's memories and tables may have together, its children's
     /// included. Default 256 MiB.
     pub fn max_memory(&mut self, bytes: u64) -> &mut Self {
-        self.memory = vec![Memory::new(bytes)];
+        self.memory = vec![Memory::of_guest(bytes)];
         self
+    }
+
+    /// How much the guest may compute, in wasmtime's units: about one for each WebAssembly instruction.
+    /// Its children may burn as much again, all together; each gets half of what is left for them.
+    /// Whoever runs out traps. The guest must be compiled, and run, by [`Engine::metering`]. Default:
+    /// without end.
+    pub fn fuel(&mut self, units: u64) -> &mut Self {
+        self.fuel = Some(Fuel::new(units));
+        self
+    }
+
+    pub(crate) fn fuel_of(&mut self, fuel: Fuel) -> &mut Self {
+        self.fuel = Some(fuel);
+        self
+    }
+
+    /// What it shares with other guests, beside its own limits. Its pipes were given their share when
+    /// they were made: [`PipesBuilder::within`](crate::pipe::PipesBuilder::within).
+    pub fn within(&mut self, totals: &Totals) -> &mut Self {
+        self.totals = Some(totals.clone());
+        self
+    }
+
+    /// Which limits the guest and its children meet, to be asked about later.
+    pub fn reached(&self) -> Reached {
+        self.pipes.journal().reached()
     }
 
     /// As [`Setup::max_memory`], of several that are shared with others: each bounds it.
@@ -126,8 +163,25 @@ impl Setup {
     pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
         let (drains, hushed) = (self.drains(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
-        let end = self.run_guest(engine, guest).await?;
-        drains.idle().await;
+        let idle = self.pipes.idle();
+        let running = async {
+            let end = self.run_guest(engine, guest).await;
+            drains.idle().await;
+            end
+        };
+        let end = match idle {
+            None => running.await?,
+            Some((limit, activity)) => tokio::select! {
+                // A guest that is always busy must not keep this from being looked at.
+                biased;
+                () = activity.silence(limit) => {
+                    // The guest is gone by now. What its writers had accepted may still go out.
+                    let _ = tokio::time::timeout(LAST_DELIVERY, drains.idle()).await;
+                    return Ok(Outcome::Silent(limit));
+                }
+                end = running => end?,
+            },
+        };
         if let End::Trapped(error) = &end {
             tracing::info!("{error:?}");
         }
@@ -146,8 +200,17 @@ impl Setup {
     }
 
     async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<End, GuestError> {
+        if let Some(totals) = &self.totals {
+            // First: the last one is the guest's own.
+            self.memory.insert(0, totals.memory.clone());
+        }
         let jobs = self.children.take().map(|children| {
-            let (spawner, jobs) = children.spawner(engine, &self.stdio, &self.pipes, &self.memory);
+            let children = match &self.totals {
+                Some(totals) => children.within(Some(totals.children.clone())),
+                None => children,
+            };
+            let (spawner, jobs) =
+                children.spawner(engine, &self.stdio, &self.pipes, &self.memory, self.fuel.clone());
             self.pipes.set_spawner(spawner);
             jobs
         });
@@ -186,6 +249,7 @@ impl Setup {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         self.wire_stdio(false);
+        let (fuel, reached) = (self.fuel.clone(), self.reached());
         let mut store = Store::new(
             engine.wasmtime(),
             State {
@@ -193,10 +257,11 @@ impl Setup {
                 table,
                 stdio: self.stdio,
                 pipes: self.pipes,
-                memory: MemoryBudget::within(self.memory),
+                memory: MemoryBudget::within(self.memory, reached),
             },
         );
         store.limiter(|state| &mut state.memory);
+        fill(engine, fuel.as_ref(), &mut store).map_err(explain)?;
         store.set_max_component_handles(MAX_HANDLES);
         store.set_hostcall_fuel(MAX_CALL_BYTES);
         if let Some(table) = store.concurrent_resource_table() {
@@ -223,7 +288,9 @@ impl Setup {
                 }
             }
         });
-        match ended.await {
+        let ended = ended.await;
+        take_back(fuel.as_ref(), &store);
+        match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
             ended => Ok(End::of_command(ended)),
         }
@@ -252,16 +319,18 @@ impl Setup {
             .map_err(explain)?;
         let pre = linker.instantiate_pre(module).map_err(explain)?;
         self.wire_stdio(true);
+        let (fuel, reached) = (self.fuel.clone(), self.reached());
         let mut store = Store::new(
             engine.wasmtime(),
             ModuleState {
                 wasi: self.wasi.build_p1(),
                 standard: Standard::new(self.stdio),
-                memory: MemoryBudget::within(self.memory),
+                memory: MemoryBudget::within(self.memory, reached),
                 _pipes: self.pipes,
             },
         );
         store.limiter(|state| &mut state.memory);
+        fill(engine, fuel.as_ref(), &mut store).map_err(explain)?;
         store.set_hostcall_fuel(MAX_CALL_BYTES);
         yield_at_each_pulse(&mut store);
 
@@ -272,7 +341,9 @@ impl Setup {
             let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
             start.call_async(&mut store, ()).await
         });
-        match ended.await {
+        let ended = ended.await;
+        take_back(fuel.as_ref(), &store);
+        match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
             ended => Ok(End::of_command(ended.map(Ok))),
         }
@@ -300,12 +371,32 @@ impl End {
         }
     }
 
+    /// Whether the trap was that the guest had burnt its fuel.
+    pub fn is_out_of_fuel(error: &wasmtime::Error) -> bool {
+        error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel)
+    }
+
     /// What the trap was, in a few words.
     pub fn trap_summary(error: &wasmtime::Error) -> String {
         match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
             None => crate::guest::one_line(&error.root_cause()),
         }
+    }
+}
+
+/// Gives a store its fuel. Where the engine counts and nothing bounds the guest, it has all there is.
+fn fill<T>(engine: &Engine, fuel: Option<&Fuel>, store: &mut Store<T>) -> wasmtime::Result<()> {
+    match fuel {
+        Some(fuel) => fuel.fill(store),
+        None if engine.is_metering() => store.set_fuel(u64::MAX),
+        None => Ok(()),
+    }
+}
+
+fn take_back<T>(fuel: Option<&Fuel>, store: &Store<T>) {
+    if let Some(fuel) = fuel {
+        fuel.take_back(store);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line as it is typed.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,8 +80,8 @@ pub(crate) enum Command {
     ///
     /// Each stage's stdout is the next one's stdin: a kernel pipe, and the host copies nothing. All
     /// options that stand before the first stage hold for every guest, but --stdin is the first
-    /// stage's, --stdout the last one's, and --timeout bounds the whole; behind `--` and each `!`, a
-    /// guest can have options of its own.
+    /// stage's, --stdout the last one's, and --timeout and --idle-timeout bound the whole; behind `--`
+    /// and each `!`, a guest can have options of its own.
     #[command(after_help = format!("{PIPE_EXAMPLES}\n\n{PIPE_STATUSES}"))]
     Pipe(Box<PipeArgs>),
     /// Show what a guest imports, exports and needs.
@@ -173,6 +174,26 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) open_timeout: Option<Duration>,
 
+    /// End the run when nothing has moved on any pipe of the guest and its children, standard streams
+    /// included, for this long. What native commands move is not seen.
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// How many bytes may go through each end of a granted pipe and each standard stream: exactly as
+    /// many do, and what comes then fails with `limit-exceeded`. An end that is bounded so cannot be
+    /// given to a native command.
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) max_bytes: Option<u64>,
+
+    /// How many bytes a second may go through each of these ends: 64K, 1M.
+    #[arg(long, value_name = "SIZE", value_parser = values::rate)]
+    pub(crate) rate: Option<NonZeroU64>,
+
+    /// How much the guest may compute, in units of about one WebAssembly instruction each, before it
+    /// traps; its children may burn as much again, together. Counting makes guests slower.
+    #[arg(long, value_name = "N", value_parser = values::fuel)]
+    pub(crate) fuel: Option<u64>,
+
     /// How much memory the guest and its children may have [default: 256M].
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) max_memory: Option<u64>,
@@ -227,8 +248,12 @@ impl GuestOptions {
             dir: chain(&self.dir, &own.dir),
             child: chain(&self.child, &own.child),
             exec: chain(&self.exec, &own.exec),
-            // That of all bounds the whole pipeline.
+            // Those of all bound the whole pipeline.
             timeout: own.timeout,
+            idle_timeout: own.idle_timeout,
+            max_bytes: own.max_bytes.or(self.max_bytes),
+            rate: own.rate.or(self.rate),
+            fuel: own.fuel.or(self.fuel),
             open_timeout: own.open_timeout.or(self.open_timeout),
             max_memory: own.max_memory.or(self.max_memory),
             max_pipes: own.max_pipes.or(self.max_pipes),
@@ -279,6 +304,9 @@ pub(crate) struct PipeArgs {
     pub(crate) stats: StatsArgs,
 
     #[command(flatten)]
+    pub(crate) totals: TotalsArgs,
+
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
 
     /// Read the pipeline from a file: see examples/pipeline.toml.
@@ -308,6 +336,34 @@ pub(crate) struct PipeArgs {
     #[arg(value_name = "STAGE", trailing_var_arg = true)]
     #[arg(required_unless_present = "file")]
     pub(crate) stages: Vec<OsString>,
+}
+
+/// What all guests of a pipeline may have together, beside what each may.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct TotalsArgs {
+    /// How much memory all guests and their children may have together [default: 1G, or the largest
+    /// --max-memory].
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) max_total_memory: Option<u64>,
+
+    /// How many pipes all guests and their children may have open together, those between the stages
+    /// aside [default: 1024, or the largest --max-pipes].
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub(crate) max_total_pipes: Option<usize>,
+
+    /// How many children all guests may have at once together [default: 64, or the largest
+    /// --max-children].
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub(crate) max_total_children: Option<usize>,
+}
+
+impl TotalsArgs {
+    /// Whether any was given.
+    pub(crate) fn any(&self) -> bool {
+        self.max_total_memory.is_some()
+            || self.max_total_pipes.is_some()
+            || self.max_total_children.is_some()
+    }
 }
 
 /// One stage that is a guest, as it is typed between two `!`.

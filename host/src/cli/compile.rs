@@ -73,6 +73,11 @@ pub(crate) fn engine_for<'a>(
     }
 }
 
+/// An engine whose guests count what they compute, with the cache of `engine`.
+pub(crate) fn metering(engine: &Engine) -> Result<Engine, Failure> {
+    engine.to_metering().map_err(|error| anyhow!("{error:#}")).or_status(Status::Io)
+}
+
 fn engine() -> Result<Engine, Failure> {
     Engine::new().map_err(|error| anyhow!("{error:#}")).or_status(Status::Io)
 }

@@ -1,5 +1,9 @@
 //! Exit statuses: part of the interface, see `pipehost --help`.
 
+use anyhow::anyhow;
+
+use crate::pipe::Reached;
+
 /// Why pipehost ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -63,6 +67,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Says which limits were met before.
+    pub(crate) fn with_reached(self, reached: &Reached) -> Self {
+        match &reached.limits()[..] {
+            [] => self,
+            [limit, ..] => Self { error: anyhow!("{:#} ({limit})", self.error), ..self },
+        }
+    }
+
     /// Says of which stage of a pipeline it is.
     pub(crate) fn of_stage(self, name: &str) -> Self {
         Self { error: self.error.context(format!("stage {name}")), ..self }

@@ -2,6 +2,7 @@
 //! thread that runs the guest later.
 
 use std::cell::RefCell;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -18,8 +19,9 @@ use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
 use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, Powers};
-use crate::pipe::{Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
+use crate::pipe::{Activity, Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
 use crate::run::Setup;
+use crate::totals::Totals;
 use crate::wasi::Stdio;
 
 /// What a standard stream goes to.
@@ -49,8 +51,21 @@ pub(crate) struct Prepared {
     streams: [Stream; 3],
     children: Option<Children>,
     open_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
     max_memory: Option<u64>,
     max_pipes: Option<usize>,
+    max_bytes: Option<u64>,
+    rate: Option<NonZeroU64>,
+    fuel: Option<u64>,
+    among: Option<Among>,
+}
+
+/// What a guest shares with the other guests of its pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Among {
+    pub(crate) totals: Totals,
+    /// What wants to know when something moves.
+    pub(crate) activity: Option<Activity>,
 }
 
 /// Opens what an operator grants.
@@ -95,8 +110,13 @@ impl<'a> Granting<'a> {
             streams: [wiring.stdin, wiring.stdout, wiring.stderr],
             children: None,
             open_timeout: options.open_timeout,
+            idle_timeout: options.idle_timeout,
             max_memory: options.max_memory,
             max_pipes: options.max_pipes,
+            max_bytes: options.max_bytes,
+            rate: options.rate,
+            fuel: options.fuel,
+            among: None,
         })
     }
 
@@ -223,6 +243,21 @@ impl Prepared {
         if let Some(timeout) = self.open_timeout {
             builder = builder.open_timeout(timeout);
         }
+        if let Some(timeout) = self.idle_timeout {
+            builder = builder.idle_timeout(timeout);
+        }
+        if let Some(bytes) = self.max_bytes {
+            builder = builder.max_bytes(bytes);
+        }
+        if let Some(rate) = self.rate {
+            builder = builder.rate(rate);
+        }
+        if let Some(among) = &self.among {
+            builder = builder.within(among.totals.pipes());
+            if let Some(activity) = &among.activity {
+                builder = builder.watched_by(activity.clone());
+            }
+        }
         for grant in self.grants {
             builder = builder.grant(grant).or_status(Status::Usage)?;
         }
@@ -241,10 +276,22 @@ impl Prepared {
         if let Some(bytes) = self.max_memory {
             setup.max_memory(bytes);
         }
+        if let Some(units) = self.fuel {
+            setup.fuel(units);
+        }
+        if let Some(among) = &self.among {
+            setup.within(&among.totals);
+        }
         if let Some(children) = self.children {
             setup.children(children);
         }
         Ok(setup)
+    }
+
+    /// What it shares with others.
+    pub(crate) fn among(mut self, among: Among) -> Self {
+        self.among = Some(among);
+        self
     }
 
     /// What the guest may start.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::args::RunArgs;
-use super::compile::engine_for;
+use super::compile::{engine_for, metering};
 use super::confining::{confine, provide_for_commands};
 use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
@@ -144,6 +144,10 @@ async fn run(
     granting::check(options, [].into_iter())?;
     let writable = options.dir.iter().filter(|dir| !dir.read_only);
     let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
+    let engine = match options.fuel {
+        Some(_) => metering(&engine)?,
+        None => engine,
+    };
     // The pipes come first: peers may be about to open them, and would make regular files.
     let granting = Granting::new(leftovers);
     let inherit = |number| move || os::standard(number).map(Stream::Shared);
@@ -181,10 +185,12 @@ async fn run(
     #[cfg(test)]
     super::breakout::broken_out();
     tracing::debug!("running {}", source.display());
-    let outcome = setup.run(&engine, &guest).await.map_err(|error| source.failure(error))?;
+    let reached = setup.reached();
+    let outcome = setup.run(&engine, &guest).await;
+    let outcome = outcome.map_err(|error| source.failure(error).with_reached(&reached))?;
     // The process is about to end, and with it the code: nothing is gained by unmapping it.
     std::mem::forget((guest, engine));
-    let (status, line) = verdict::of(&outcome, options.open_timeout);
+    let (status, line) = verdict::of(&outcome, options, &reached.limits());
     if let Some(line) = line {
         say(&line);
     }

@@ -1,6 +1,7 @@
 //! What option values say, without doing any of it yet.
 
 use std::ffi::OsStr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -262,6 +263,17 @@ pub(crate) fn duration(text: &str) -> Parsed<Duration> {
         .map_err(|_| format!("`{text}` is not a length of time; write 5s, 250ms or 1m30s"))
 }
 
+/// A number of bytes a second, at least one: `1M`.
+pub(crate) fn rate(text: &str) -> Parsed<NonZeroU64> {
+    NonZeroU64::new(size(text)?)
+        .ok_or_else(|| "at a rate of 0 nothing would ever move; write 64K, 1M, 2G".into())
+}
+
+/// An amount of fuel.
+pub(crate) fn fuel(text: &str) -> Parsed<u64> {
+    text.parse().map_err(|_| format!("`{text}` is not an amount of fuel; write 1000000000"))
+}
+
 /// A number of pipes.
 pub(crate) fn count(text: &str) -> Parsed<usize> {
     text.parse().map_err(|_| format!("`{text}` is not a number; write 64"))
@@ -301,6 +313,12 @@ mod tests {
         for bad in ["", "12Q", "K", "-1", "1.5M", "iB", "99999999999T"] {
             assert!(size(bad).is_err(), "{bad}");
         }
+        for bad in ["", "0", "0K", "12Q", "-1"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "-1", "1.5", "1M", "99999999999999999999"] {
+            assert!(fuel(bad).is_err(), "{bad}");
+        }
         for bad in ["", "-1", "5x", "s", "99999999999999999999"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
@@ -337,6 +355,8 @@ mod tests {
         assert_eq!(size("4096"), Ok(4096));
         assert_eq!(size("64K"), Ok(64 << 10));
         assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!(rate("1K").map(NonZeroU64::get), Ok(1024));
+        assert_eq!(fuel("1000000"), Ok(1_000_000));
         assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(fd("log=4,w").unwrap().number, 4);

@@ -4,17 +4,44 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use super::args::GuestOptions;
 use super::exit::Status;
 use crate::os::Direction;
 use crate::outcome::Outcome;
-use crate::pipe::ErrorCode;
+use crate::pipe::{ErrorCode, Limit};
 use crate::run::End;
 
-/// The status, and the line if one is to be shown: the guest's own end speaks for itself, and nobody
-/// is told of a reader that has left.
-pub(crate) fn of(outcome: &Outcome, open_timeout: Option<Duration>) -> (Status, Option<String>) {
+/// The status, and the line if one is to be shown: the guest's own end speaks for itself, but for the
+/// limits that it has met, and nobody is told of a reader that has left.
+pub(crate) fn of(
+    outcome: &Outcome,
+    options: &GuestOptions,
+    reached: &[Limit],
+) -> (Status, Option<String>) {
+    let (status, line) = of_end(outcome, options);
+    let reached: Vec<_> = reached.iter().map(ToString::to_string).collect();
+    let reached = reached.join(" and ");
+    let line = match (line, &*reached) {
+        (line, "") => line,
+        (None, reached) => {
+            Some(format!("the guest reached {reached}; give it more, or find out why"))
+        }
+        (Some(line), reached) => Some(format!("{line}; it had reached {reached}")),
+    };
+    (status, line)
+}
+
+fn of_end(outcome: &Outcome, options: &GuestOptions) -> (Status, Option<String>) {
     match outcome {
         Outcome::Exited(status) => (Status::Exited(*status), None),
+        Outcome::Trapped(error) if End::is_out_of_fuel(error) => {
+            let limit = options.fuel.unwrap_or_default();
+            (
+                Status::Trapped,
+                Some(format!("the guest ran out of fuel: --fuel {limit}; give it more")),
+            )
+        }
+        Outcome::Silent(limit) => (Status::TimedOut, Some(silent(*limit))),
         Outcome::Trapped(error) => {
             let hint = match tracing::enabled!(Level::INFO) {
                 true => "",
@@ -29,7 +56,7 @@ pub(crate) fn of(outcome: &Outcome, open_timeout: Option<Duration>) -> (Status, 
                 Direction::Read => "writer",
                 Direction::Write => "reader",
             };
-            let limit = humantime::format_duration(open_timeout.unwrap_or_default());
+            let limit = humantime::format_duration(options.open_timeout.unwrap_or_default());
             let line = format!("`{label}`: no {peer} came within --open-timeout {limit}");
             (Status::TimedOut, Some(line))
         }
@@ -43,4 +70,10 @@ pub(crate) fn of(outcome: &Outcome, open_timeout: Option<Duration>) -> (Status, 
             (Status::Io, Some(line))
         }
     }
+}
+
+/// What is said where nothing moved for as long as `limit`.
+pub(crate) fn silent(limit: Duration) -> String {
+    let limit = humantime::format_duration(limit);
+    format!("nothing moved on any pipe for --idle-timeout {limit}; give it more, or none")
 }

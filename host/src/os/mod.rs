@@ -15,11 +15,11 @@ pub(crate) use unix::breakout;
 #[cfg(unix)]
 pub use unix::{
     Direction, End, Fifo, FifoError, FifoOptions, FileInfo, Growth, InheritError, Joint,
-    MOST_OTHERS, Missing, Native, NativeCommand, NativeEnd, Powers, PrivateError, PrivateFile,
-    PrivateFolder, ReaderWait, Usage, anonymous, another_writer, confine, descriptor_number,
-    find_command, is_ignored, joint, kill_natives, memory_file, null, open_input_file,
-    open_output_file, read_small_file, retire_standard_input_and_output, standard, start_broker,
-    take_given, take_inherited, thread_cpu_time, write_message,
+    MOST_OTHERS, Missing, Native, NativeCommand, NativeEnd, PIPE_BUF, Powers, PrivateError,
+    PrivateFile, PrivateFolder, ReaderWait, Usage, anonymous, another_writer, confine,
+    descriptor_number, find_command, is_ignored, joint, kill_natives, memory_file, null,
+    open_input_file, open_output_file, read_small_file, retire_standard_input_and_output, standard,
+    start_broker, take_given, take_inherited, thread_cpu_time, write_message,
 };
 
 #[cfg(not(unix))]

@@ -40,7 +40,7 @@ pub use private::{FileInfo, PrivateError, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
 
 /// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
-const PIPE_BUF: usize = 4096;
+pub const PIPE_BUF: usize = 4096;
 
 /// Which way bytes go through an end, seen from this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

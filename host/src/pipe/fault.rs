@@ -43,6 +43,13 @@ pub struct Fault {
 
 impl std::error::Error for Fault {}
 
+impl Fault {
+    /// Whether it is a limit of the operator's, not of the system's.
+    pub(crate) fn is_of_operator(self) -> bool {
+        self == Self::from(ErrorCode::LimitExceeded)
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.code, self.errno) {
@@ -85,6 +92,10 @@ impl From<Fault> for io::Error {
             (Some(errno), _) => io::Error::from_raw_os_error(errno),
             (None, ErrorCode::BrokenPipe) => io::ErrorKind::BrokenPipe.into(),
             (None, ErrorCode::TimedOut) => io::ErrorKind::TimedOut.into(),
+            // As a write to a file beyond its owner's quota: whoever knows only errnos learns of it.
+            (None, ErrorCode::LimitExceeded) => {
+                io::Error::from_raw_os_error(Errno::DQUOT.raw_os_error())
+            }
             (None, code) => io::Error::other(code),
         }
     }

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Fault;
+use super::activity::Activity;
+use super::budget::{Allowance, Budget, EndLimits};
+use super::reached::Reached;
+use super::{ErrorCode, Fault};
 use crate::os::Direction;
 
 /// A guest can make pipes fail without end; so many failures that it was told of are remembered,
@@ -43,6 +46,16 @@ pub struct Total {
 pub struct Journal {
     notes: Arc<Mutex<Vec<Note>>>,
     counters: Arc<Mutex<Vec<Counted>>>,
+    bounds: Bounds,
+}
+
+/// What bounds the ends of a guest, and who is told of it. Whatever is not bounded costs nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounds {
+    pub(super) ends: EndLimits,
+    pub(super) reached: Reached,
+    /// Those who want to know when something moves.
+    pub(super) watched: Vec<Activity>,
 }
 
 /// An end, and what counts for it.
@@ -53,19 +66,45 @@ struct Counter {
     bytes: AtomicU64,
     /// Nanoseconds.
     waited: AtomicU64,
+    budget: Option<Arc<Budget>>,
 }
 
-/// Counts for one end while it is open.
+/// Counts for one end while it is open, and knows what it may move.
 #[derive(Debug)]
 pub(super) struct Meter {
     counter: Arc<Counter>,
     waits_since: Option<Instant>,
+    budget: Option<Arc<Budget>>,
+    watched: Box<[Activity]>,
 }
 
 impl Journal {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one, for ends that are bounded.
+    pub(super) fn within(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// For the pipes that a guest makes: how it treats those is no concern of its operator's, and both
+    /// of their ends are its own. That they move is all that counts.
+    pub(super) fn of_own_pipes(&self) -> Self {
+        let watched = self.bounds.watched.clone();
+        Self::within(Bounds { watched, ..Bounds::default() })
+    }
+
+    /// For a child's ends. What is passed to it takes its bounds along.
+    pub(super) fn of_child(&self) -> Self {
+        let Bounds { reached, watched, .. } = self.bounds.clone();
+        Self::within(Bounds { ends: EndLimits::default(), reached, watched })
+    }
+
+    /// Which limits the guest and its children have met.
+    pub fn reached(&self) -> Reached {
+        self.bounds.reached.clone()
     }
 
     pub(super) fn note(
@@ -94,12 +133,14 @@ impl Journal {
         let counter = match known {
             Some((_, _, counter)) => Arc::clone(counter),
             None => {
-                let counter = Arc::<Counter>::default();
+                let budget = self.bounds.ends.budget(label, direction, &self.bounds.reached);
+                let counter = Arc::new(Counter { budget, ..Counter::default() });
                 counters.push((Arc::clone(label), direction, Arc::clone(&counter)));
                 counter
             }
         };
-        Meter { counter, waits_since: None }
+        let budget = counter.budget.clone();
+        Meter { counter, waits_since: None, budget, watched: self.bounds.watched[..].into() }
     }
 
     /// What has been counted so far for each end that was opened, in the order in which they were.
@@ -120,7 +161,50 @@ impl Meter {
     /// So many bytes went through: a wait is over.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.counter.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(budget) = &self.budget {
+            budget.spend(bytes);
+        }
+        self.watched.iter().for_each(Activity::touch);
         self.goes_on();
+    }
+
+    /// For the same end in another guest's hands, which takes its budget along.
+    pub(super) fn passed_on(&self, mut to: Self) -> Self {
+        to.budget = self.budget.clone();
+        to
+    }
+
+    /// How many of `want` bytes may move now.
+    pub(super) fn allow(&self, want: usize) -> Allowance {
+        self.budget.as_ref().map_or(Allowance::Bytes(want), |budget| budget.allow(want))
+    }
+
+    /// As [`Budget::permit`].
+    pub(super) fn permit(&self, most: usize) -> usize {
+        self.budget.as_ref().map_or(most, |budget| budget.permit(most))
+    }
+
+    /// As [`Budget::later`].
+    pub(super) fn later(&self) -> Option<tokio::time::Instant> {
+        self.budget.as_ref()?.later()
+    }
+
+    /// Whether nothing more may move.
+    pub(super) fn is_spent(&self) -> bool {
+        self.budget.as_ref().is_some_and(|budget| budget.is_spent())
+    }
+
+    /// Whether it counts what moves so that there will not be more.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.budget.is_some()
+    }
+
+    /// More was to be moved than may be: what the guest is told.
+    pub(super) fn exceeded(&self) -> Fault {
+        if let Some(budget) = &self.budget {
+            budget.exceeded();
+        }
+        ErrorCode::LimitExceeded.into()
     }
 
     /// There is nothing to be read, or no room.

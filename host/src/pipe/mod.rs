@@ -2,11 +2,14 @@
 //!
 //! Knows the system calls below it ([`crate::os`]) and nothing of WebAssembly above it.
 
+mod activity;
+mod budget;
 mod drains;
 mod fault;
 mod grant;
 mod journal;
 mod name;
+mod reached;
 mod reader;
 mod registry;
 mod slots;
@@ -16,14 +19,17 @@ mod tests;
 mod transfer;
 mod writer;
 
+pub use activity::Activity;
 pub use drains::Drains;
 pub use fault::{ErrorCode, Fault};
 pub use grant::{Directions, EofPolicy, Grant};
 pub use journal::{Journal, Note, Total};
 pub use name::{InvalidName, PipeName};
+pub use reached::{Limit, Reached};
 pub use reader::{Read, Reader};
 pub use registry::{DuplicateName, Pipes, PipesBuilder};
 pub(crate) use registry::{Family, Kept, deadline};
+pub use slots::TotalPipes;
 pub use spawn::{Child, ChildStatus, ChildStream, PassedEnd, SpawnRequest};
 pub(crate) use spawn::{ChildRun, Spawn};
 pub use transfer::{Transfer, TransferFault, transfer};

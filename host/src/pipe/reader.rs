@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::budget::Allowance;
 use super::journal::Meter;
 use super::registry::{Hold, Kept};
 use super::writer::set_capacity;
@@ -112,7 +113,7 @@ impl Reader {
     /// Takes it over for another guest, whose messages and counts call it `label`.
     pub(crate) fn passed_on(mut self, label: &str, journal: &Journal) -> Self {
         self.label = label.into();
-        self.meter = journal.meter(&self.label, Direction::Read);
+        self.meter = self.meter.passed_on(journal.meter(&self.label, Direction::Read));
         self.journal = journal.clone();
         self
     }
@@ -121,9 +122,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`End::for_native`], and what has failed before; `unsupported` for a FIFO that nobody writes
-    /// to yet: a command that reads it would take that for the end of file.
+    /// to yet: a command that reads it would take that for the end of file; and for an end that is
+    /// bounded, as nobody counts what a command moves.
     pub(crate) fn for_native(&self) -> Result<OwnedFd, Fault> {
         match &self.state {
+            State::Open(_) if self.is_bounded() => Err(ErrorCode::Unsupported.into()),
             State::Open(end) if !self.peer_seen && end.is_pipe() && !end.has_writer()? => {
                 Err(ErrorCode::Unsupported.into())
             }
@@ -144,6 +147,11 @@ impl Reader {
         Ok((fd, Kept::new(std::mem::take(&mut self.hold), growth)))
     }
 
+    /// Whether it may not move as many bytes as it likes, as fast as it likes.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.meter.is_bounded()
+    }
+
     /// What it is called, and where that is noted.
     pub(crate) fn journal(&self) -> (Arc<str>, Journal) {
         (Arc::clone(&self.label), self.journal.clone())
@@ -152,27 +160,37 @@ impl Reader {
     /// Reads into `buf`, which must have room for at least one byte. Never blocks.
     ///
     /// # Errors
-    /// `timed-out` where no writer came in time, `io`; the same again at every later call.
+    /// `timed-out` where no writer came in time, `limit-exceeded` where there is more than may be read,
+    /// `io`; the same again at every later call.
     pub fn try_read(&mut self, buf: &mut [u8]) -> Result<Read, Fault> {
         debug_assert!(!buf.is_empty());
-        self.attempt(|end| end.read(buf))
+        self.attempt(buf.len(), |end, most| end.read(&mut buf[..most]))
     }
 
     /// As [`Reader::try_read`], appending up to `most` bytes to `buf`, which has to grow by no more
     /// than there were.
     pub fn try_read_onto(&mut self, buf: &mut Vec<u8>, most: usize) -> Result<Read, Fault> {
         debug_assert!(most > 0);
-        self.attempt(|end| end.read_onto(buf, most))
+        self.attempt(most, |end, most| end.read_onto(buf, most))
     }
 
-    fn attempt(&mut self, mut read: impl FnMut(&End) -> io::Result<usize>) -> Result<Read, Fault> {
+    fn attempt(
+        &mut self,
+        want: usize,
+        mut read: impl FnMut(&End, usize) -> io::Result<usize>,
+    ) -> Result<Read, Fault> {
         loop {
             let end = match &self.state {
                 State::Open(end) => end,
                 State::Ended => return Ok(Read::End),
                 State::Failed(fault) => return Err(*fault),
             };
-            let read = match read(end) {
+            let most = match self.meter.allow(want) {
+                Allowance::Bytes(most) => most,
+                Allowance::Later => return Ok(Read::Wait),
+                Allowance::Spent => return self.at_limit(),
+            };
+            let read = match read(end, most) {
                 // The kernel says so only while a writer is there.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.peer_seen = true;
@@ -276,6 +294,45 @@ impl Reader {
         }
     }
 
+    /// How many of `want` bytes may be read now.
+    pub(super) fn allow(&self, want: usize) -> Allowance {
+        self.meter.allow(want)
+    }
+
+    /// What a read would come to, without one: there may be more bytes than it says. Takes nothing out.
+    pub(super) fn look(&mut self) -> Result<Read, Fault> {
+        let end = match &self.state {
+            State::Open(end) => end,
+            State::Ended => return Ok(Read::End),
+            State::Failed(fault) => return Err(*fault),
+        };
+        // In this order: once the last writer is gone, nothing comes any more.
+        match (end.hung_up(), end.available()) {
+            (Ok(true), Ok(0)) => {
+                self.peer_seen = true;
+                Ok(self.settle(Ok(0))?.unwrap_or(Read::Wait))
+            }
+            (_, Ok(0)) if self.peer_seen => {
+                self.meter.waits();
+                Ok(Read::Wait)
+            }
+            (_, Ok(0)) => self.before_first_writer(),
+            // What cannot say how much there is may have something.
+            (_, waiting) => Ok(Read::Bytes(waiting.map_or(1, |n| n.try_into().unwrap_or(1)))),
+        }
+    }
+
+    /// Nothing more may be read. The end of file may be, and is only known when it is there.
+    pub(super) fn at_limit(&mut self) -> Result<Read, Fault> {
+        match self.look()? {
+            Read::Bytes(_) => {
+                let fault = self.meter.exceeded();
+                Err(self.fail(fault))
+            }
+            read => Ok(read),
+        }
+    }
+
     /// Notes that a transfer found nothing to be read.
     pub(super) fn waits(&mut self) {
         self.meter.waits();
@@ -307,8 +364,14 @@ impl Reader {
             State::Ended | State::Failed(_) => None,
         };
         let deadline = self.deadline.filter(|_| !self.peer_seen);
+        let later = self.meter.later();
+        // Where nothing may be read, none has been tried.
+        let just_tried = just_tried && !self.meter.is_spent();
         async move {
             let Some(end) = end else { return };
+            if let Some(later) = later {
+                return sleep_until(later).await;
+            }
             // An error shows again in the read that follows.
             if just_tried {
                 return drop(end.news().await);
@@ -326,6 +389,9 @@ impl Reader {
         let State::Open(end) = &self.state else {
             return true;
         };
+        if self.meter.later().is_some() {
+            return false;
+        }
         if !end.is_ready().unwrap_or(true) {
             self.meter.waits();
             let late = |at| !self.peer_seen && at <= Instant::now();

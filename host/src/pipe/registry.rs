@@ -1,5 +1,6 @@
 //! The pipes of one guest: those that were granted to it, and those that it makes.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,11 +8,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::grant::{EofPolicy, Source};
+use super::journal::Bounds;
 use super::slots::{Slot, Slots};
 use super::spawn::Spawn;
 use super::{
-    Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader, SpawnRequest,
-    Writer,
+    Activity, Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader,
+    SpawnRequest, TotalPipes, Writer,
 };
 use crate::os::{self, Direction, Growth};
 
@@ -27,6 +29,7 @@ pub struct Pipes {
     granted: Vec<Granted>,
     slots: Slots,
     open_timeout: Option<Duration>,
+    idle: Option<(Duration, Activity)>,
     drains: Drains,
     journal: Journal,
     spawner: Option<Box<dyn Spawn>>,
@@ -43,6 +46,9 @@ struct Granted {
 #[derive(Debug)]
 pub struct PipesBuilder {
     pipes: Pipes,
+    bounds: Bounds,
+    max_pipes: usize,
+    within: Option<TotalPipes>,
 }
 
 /// Two grants have the same name.
@@ -56,21 +62,56 @@ impl PipesBuilder {
     /// # Errors
     /// Where one of that name is granted already.
     pub fn grant(mut self, grant: Grant) -> Result<Self, DuplicateName> {
-        if self.pipes.granted.iter().any(|granted| granted.grant.name == grant.name) {
-            return Err(DuplicateName(grant.name));
-        }
-        self.pipes.granted.push(Granted {
-            grant,
-            reader: Busy::default(),
-            writer: Busy::default(),
-        });
+        self.pipes = self.pipes.granting(grant)?;
         Ok(self)
     }
 
     /// How many pipes the guest may have open: an anonymous pipe counts once, as does each
     /// opened end of a granted one. Default 64.
     pub fn max_pipes(mut self, count: usize) -> Self {
-        self.pipes.slots = Slots::new(count);
+        self.max_pipes = count;
+        self
+    }
+
+    /// Which number of pipes it shares with other guests, beside its own. Default: none.
+    pub fn within(mut self, total: TotalPipes) -> Self {
+        self.within = Some(total);
+        self
+    }
+
+    /// How many bytes may be read from, or written to, each end of a granted pipe, and each standard
+    /// stream that notes in this [`Pipes::journal`], all the times together that it is open. Default:
+    /// without end.
+    ///
+    /// Exactly as many pass; a read or write of more fails with `limit-exceeded`. Pipes that the guest
+    /// makes are not counted, as both of their ends are its own. An end that it gives to a child takes
+    /// its count along, and cannot be given to a native command, whose bytes nobody counts.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.bounds.ends.max_bytes = Some(bytes);
+        self
+    }
+
+    /// How many bytes a second may go through each of the ends that [`PipesBuilder::max_bytes`] counts.
+    /// Default: as many as can. A tenth of a second may be caught up on at once, and what is read or
+    /// written in one piece of up to PIPE_BUF bytes stays whole.
+    pub fn rate(mut self, bytes: NonZeroU64) -> Self {
+        self.bounds.ends.rate = Some(bytes);
+        self
+    }
+
+    /// How long nothing may move on any pipe of the guest and its children before the run is ended, see
+    /// [`Outcome::Silent`](crate::outcome::Outcome::Silent). Counts from when this is called.
+    /// Default: for ever.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        let activity = Activity::new();
+        self.pipes.idle = Some((timeout, activity.clone()));
+        self.bounds.watched.push(activity);
+        self
+    }
+
+    /// Has `activity` know, too, when something moves.
+    pub fn watched_by(mut self, activity: Activity) -> Self {
+        self.bounds.watched.push(activity);
         self
     }
 
@@ -82,7 +123,8 @@ impl PipesBuilder {
 
     /// The pipes.
     pub fn build(self) -> Pipes {
-        self.pipes
+        let slots = Slots::new(self.max_pipes, self.within);
+        Pipes { slots, journal: Journal::within(self.bounds), ..self.pipes }
     }
 }
 
@@ -95,13 +137,25 @@ impl Pipes {
         PipesBuilder {
             pipes: Self {
                 granted: Vec::new(),
-                slots: Slots::new(DEFAULT_MAX_PIPES),
+                slots: Slots::new(0, None),
                 open_timeout: None,
+                idle: None,
                 drains: Drains::new(),
                 journal: Journal::new(),
                 spawner: None,
             },
+            bounds: Bounds::default(),
+            max_pipes: DEFAULT_MAX_PIPES,
+            within: None,
         }
+    }
+
+    fn granting(mut self, grant: Grant) -> Result<Self, DuplicateName> {
+        if self.granted.iter().any(|granted| granted.grant.name == grant.name) {
+            return Err(DuplicateName(grant.name));
+        }
+        self.granted.push(Granted { grant, reader: Busy::default(), writer: Busy::default() });
+        Ok(self)
     }
 
     /// What the guest's children share with it.
@@ -110,6 +164,7 @@ impl Pipes {
             slots: self.slots.clone(),
             open_timeout: self.open_timeout,
             drains: self.drains.clone(),
+            journal: self.journal.clone(),
         }
     }
 
@@ -200,9 +255,8 @@ impl Pipes {
     /// `limit-exceeded`, `io`.
     pub fn create(&self) -> Result<(Reader, Writer), Fault> {
         const LABEL: &str = "an anonymous pipe";
-        // How a guest treats its own pipes is no concern of its operator's.
-        let journal = Journal::new();
-        let slot = Arc::new(self.slots.take()?);
+        let journal = self.journal.of_own_pipes();
+        let slot = Arc::new(self.slots.take(&self.journal.reached())?);
         let (mut reader, mut writer) = os::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
@@ -227,6 +281,11 @@ impl Pipes {
         self.open_timeout
     }
 
+    /// How long nothing may move, and what knows when something did.
+    pub(crate) fn idle(&self) -> Option<(Duration, Activity)> {
+        self.idle.clone()
+    }
+
     /// Everything that is asked before an end is opened.
     fn opening(&mut self, name: &str, direction: Direction) -> Result<Opening<'_>, ErrorCode> {
         let name: PipeName = name.parse().map_err(|_| ErrorCode::InvalidName)?;
@@ -244,7 +303,7 @@ impl Pipes {
         let slots = match granted.grant.source {
             // It has the slot that it was opened with.
             Source::Passed(_) => Vec::new(),
-            _ => vec![Arc::new(self.slots.take()?)],
+            _ => vec![Arc::new(self.slots.take(&self.journal.reached())?)],
         };
         let hold = Hold { slots, busy: vec![busy] };
         Ok(Opening {
@@ -263,23 +322,28 @@ pub(crate) struct Family {
     slots: Slots,
     open_timeout: Option<Duration>,
     drains: Drains,
+    journal: Journal,
 }
 
 impl Family {
-    /// Sets up the pipes of a child, with nothing granted at first: they count with those of its
-    /// parent, wait for peers as long, and what the child leaves behind is delivered with what the
-    /// parent does.
-    pub(crate) fn builder(&self) -> PipesBuilder {
-        PipesBuilder {
-            pipes: Pipes {
-                granted: Vec::new(),
-                slots: self.slots.clone(),
-                open_timeout: self.open_timeout,
-                drains: self.drains.of_child(),
-                journal: Journal::new(),
-                spawner: None,
-            },
-        }
+    /// Sets up the pipes of a child, with these granted: they count with those of its parent, wait for
+    /// peers as long, and what the child leaves behind is delivered with what the parent does.
+    ///
+    /// # Errors
+    /// `in-use` where two have the same name.
+    pub(crate) fn pipes(&self, grants: Vec<Grant>) -> Result<Pipes, ErrorCode> {
+        let none = Pipes {
+            granted: Vec::new(),
+            slots: self.slots.clone(),
+            open_timeout: self.open_timeout,
+            idle: None,
+            drains: self.drains.of_child(),
+            journal: self.journal.of_child(),
+            spawner: None,
+        };
+        grants
+            .into_iter()
+            .try_fold(none, |pipes, grant| pipes.granting(grant).map_err(|_| ErrorCode::InUse))
     }
 }
 

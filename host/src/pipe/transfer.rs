@@ -1,5 +1,6 @@
 //! Bytes from one pipe to another that nobody looks at on the way.
 
+use super::budget::Allowance;
 use super::reader::Splice;
 use super::{Fault, Read, Reader, Writer};
 
@@ -31,8 +32,8 @@ pub enum TransferFault {
 /// room for. Never blocks.
 ///
 /// # Errors
-/// Those of the two ends. A writer whose reader is gone fails only if there is something to be
-/// written to it.
+/// Those of the two ends. A writer whose reader is gone, or that may write nothing more, fails only
+/// if there is something to be written to it.
 pub fn transfer(
     reader: &mut Reader,
     writer: &mut Writer,
@@ -42,6 +43,24 @@ pub fn transfer(
     let Some(to) = writer.splice_target().map_err(TransferFault::Writing)? else {
         writer.waits();
         return Ok(Transfer::NoRoom);
+    };
+    let most = match (reader.allow(most), writer.allow(most)) {
+        (Allowance::Bytes(read), Allowance::Bytes(write)) => read.min(write),
+        (Allowance::Later, _) => return Ok(Transfer::NoBytes),
+        (Allowance::Spent, _) => {
+            return match reader.at_limit().map_err(TransferFault::Reading)? {
+                Read::End => Ok(Transfer::End),
+                Read::Wait | Read::Bytes(_) => Ok(Transfer::NoBytes),
+            };
+        }
+        (_, Allowance::Later) => return Ok(Transfer::NoRoom),
+        (_, Allowance::Spent) => {
+            return match reader.look().map_err(TransferFault::Reading)? {
+                Read::End => Ok(Transfer::End),
+                Read::Wait => Ok(Transfer::NoBytes),
+                Read::Bytes(_) => Err(TransferFault::Writing(writer.exceeded())),
+            };
+        }
     };
     match reader.try_splice(&to, most).map_err(TransferFault::Reading)? {
         Splice::Read(Read::Bytes(n)) => {

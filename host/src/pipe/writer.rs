@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use super::budget::Allowance;
 use super::journal::Meter;
 use super::reader::at;
 use super::registry::{Hold, Kept};
@@ -119,7 +120,8 @@ impl Writer {
     pub(crate) fn passed_on(mut self, label: &str, drains: &Drains, journal: &Journal) -> Self {
         self.drains = drains.clone();
         self.flow.label = label.into();
-        self.flow.meter = journal.meter(&self.flow.label, Direction::Write);
+        let meter = journal.meter(&self.flow.label, Direction::Write);
+        self.flow.meter = self.flow.meter.passed_on(meter);
         self.flow.journal = journal.clone();
         self
     }
@@ -128,11 +130,12 @@ impl Writer {
     /// may come later than what the command writes.
     ///
     /// # Errors
-    /// As [`End::for_native`]; `unsupported` for a FIFO that nobody reads yet; and what has failed
-    /// before.
+    /// As [`End::for_native`]; `unsupported` for a FIFO that nobody reads yet, and for an end that is
+    /// bounded, as nobody counts what a command moves; and what has failed before.
     pub(crate) fn for_native(&mut self) -> Result<OwnedFd, Fault> {
         self.flow.advance()?;
         match &self.flow.state {
+            State::Open(_) if self.is_bounded() => Err(ErrorCode::Unsupported.into()),
             State::Open(end) => Ok(end.for_native()?),
             State::Waiting { .. } => Err(ErrorCode::Unsupported.into()),
             State::Failed(fault) => Err(*fault),
@@ -150,6 +153,11 @@ impl Writer {
         Ok((fd, Kept::new(mem::take(&mut self.hold), growth)))
     }
 
+    /// Whether it may not move as many bytes as it likes, as fast as it likes.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.flow.meter.is_bounded()
+    }
+
     /// What it is called, and where that is noted.
     pub(crate) fn journal(&self) -> (Arc<str>, Journal) {
         (Arc::clone(&self.flow.label), self.flow.journal.clone())
@@ -159,8 +167,8 @@ impl Writer {
     /// where there is no room, or no reader yet: await [`Writer::ready`]. Never blocks.
     ///
     /// # Errors
-    /// `broken-pipe` where the reader is gone, `timed-out` where none came in time, `io`; the same
-    /// again at every later call.
+    /// `broken-pipe` where the reader is gone, `timed-out` where none came in time, `limit-exceeded`
+    /// where nothing more may be written, `io`; the same again at every later call.
     pub fn try_write(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
         if !self.flow.deliver()? {
             return Ok(None);
@@ -174,7 +182,7 @@ impl Writer {
     /// As [`Writer::try_write`].
     pub fn permit(&mut self) -> Result<usize, Fault> {
         match self.flow.deliver()? && self.flow.has_room()? {
-            true => Ok(PERMIT),
+            true => Ok(self.flow.meter.permit(PERMIT)),
             false => Ok(0),
         }
     }
@@ -266,6 +274,16 @@ impl Writer {
             State::Open(_) | State::Waiting { .. } => Ok(()),
             State::Failed(fault) => Err(*fault),
         }
+    }
+
+    /// How many of `want` bytes may be written now.
+    pub(super) fn allow(&self, want: usize) -> Allowance {
+        self.flow.meter.allow(want)
+    }
+
+    /// There was more to be written than may be.
+    pub(super) fn exceeded(&mut self) -> Fault {
+        self.flow.exceeded()
     }
 
     /// Notes that splice(2) has moved so many bytes.
@@ -420,7 +438,12 @@ impl Flow {
             }
             State::Failed(fault) => return Err(*fault),
         };
-        match end.write(buf) {
+        let most = match self.meter.allow(buf.len()) {
+            Allowance::Bytes(most) => most,
+            Allowance::Later => return Ok(None),
+            Allowance::Spent => return Err(self.exceeded()),
+        };
+        match end.write(&buf[..most]) {
             Ok(n) => {
                 self.meter.moved(n);
                 Ok(Some(n))
@@ -451,6 +474,7 @@ impl Flow {
     fn has_room(&mut self) -> Result<bool, Fault> {
         self.advance()?;
         let room = match &self.state {
+            State::Open(_) if self.meter.later().is_some() => return Ok(false),
             State::Open(end) => end.is_ready()?,
             State::Waiting { .. } => false,
             State::Failed(fault) => return Err(*fault),
@@ -460,6 +484,11 @@ impl Flow {
             false => self.meter.waits(),
         }
         Ok(room)
+    }
+
+    fn exceeded(&mut self) -> Fault {
+        let fault = self.meter.exceeded();
+        self.fail(fault)
     }
 
     fn fail(&mut self, fault: Fault) -> Fault {
@@ -484,8 +513,10 @@ impl Flow {
             State::Open(end) => Until::Room(Arc::clone(end)),
             State::Failed(_) => Until::Now,
         };
+        let later = self.meter.later();
         async move {
             match until {
+                Until::Room(_) if let Some(later) = later => sleep_until(later).await,
                 Until::Reader(done, deadline) => tokio::select! {
                     () = done => {}
                     () = at(deadline) => {}

@@ -46,6 +46,10 @@ struct StageTable {
     grant_exec: Vec<String>,
     timeout: Option<String>,
     open_timeout: Option<String>,
+    idle_timeout: Option<String>,
+    max_bytes: Option<String>,
+    rate: Option<String>,
+    fuel: Option<u64>,
     max_memory: Option<String>,
     max_pipes: Option<usize>,
     max_children: Option<usize>,
@@ -209,6 +213,10 @@ impl StageTable {
             stderr: streams.stderr,
             timeout: self.timeout.as_deref().map(values::duration).transpose()?,
             open_timeout: self.open_timeout.as_deref().map(values::duration).transpose()?,
+            idle_timeout: self.idle_timeout.as_deref().map(values::duration).transpose()?,
+            max_bytes: self.max_bytes.as_deref().map(values::size).transpose()?,
+            rate: self.rate.as_deref().map(values::rate).transpose()?,
+            fuel: self.fuel,
             max_memory: self.max_memory.as_deref().map(values::size).transpose()?,
             max_pipes: self.max_pipes,
             max_children: self.max_children,
@@ -295,6 +303,10 @@ mod tests {
             fifo = ["in=x,r"]
             max-memory = "16M"
             timeout = "5s"
+            idle-timeout = "2s"
+            max-bytes = "1G"
+            rate = "1M"
+            fuel = 1000000000
             stdin = "null"
 
             [[stage]]
@@ -323,6 +335,9 @@ mod tests {
         );
         assert_eq!(options.fifo[0].path, Path::new("/folder/x"));
         assert_eq!(options.max_memory, Some(16 << 20));
+        assert_eq!(options.idle_timeout, Some(std::time::Duration::from_secs(2)));
+        assert_eq!((options.max_bytes, options.fuel), (Some(1 << 30), Some(1_000_000_000)));
+        assert_eq!(options.rate.map(u64::from), Some(1 << 20));
         assert_eq!(plan.pipes[0].capacity, Some(64 << 10));
         // The two of the file, and stdout of `clean` into `log`; `sort` reads a file.
         assert_eq!(plan.pipes.len(), 3);
@@ -338,6 +353,10 @@ mod tests {
             ("[[stage]]\nexec = [\"cat\"]\nmax-pipes = 3", "for guests"),
             ("[[stage]]\nguest = \"@nope\"", "no guest @nope"),
             ("[[stage]]\nguest = \"@cat\"\nmax-memory = \"12Q\"", "not a size"),
+            ("[[stage]]\nguest = \"@cat\"\nrate = \"0\"", "rate of 0"),
+            ("[[stage]]\nguest = \"@cat\"\nmax-bytes = \"x\"", "not a size"),
+            ("[[stage]]\nguest = \"@cat\"\nidle-timeout = \"x\"", "length of time"),
+            ("[[stage]]\nguest = \"@cat\"\nfuel = -1", "fuel"),
             ("[[stage]]\nguest = \"@cat\"\nfoo = 1", "foo"),
             ("[[stage]]\nname = \"a.b\"\nguest = \"@cat\"", "no stage's name"),
             ("[[stage]]\nguest = \"@cat\"\n[pipes]\nx = \"cat.out\"", "STAGE.END"),

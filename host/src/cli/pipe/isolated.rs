@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::super::args::PipeArgs;
-use super::super::compile::engine_for;
+use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide_for_commands};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::granting::{self, Granting, Stream, Wiring};
@@ -240,6 +240,7 @@ async fn run(
     };
     let writable = options.dir.iter().filter(|dir| !dir.read_only);
     let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
+    let engine = if options.fuel.is_some() { metering(&engine)? } else { engine };
     let granting = Granting::new(leftovers);
     let [stdin, stdout, stderr] = part.streams;
     let given = |given: Option<(i32, bool)>| {
@@ -273,6 +274,7 @@ async fn run(
     let (guest, children) = load()?;
     let setup = prepared.with_children(children).setup()?;
     let (journal, memory, drains) = (setup.journal(), setup.memory(), setup.drains());
+    let reached = setup.reached();
     confine(args.sandbox.sandbox, &granting.into_powers())?;
 
     let report = |status: Status, line: Option<String>| StageReport {
@@ -299,8 +301,9 @@ async fn run(
             (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
         }
         ended = setup.run(&engine, &guest) => {
-            let outcome = ended.map_err(|error| source.failure(error))?;
-            let (status, line) = verdict::of(&outcome, options.open_timeout);
+            let outcome =
+                ended.map_err(|error| source.failure(error).with_reached(&reached))?;
+            let (status, line) = verdict::of(&outcome, options, &reached.limits());
             std::mem::forget((guest, engine));
             return Ok(report(status, line));
         }

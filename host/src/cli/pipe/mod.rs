@@ -15,23 +15,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::args::{GuestOptions, PipeArgs};
-use super::compile::engine_for;
+use super::args::{GuestOptions, PipeArgs, TotalsArgs};
+use super::compile::{engine_for, metering};
 use super::confining::{confine, provide_for_commands};
 use super::exit::{Failure, OrStatus, Status, pipefail};
-use super::granting::{self, Granting, Prepared, Stream, Wiring, file_failure};
+use super::granting::{self, Among, Granting, Prepared, Stream, Wiring, file_failure};
 use super::graph::Graph;
 use super::inspect::print;
 use super::run::{say_stopped, supervised};
-use super::say;
 use super::signals::{Leftovers, SignalWatch};
 use super::source::Source;
-use crate::children::{Children, after};
+use super::{say, verdict};
+use crate::children::{Children, DEFAULT_MAX_CHILDREN, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::os::{self, Growth, NativeCommand, Powers};
-use crate::pipe::{Grant, PipeName};
+use crate::pipe::{Activity, Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
+use crate::totals::{
+    DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY, DEFAULT_MAX_TOTAL_PIPES, Totals,
+};
 use isolated::StageReport;
 use plan::{EndKind, EndRef, Job, Plan};
 use report::find_commands;
@@ -47,6 +50,16 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     }
     let text = args.file.as_deref().map(file::read).transpose()?;
     let plan = of_plan(&args, text.clone().map(Ok))?;
+    if args.options.idle_timeout.is_some() && plan.guests().next().is_none() {
+        return plan::usage("--idle-timeout watches guests, and no stage is one".into());
+    }
+    if args.isolate && (args.options.idle_timeout.is_some() || args.totals.any()) {
+        return plan::usage(
+            "--isolate: --idle-timeout and --max-total-* for all stages need the guests in one \
+             process; give each stage limits of its own"
+                .into(),
+        );
+    }
     let graph = plan.graph();
     if let Some(to) = &args.graph
         && !args.check
@@ -100,7 +113,11 @@ fn draw(graph: &Graph, to: Option<&Path>) -> Result<Status, Failure> {
 }
 
 /// A stage's code, and that of what it may start.
-type Loaded = Option<(Guest, Option<Children>)>;
+struct Code {
+    engine: Engine,
+    guest: Guest,
+    children: Option<Children>,
+}
 
 /// Runs the stages until all have ended, or a signal or the time limit ends them.
 async fn supervise(
@@ -137,10 +154,15 @@ async fn supervise(
         return print(&format!("{stages} stages, {pipes} pipes between them: can run\n"));
     }
 
-    let opened = open(&plan, loaded, isolated.then_some(text.as_deref()), leftovers)?;
+    let silence = args.options.idle_timeout;
+    let among =
+        Among { totals: plan.totals(&args.totals), activity: silence.map(|_| Activity::new()) };
+    let opened = open(&plan, loaded, &among, isolated.then_some(text.as_deref()), leftovers)?;
     let Opened { stages, growths: _growths, mut powers, mut reports } = opened;
     let started = Instant::now();
-    let mut pipeline = Pipeline::start(&engine, stages);
+    let mut silent = pin!(silence_of(&among, silence));
+    let mut guests = plan.guests().count();
+    let mut pipeline = Pipeline::start(stages);
     os::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
@@ -151,7 +173,7 @@ async fn supervise(
     }
     confine(args.sandbox.sandbox, &powers)?;
     pipeline.go();
-    let mut stopped = None;
+    let (mut stopped, mut was_silent) = (None, false);
     let mut given_up = pin!(after(None));
     let mut ended: Vec<_> = plan.stages.iter().map(|_| None).collect();
     loop {
@@ -159,8 +181,14 @@ async fn supervise(
             biased;
             signal = signals.received(), if stopped.is_none() => Status::Signal(signal),
             () = &mut limit, if stopped.is_none() => Status::TimedOut,
+            // What commands do after the last guest has ended is not seen.
+            () = &mut silent, if stopped.is_none() && guests > 0 => {
+                was_silent = true;
+                Status::TimedOut
+            }
             report = pipeline.next() => {
                 let Some((at, mut report)) = report else { break };
+                guests -= usize::from(matches!(plan.stages[at].job, Job::Guest { .. }));
                 let told = reports[at].as_mut().and_then(StageReport::read);
                 let (status, line) = match told {
                     Some(told) => told.put_into(&mut report),
@@ -186,8 +214,10 @@ async fn supervise(
         .map(|stage| stage.as_ref().map_or(Status::TimedOut.code(), |(status, _)| status.code()))
         .collect();
     let status = stopped.unwrap_or(Status::Exited(pipefail(&statuses)));
-    if let Some(stopped) = stopped {
-        say_stopped(stopped, timeout);
+    match (stopped, silence) {
+        (Some(_), Some(limit)) if was_silent => say(&verdict::silent(limit)),
+        (Some(stopped), _) => say_stopped(stopped, timeout),
+        (None, _) => {}
     }
     if let Some(form) = args.stats.stats {
         plan.stats(status, started.elapsed(), &ended).print(form);
@@ -197,24 +227,48 @@ async fn supervise(
     Ok(status)
 }
 
+/// Resolves when nothing has moved on any guest's pipes for as long as `limit`.
+async fn silence_of(among: &Among, limit: Option<Duration>) {
+    match (&among.activity, limit) {
+        (Some(activity), Some(limit)) => activity.silence(limit).await,
+        _ => std::future::pending().await,
+    }
+}
+
 /// Reads and compiles all guests, those that may be started included, each once, on a thread.
-async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
+///
+/// Those with fuel are compiled apart, so that the others do not count what they compute.
+async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure> {
     let (stages, engine) = (plan.stages.clone(), engine.clone());
     let load = move || {
-        let mut known: Vec<(Source, Guest)> = Vec::new();
-        let mut guest = |source: &Source| {
-            if let Some((_, guest)) = known.iter().find(|(known, _)| known == source) {
-                return Ok(guest.clone());
-            }
-            let guest = source.load_runnable(&engine)?;
-            known.push((source.clone(), guest.clone()));
-            Ok(guest)
-        };
+        let with_fuel =
+            match stages.iter().filter_map(plan::Stage::options).any(|it| it.fuel.is_some()) {
+                true => Some(metering(&engine)?),
+                false => None,
+            };
+        let mut known: Vec<(Source, bool, Guest)> = Vec::new();
         let load = |stage: &plan::Stage| {
             let Job::Guest { source, options, .. } = &stage.job else { return Ok(None) };
-            let loaded = guest(source)
-                .and_then(|code| Ok(Some((code, granting::children(options, &mut guest)?))));
-            loaded.map_err(|failure| failure.of_stage(&stage.name))
+            let (engine, fueled) = match (&with_fuel, options.fuel) {
+                (Some(with_fuel), Some(_)) => (with_fuel, true),
+                _ => (&engine, false),
+            };
+            let mut guest = |source: &Source| {
+                let same =
+                    |(known, with, _): &&(Source, bool, Guest)| known == source && *with == fueled;
+                if let Some((.., guest)) = known.iter().find(same) {
+                    return Ok(guest.clone());
+                }
+                let guest = source.load_runnable(engine)?;
+                known.push((source.clone(), fueled, guest.clone()));
+                Ok(guest)
+            };
+            let mut load = || {
+                let (code, engine) = (guest(source)?, engine.clone());
+                let children = granting::children(options, &mut guest)?;
+                Ok(Some(Code { engine, guest: code, children }))
+            };
+            load().map_err(|failure: Failure| failure.of_stage(&stage.name))
         };
         stages.iter().map(load).collect()
     };
@@ -228,7 +282,8 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
 /// `isolated`, with the text of the pipeline's file, if guests are to have processes of their own.
 fn open(
     plan: &Plan,
-    loaded: Vec<Loaded>,
+    loaded: Vec<Option<Code>>,
+    among: &Among,
     isolated: Option<Option<&str>>,
     leftovers: &Leftovers,
 ) -> Result<Opened, Failure> {
@@ -245,12 +300,11 @@ fn open(
                     pipeline::Stage::Native(command)
                 })
             }
-            (Job::Guest { source, args, options }, Some((guest, children))) => {
+            (Job::Guest { source, args, options }, Some(code)) => {
                 let prepared = ends
                     .wiring(plan, at, &granting)
                     .and_then(|wiring| granting.prepare(options, wiring, source, args));
-                prepared
-                    .map(|prepared| guest_stage(guest, prepared.with_children(children), options))
+                prepared.map(|prepared| guest_stage(code, prepared.among(among.clone()), options))
             }
             (Job::Native { command, .. }, _) => {
                 ends.command(plan, at, command, &granting).map(pipeline::Stage::Native)
@@ -274,13 +328,10 @@ struct Opened {
     reports: Vec<Option<File>>,
 }
 
-fn guest_stage(
-    guest: Guest,
-    prepared: Prepared,
-    options: &GuestOptions,
-) -> pipeline::Stage<Failure> {
-    let prepare = Box::new(move || prepared.setup());
-    pipeline::Stage::Guest { guest, prepare, timeout: options.timeout }
+fn guest_stage(code: Code, prepared: Prepared, options: &GuestOptions) -> pipeline::Stage<Failure> {
+    let Code { engine, guest, children } = code;
+    let prepare = Box::new(move || prepared.with_children(children).setup());
+    pipeline::Stage::Guest { engine, guest, prepare, timeout: options.timeout }
 }
 
 /// The ends of all pipes between stages, until they are given to those.
@@ -428,13 +479,28 @@ impl Plan {
         self.ends(at).into_iter().filter_map(number).collect()
     }
 
+    /// What each guest is granted.
+    fn guests(&self) -> impl Iterator<Item = &GuestOptions> {
+        self.stages.iter().filter_map(plan::Stage::options)
+    }
+
+    /// What all guests may have together: what was said, or what is usual, where none is permitted more
+    /// by itself.
+    fn totals(&self, args: &TotalsArgs) -> Totals {
+        let most = |of: fn(&GuestOptions) -> Option<usize>| self.guests().filter_map(of).max();
+        let memory = self.guests().filter_map(|options| options.max_memory).max();
+        let pipes = most(|options| options.max_pipes).unwrap_or(0);
+        let children = most(|options| options.max_children).unwrap_or(DEFAULT_MAX_CHILDREN);
+        Totals::new(
+            args.max_total_memory.unwrap_or(DEFAULT_MAX_TOTAL_MEMORY.max(memory.unwrap_or(0))),
+            args.max_total_pipes.unwrap_or(DEFAULT_MAX_TOTAL_PIPES.max(pipes)),
+            args.max_total_children.unwrap_or(DEFAULT_MAX_TOTAL_CHILDREN.max(children)),
+        )
+    }
+
     /// The folders that guests may write to.
     fn writable_folders(&self) -> impl Iterator<Item = &Path> {
-        let options = self.stages.iter().filter_map(|stage| match &stage.job {
-            Job::Guest { options, .. } => Some(options),
-            Job::Native { .. } => None,
-        });
-        let folders = options.flat_map(|options| &options.dir);
+        let folders = self.guests().flat_map(|options| &options.dir);
         folders.filter(|dir| !dir.read_only).map(|dir| dir.host.as_path())
     }
 }

@@ -99,6 +99,14 @@ impl Stage {
         }
     }
 
+    /// What it is granted, if it is a guest.
+    pub(crate) fn options(&self) -> Option<&GuestOptions> {
+        match &self.job {
+            Job::Guest { options, .. } => Some(options),
+            Job::Native { .. } => None,
+        }
+    }
+
     /// What `end` is, if it has such an end.
     pub(crate) fn end_kind<'a>(&self, end: &'a str) -> Option<EndKind<'a>> {
         match (end, &self.job) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::super::args::GuestOptions;
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::stats::{PipeStats, StageStats, Stats, Used};
 use super::super::verdict;
@@ -61,9 +62,14 @@ impl Plan {
         };
         match &report.end {
             StageEnd::Guest(outcome) => {
-                verdict::of(outcome, options.and_then(|options| options.open_timeout))
+                let none = GuestOptions::default();
+                let options = options.map_or(&none, |options| &**options);
+                verdict::of(outcome, options, &report.reached)
             }
-            StageEnd::Unfit(error) => (Status::NotUsable, Some(error.to_string())),
+            StageEnd::Unfit(error) => {
+                let met = report.reached.first().map(|limit| format!(" ({limit})"));
+                (Status::NotUsable, Some(format!("{error}{}", met.unwrap_or_default())))
+            }
             StageEnd::Unprepared(failure) => (failure.status, Some(format!("{:#}", failure.error))),
             StageEnd::TimedOut => {
                 let limit = options.and_then(|options| options.timeout).unwrap_or_default();

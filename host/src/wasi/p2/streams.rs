@@ -234,7 +234,7 @@ impl Pollable for OutputStream {
 /// The error that a guest can ask `pipe-error-code` or `filesystem-error-code` about.
 pub(super) fn failed(fault: Fault) -> StreamError {
     let error = match fault.code {
-        ErrorCode::BrokenPipe | ErrorCode::Io => {
+        ErrorCode::BrokenPipe | ErrorCode::LimitExceeded | ErrorCode::Io => {
             wasmtime::Error::new(std::io::Error::from(fault)).context(fault)
         }
         _ => wasmtime::Error::new(fault),

@@ -210,6 +210,12 @@ fn main() -> io::Result<()> {
             }
             println!("moved {moved}");
         }
+        // Handles that are never dropped.
+        ["handles", count] => {
+            for _ in 0..count.parse::<u64>().expect("a number") {
+                std::mem::forget(stdout::get_stdout());
+            }
+        }
         // Empty writes must not pile up anywhere.
         ["empty-writes", name, count] => {
             let mut writer = open_writer(name)?;
@@ -234,6 +240,7 @@ fn name_of(text: &str) -> String {
         "EMPTY" => String::new(),
         "NUL" => "a\0b".into(),
         "LONG" => "x".repeat(64 * 1024),
+        "GIANT" => "x".repeat(128 << 20),
         // Against all rules: a `String` that is no UTF-8.
         "NOT-UTF-8" => not_utf8(),
         text => text.into(),

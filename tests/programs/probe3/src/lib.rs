@@ -173,6 +173,20 @@ async fn run() -> io::Result<()> {
             let (written, ()) = join(writer.write_all(vec![b'x'; 2_000_000]), trap).await;
             written?;
         }
+        // Handles that are never dropped.
+        ["handles", count] => {
+            for _ in 0..count.parse::<u64>().expect("a number") {
+                std::mem::forget(stream::input()?);
+            }
+        }
+        // Empty writes must not pile up anywhere.
+        ["empty-writes", name, count] => {
+            let mut writer = open_writer(name)?;
+            for _ in 0..count.parse::<u64>().expect("a number") {
+                writer.ready().await;
+            }
+            writer.close().await?;
+        }
         ["trap"] => std::process::abort(),
         ["exit", status] => std::process::exit(status.parse().expect("a number")),
         ["fail"] => return Err(io::Error::other("as asked")),
@@ -202,6 +216,7 @@ fn name_of(text: &str) -> String {
         "EMPTY" => String::new(),
         "NUL" => "a\0b".into(),
         "LONG" => "x".repeat(64 * 1024),
+        "GIANT" => "x".repeat(128 << 20),
         text => text.into(),
     }
 }

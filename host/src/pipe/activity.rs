@@ -1,0 +1,83 @@
+//! When something last moved on any of several pipes: what `--idle-timeout` watches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When something last moved on the pipes of a guest and its children, or of several guests. Cloning
+/// gives another handle to the same.
+#[derive(Clone, Debug)]
+pub struct Activity(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    start: Instant,
+    /// Nanoseconds since `start`.
+    last: AtomicU64,
+}
+
+impl Activity {
+    /// Nothing has moved yet; silence counts from now on.
+    pub fn new() -> Self {
+        Self(Arc::new(Inner { start: Instant::now(), last: AtomicU64::new(0) }))
+    }
+
+    /// Something moves.
+    pub(crate) fn touch(&self) {
+        let nanos = u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Several threads may do this; who is a little late must not turn time back.
+        self.0.last.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// Resolves when nothing has moved for as long as `limit`. Cancel safe.
+    pub async fn silence(&self, limit: Duration) {
+        loop {
+            let last = Duration::from_nanos(self.0.last.load(Ordering::Relaxed));
+            let Some(until) = self.0.start.checked_add(last).and_then(|at| at.checked_add(limit))
+            else {
+                // Beyond all clocks.
+                return std::future::pending().await;
+            };
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However late this test is woken up.
+    #[tokio::test]
+    async fn silence_counts_from_the_last_move() {
+        const LIMIT: Duration = Duration::from_millis(100);
+        let activity = Activity::new();
+        tokio::time::sleep(LIMIT).await;
+        for _ in 0..3 {
+            let moved = Instant::now();
+            activity.clone().touch();
+            activity.silence(LIMIT).await;
+            assert!(moved.elapsed() >= LIMIT, "{:?}", moved.elapsed());
+        }
+        // A move while somebody waits for the silence: the waiting begins anew.
+        activity.touch();
+        let mut silence = std::pin::pin!(activity.silence(LIMIT));
+        std::future::poll_fn(|cx| std::task::Poll::Ready(silence.as_mut().poll(cx).is_ready()))
+            .await;
+        let moved = Instant::now();
+        activity.touch();
+        silence.await;
+        assert!(moved.elapsed() >= LIMIT, "{:?}", moved.elapsed());
+    }
+}

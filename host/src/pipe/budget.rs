@@ -1,0 +1,368 @@
+//! What an operator permits each end of a guest's pipes: so many bytes (`--max-bytes`), and so many a
+//! second (`--rate`).
+
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::reached::{Limit, Reached};
+use crate::os::{Direction, PIPE_BUF};
+
+/// What an end that has been silent may catch up on at once: so much of its rate. Longer than a timer
+/// may be late, so that the rate is reached, and too short to be noticed.
+const BURST: Duration = Duration::from_millis(100);
+
+/// What each end of a guest's pipes may move. Default: whatever it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct EndLimits {
+    pub(super) max_bytes: Option<u64>,
+    /// Bytes a second.
+    pub(super) rate: Option<NonZeroU64>,
+}
+
+/// How much an end may move now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowance {
+    /// Up to so many bytes; at least one, where one was asked for.
+    Bytes(usize),
+    /// Nothing yet, because of the rate.
+    Later,
+    /// Nothing, ever again.
+    Spent,
+}
+
+/// What one end may move, all the times together that it is open. An end that is given to a child
+/// takes its budget along.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// What was permitted in total, and how it is called when it is used up.
+    most: Option<(u64, Limit)>,
+    spent: Mutex<Spent>,
+    reached: Reached,
+}
+
+#[derive(Debug)]
+struct Spent {
+    bytes: u64,
+    bucket: Option<Bucket>,
+}
+
+impl EndLimits {
+    /// A budget for this end; `None` where nothing bounds it, which then costs nothing.
+    pub(super) fn budget(
+        self,
+        label: &Arc<str>,
+        direction: Direction,
+        reached: &Reached,
+    ) -> Option<Arc<Budget>> {
+        if self == Self::default() {
+            return None;
+        }
+        let limit = |bytes| Limit::MaxBytes { label: Arc::clone(label), direction, bytes };
+        Some(Arc::new(Budget {
+            most: self.max_bytes.map(|bytes| (bytes, limit(bytes))),
+            spent: Mutex::new(Spent {
+                bytes: 0,
+                bucket: self.rate.map(|rate| Bucket::new(rate, Instant::now())),
+            }),
+            reached: reached.clone(),
+        }))
+    }
+}
+
+impl Budget {
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self, spent: &Spent) -> u64 {
+        self.most.as_ref().map_or(u64::MAX, |(most, _)| most.saturating_sub(spent.bytes))
+    }
+
+    /// How many of `want` bytes may move now.
+    pub(super) fn allow(&self, want: usize) -> Allowance {
+        let spent = self.spent();
+        let left = self.left(&spent);
+        if want == 0 {
+            return Allowance::Bytes(0);
+        }
+        if left == 0 {
+            return Allowance::Spent;
+        }
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(want);
+        match &spent.bucket {
+            None => Allowance::Bytes(want),
+            Some(bucket) => match bucket.allow(want, Instant::now()) {
+                0 => Allowance::Later,
+                n => Allowance::Bytes(n),
+            },
+        }
+    }
+
+    /// How many of `most` bytes a writer may be handed. All of them where nothing is left: it is the
+    /// write that fails then, and one that never comes is no failure.
+    pub(super) fn permit(&self, most: usize) -> usize {
+        match usize::try_from(self.left(&self.spent())).unwrap_or(usize::MAX) {
+            0 => most,
+            left => left.min(most),
+        }
+    }
+
+    /// So many bytes have moved.
+    pub(super) fn spend(&self, bytes: usize) {
+        let mut spent = self.spent();
+        spent.bytes = spent.bytes.saturating_add(bytes as u64);
+        if let Some(bucket) = &mut spent.bucket {
+            bucket.spend(bytes, Instant::now());
+        }
+    }
+
+    /// Until when the rate keeps it waiting, if it does.
+    pub(super) fn later(&self) -> Option<Instant> {
+        self.spent().bucket.as_ref()?.later(Instant::now())
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left(&self.spent()) == 0
+    }
+
+    /// Tells the operator that there was more to be moved than is permitted.
+    pub(super) fn exceeded(&self) {
+        if let Some((_, limit)) = &self.most {
+            self.reached.note(limit.clone());
+        }
+    }
+}
+
+/// A token bucket, kept as the time until which what has moved is paid for. What moves at once may
+/// run into debt, so that small writes stay whole; the next has to wait for that to be paid.
+#[derive(Debug)]
+struct Bucket {
+    rate: NonZeroU64,
+    paid: Instant,
+}
+
+impl Bucket {
+    /// Starts empty: what it lets pass is never more than the rate permits plus one debt.
+    fn new(rate: NonZeroU64, now: Instant) -> Self {
+        Self { rate, paid: now }
+    }
+
+    fn later(&self, now: Instant) -> Option<Instant> {
+        Some(self.paid).filter(|paid| *paid > now)
+    }
+
+    fn allow(&self, want: usize, now: Instant) -> usize {
+        if self.later(now).is_some() {
+            return 0;
+        }
+        // Not to be mixed with those of others, if it is a writer's.
+        if want <= PIPE_BUF {
+            return want;
+        }
+        let credit = now.duration_since(self.paid).min(BURST);
+        let bytes = u128::from(self.rate.get()) * credit.as_nanos() / 1_000_000_000;
+        let tenth = usize::try_from(self.rate.get() / 10).unwrap_or(usize::MAX);
+        let least = tenth.clamp(1, PIPE_BUF);
+        want.min(usize::try_from(bytes).unwrap_or(usize::MAX).max(least))
+    }
+
+    fn spend(&mut self, bytes: usize, now: Instant) {
+        let from = now.checked_sub(BURST).map_or(self.paid, |earliest| self.paid.max(earliest));
+        let nanos = bytes as u128 * 1_000_000_000 / u128::from(self.rate.get());
+        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        // Beyond all clocks is never.
+        self.paid = from.checked_add(cost).unwrap_or(from + Duration::from_secs(86400 * 365));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Bounds;
+    use super::super::{
+        Drains, ErrorCode, Journal, PERMIT, Reader, Transfer, TransferFault, Writer, transfer,
+    };
+    use super::*;
+    use crate::os::End;
+    use proptest::prelude::*;
+    use std::io::{Read as _, Write as _};
+
+    fn budget(max_bytes: Option<u64>, rate: Option<u64>) -> Arc<Budget> {
+        let limits = EndLimits { max_bytes, rate: rate.and_then(NonZeroU64::new) };
+        limits.budget(&"x".into(), Direction::Read, &Reached::default()).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_bounded_has_no_budget() {
+        let none = EndLimits::default();
+        assert!(none.budget(&"x".into(), Direction::Read, &Reached::default()).is_none());
+    }
+
+    #[test]
+    fn the_last_byte_is_permitted_and_no_other() {
+        let budget = budget(Some(10), None);
+        assert_eq!(budget.allow(7), Allowance::Bytes(7));
+        budget.spend(7);
+        assert_eq!((budget.allow(7), budget.permit(7)), (Allowance::Bytes(3), 3));
+        budget.spend(3);
+        assert_eq!(budget.allow(1), Allowance::Spent);
+        assert_eq!(budget.allow(0), Allowance::Bytes(0));
+        assert_eq!(budget.permit(7), 7);
+        assert!(budget.is_spent() && budget.reached.limits().is_empty());
+        budget.exceeded();
+        budget.exceeded();
+        assert_eq!(budget.reached.limits().len(), 1);
+    }
+
+    /// Ends whose guest may move so many bytes through each.
+    fn journal(max_bytes: u64) -> Journal {
+        let ends = EndLimits { max_bytes: Some(max_bytes), rate: None };
+        Journal::within(Bounds { ends, ..Bounds::default() })
+    }
+
+    #[test]
+    fn an_end_that_is_opened_again_or_passed_on_has_what_is_left() {
+        let (journal, label) = (journal(10), "x".into());
+        journal.meter(&label, Direction::Read).moved(4);
+        let mut again = journal.meter(&label, Direction::Read);
+        assert_eq!(again.allow(100), Allowance::Bytes(6));
+        assert_eq!(journal.meter(&label, Direction::Write).allow(100), Allowance::Bytes(10));
+        again.moved(3);
+        let childs = journal.of_child().meter(&"in".into(), Direction::Read);
+        assert_eq!(childs.allow(100), Allowance::Bytes(100));
+        assert_eq!(again.passed_on(childs).allow(100), Allowance::Bytes(3));
+    }
+
+    /// Where only the writer is bounded, a byte more is told of when there is one, and stays in its
+    /// pipe.
+    #[tokio::test]
+    async fn a_writer_that_may_write_no_more_takes_nothing_from_the_reader() {
+        let (from, mut feed) = os_pipe::pipe().unwrap();
+        let (mut drain, to) = os_pipe::pipe().unwrap();
+        let free = Journal::new();
+        let mut reader =
+            Reader::new(End::owned(from.into(), Direction::Read).unwrap(), None, "from", &free);
+        let to = End::owned(to.into(), Direction::Write).unwrap();
+        let journal = journal(5);
+        let mut writer = Writer::new(to, None, "to", &Drains::new(), &journal);
+        feed.write_all(b"123").unwrap();
+        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
+        feed.write_all(b"45").unwrap();
+        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(2)));
+        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::NoBytes));
+        assert!(journal.reached().limits().is_empty());
+        feed.write_all(b"6").unwrap();
+        let fault = TransferFault::Writing(ErrorCode::LimitExceeded.into());
+        assert_eq!(transfer(&mut reader, &mut writer, 100), Err(fault));
+        assert_eq!(reader.available(), Ok(1));
+        assert_eq!(journal.reached().limits().len(), 1);
+        // Which has closed it.
+        let mut all = String::new();
+        drain.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "12345");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_file_is_one_though_nothing_more_may_move() {
+        let (from, mut feed) = os_pipe::pipe().unwrap();
+        let (_drain, to) = os_pipe::pipe().unwrap();
+        let (free, bounded) = (Journal::new(), journal(3));
+        let from = End::owned(from.into(), Direction::Read).unwrap();
+        let mut reader = Reader::new(from, None, "from", &free);
+        let to = End::owned(to.into(), Direction::Write).unwrap();
+        let mut writer = Writer::new(to, None, "to", &Drains::new(), &bounded);
+        feed.write_all(b"123").unwrap();
+        drop(feed);
+        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
+        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::End));
+        // What is left is permitted at once, and the next byte is not taken.
+        assert_eq!(writer.permit(), Ok(PERMIT));
+        assert!(bounded.reached().limits().is_empty());
+        assert_eq!(writer.accept(b"x"), Err(ErrorCode::LimitExceeded.into()));
+        assert_eq!(bounded.reached().limits().len(), 1);
+    }
+
+    proptest! {
+        /// However an end asks, exactly its bytes pass, if it asks for enough.
+        #[test]
+        fn exactly_the_bytes_pass(
+            most in 0u64..100_000,
+            asks in prop::collection::vec(1usize..20_000, 0..50),
+        ) {
+            let budget = budget(Some(most), None);
+            let mut passed = 0u64;
+            for &ask in &asks {
+                match budget.allow(ask) {
+                    Allowance::Bytes(n) => {
+                        prop_assert!(n > 0 && n <= ask);
+                        budget.spend(n);
+                        passed += n as u64;
+                    }
+                    Allowance::Spent => prop_assert_eq!(passed, most),
+                    Allowance::Later => prop_assert!(false, "there is no rate"),
+                }
+            }
+            let asked: u64 = asks.iter().map(|ask| *ask as u64).sum();
+            prop_assert_eq!(passed, asked.min(most));
+        }
+
+        /// In no span of time does more pass than the rate permits, and the burst, and one piece that
+        /// is let through whole; and who always asks gets no less, but for what a late timer costs.
+        #[test]
+        fn the_rate_is_kept(
+            rate in 1u64..200_000_000,
+            asks in prop::collection::vec((1usize..2_000_000, 0u64..300_000), 1..200),
+        ) {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(NonZeroU64::new(rate).unwrap(), start);
+            let mut now = start;
+            let mut moves = Vec::new();
+            for (want, late_micros) in asks {
+                let n = bucket.allow(want, now);
+                if n > 0 {
+                    prop_assert!(n <= want && bucket.later(now).is_none());
+                    bucket.spend(n, now);
+                    moves.push((now, n as f64));
+                }
+                // Whoever has to wait is woken up then, or a little later.
+                now = bucket.later(now).unwrap_or(now) + Duration::from_micros(late_micros);
+            }
+            let burst = rate as f64 * BURST.as_secs_f64();
+            for first in 0..moves.len() {
+                let mut sum = 0.0;
+                for (at, n) in &moves[first..] {
+                    let span = at.duration_since(moves[first].0).as_secs_f64();
+                    // Before the last piece all but the burst was paid for; it may be a debt.
+                    prop_assert!(sum <= rate as f64 * span + burst + PIPE_BUF as f64 + 1.0);
+                    sum += n;
+                }
+            }
+        }
+
+        /// A reader that asks for much whenever it may, with timers as late as they are, gets its rate
+        /// to 5% in five seconds.
+        #[test]
+        fn the_rate_is_reached(
+            rate in 2_000u64..200_000_000,
+            late in prop::collection::vec(0u64..20_000, 20),
+        ) {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(NonZeroU64::new(rate).unwrap(), start);
+            let (mut now, mut passed) = (start, 0);
+            for late in late.iter().cycle() {
+                let n = bucket.allow(1 << 30, now);
+                bucket.spend(n, now);
+                passed += n;
+                now = bucket.later(now).unwrap_or(now) + Duration::from_micros(late + 1);
+                if now.duration_since(start) > Duration::from_secs(5) {
+                    break;
+                }
+            }
+            let ratio = passed as f64 / (rate as f64 * 5.0);
+            prop_assert!((0.95..1.05).contains(&ratio), "{ratio}");
+        }
+    }
+}
