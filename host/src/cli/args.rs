@@ -121,7 +121,8 @@ pub(crate) struct GuestOptions {
     /// missing, and then removed at the end; an existing one is used and left. KEY: r, w (what the
     /// guest may do; default both), existing (do not make it), keep (do not remove it), insecure
     /// (though others own it or may write to it), eof=close|reopen (what the last writer's leaving
-    /// means), capacity=SIZE.
+    /// means), capacity=SIZE. With an empty PATH the FIFO is in a private folder, and its path is
+    /// told on stderr.
     #[arg(long, value_name = "[NAME=]PATH[,KEY...]", value_parser = values::fifo)]
     pub(crate) fifo: Vec<FifoSpec>,
 

@@ -21,6 +21,16 @@ pub(crate) struct Stats {
     pub(crate) seconds: f64,
     pub(crate) stages: Vec<StageStats>,
     pub(crate) pipes: Vec<PipeStats>,
+    pub(crate) fifos: Vec<FifoStats>,
+}
+
+/// A FIFO that a guest was granted by name.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FifoStats {
+    /// What the guest is called that it was granted to.
+    pub(crate) stage: String,
+    pub(crate) name: String,
+    pub(crate) path: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,6 +127,7 @@ impl Stats {
             seconds: used.time.as_secs_f64(),
             pipes: totals.iter().map(pipe).collect(),
             stages: vec![StageStats::of(&name, &runs, status, used).counting(totals)],
+            fifos: Vec::new(),
         }
     }
 

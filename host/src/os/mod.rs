@@ -12,7 +12,7 @@ mod unix;
 pub use code::{Code, CodeKey, load as load_code};
 #[cfg(unix)]
 pub use unix::{
-    Direction, End, Fifo, FifoError, FifoOptions, FileInfo, Growth, InheritError, Joint,
+    Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, FileInfo, Growth, InheritError, Joint,
     MOST_OTHERS, Native, NativeCommand, NativeEnd, PrivateError, PrivateFile, PrivateFolder,
     ReaderWait, Usage, anonymous, another_writer, descriptor_number, find_command, is_ignored,
     joint, kill_natives, null, open_input_file, open_output_file, read_small_file,

@@ -4,26 +4,30 @@
 mod capacity;
 mod end;
 mod fifo;
+mod fifo_watch;
 mod joint;
+mod names;
 mod native;
 mod private;
 mod reader_wait;
+mod runtime;
 mod scratch;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::FdFlags;
+use rustix::io::{Errno, FdFlags};
 
 pub use end::End;
 pub(super) use fifo::proc_name;
 pub use fifo::{Fifo, FifoError, FifoOptions};
+pub use fifo_watch::FifoWatch;
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use native::{
     MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, kill_natives,
@@ -86,9 +90,9 @@ pub fn null() -> io::Result<OwnedFd> {
 /// Those of open(2); and for a FIFO, which is not opened: that alone would release a writer that
 /// waits for its reader.
 pub fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
-    refuse_fifo(path, "--stdin")?;
-    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
-    joint::blocking(file.into())
+    let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    refuse_fifo(&handle, path, "--stdin")?;
+    joint::blocking(reopen(handle, OFlags::RDONLY | OFlags::NONBLOCK)?)
 }
 
 /// Reads a regular file of up to `most` bytes; `None` where it is anything else. Waits for nobody, but
@@ -109,18 +113,30 @@ pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
 /// # Errors
 /// As [`open_input_file`].
 pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
-    refuse_fifo(path, option)?;
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).custom_flags(NONBLOCK).open(path)?;
-    joint::blocking(file.into())
+    match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(handle) => {
+            refuse_fifo(&handle, path, option)?;
+            let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK;
+            joint::blocking(reopen(handle, flags)?)
+        }
+        Err(Errno::NOENT) => {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).custom_flags(NONBLOCK).open(path)?;
+            // It may have come in between. Nothing is written to it then.
+            refuse_fifo(&file, path, option)?;
+            file.set_len(0)?;
+            joint::blocking(file.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Keeps open(2) itself from blocking, on a device or a FIFO that comes in between.
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
 
-fn refuse_fifo(path: &Path, option: &str) -> io::Result<()> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.file_type().is_fifo() => {
+fn refuse_fifo(fd: impl AsFd, path: &Path, option: &str) -> io::Result<()> {
+    match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
+        FileType::Fifo => {
             Err(io::Error::other(format!("it is a FIFO: write {option} fifo:{}", path.display())))
         }
         _ => Ok(()),

@@ -217,7 +217,7 @@ impl StageTable {
         }
         for text in &self.fifo {
             let mut fifo = values::fifo(text)?;
-            fifo.path = folder.join(fifo.path);
+            fifo.path = fifo.path.map(|path| folder.join(path));
             options.order.push(GrantRef::Fifo(options.fifo.len()));
             options.fifo.push(fifo);
         }
@@ -316,7 +316,7 @@ mod tests {
             (source.display(), &args[..]),
             ("/folder/./clean.wasm".into(), &["--strict".to_owned()][..])
         );
-        assert_eq!(options.fifo[0].path, Path::new("/folder/x"));
+        assert_eq!(options.fifo[0].path.as_deref(), Some(Path::new("/folder/x")));
         assert_eq!(options.max_memory, Some(16 << 20));
         assert_eq!(plan.pipes[0].capacity, Some(64 << 10));
         // The two of the file, and stdout of `clean` into `log`; `sort` reads a file.

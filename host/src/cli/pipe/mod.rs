@@ -23,6 +23,7 @@ use super::run::{say_stopped, supervised};
 use super::say;
 use super::signals::{Leftovers, SignalWatch};
 use super::source::Source;
+use super::stats::{FifoStats, Stats};
 use crate::children::{Children, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
@@ -111,7 +112,7 @@ async fn supervise(
         return print(&format!("{stages} stages, {pipes} pipes between them: can run\n"));
     }
 
-    let (stages, _growths) = open(&plan, loaded, leftovers)?;
+    let (stages, _growths, fifos) = open(&plan, loaded, leftovers)?;
     let started = Instant::now();
     let mut pipeline = Pipeline::start(&engine, stages);
     os::retire_standard_input_and_output()
@@ -152,7 +153,8 @@ async fn supervise(
         say_stopped(stopped, timeout);
     }
     if let Some(form) = args.stats.stats {
-        plan.stats(status, started.elapsed(), &ended).print(form);
+        let stats = plan.stats(status, started.elapsed(), &ended);
+        Stats { fifos, ..stats }.print(form);
     }
     // The process is about to end, and with it the code.
     std::mem::forget(engine);
@@ -186,16 +188,20 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Loaded>, Failure> {
         .or_status(Status::NotUsable)?
 }
 
+/// What runs, the room that its pipes have taken, and the FIFOs that are granted.
+type Opened = (Vec<pipeline::Stage<Failure>>, Vec<Growth>, Vec<FifoStats>);
+
 /// Opens all that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
 fn open(
     plan: &Plan,
     loaded: Vec<Loaded>,
     leftovers: &Leftovers,
-) -> Result<(Vec<pipeline::Stage<Failure>>, Vec<Growth>), Failure> {
+) -> Result<Opened, Failure> {
     let mut ends = Ends::make(plan)?;
     let granting = Granting::new(leftovers);
     let mut stages = Vec::new();
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
+        granting.for_stage(&stage.name);
         let opened = match (&stage.job, loaded) {
             (Job::Guest { source, args, options }, Some((guest, children))) => {
                 let prepared = ends
@@ -213,7 +219,7 @@ fn open(
         };
         stages.push(opened.map_err(|failure| failure.of_stage(&stage.name))?);
     }
-    Ok((stages, ends.growths))
+    Ok((stages, ends.growths, granting.fifos()))
 }
 
 fn guest_stage(

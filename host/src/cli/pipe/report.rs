@@ -124,6 +124,7 @@ impl Plan {
             seconds: time.as_secs_f64(),
             stages: stages.collect(),
             pipes: pipes.collect(),
+            fifos: Vec::new(),
         }
     }
 }

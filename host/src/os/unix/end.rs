@@ -438,7 +438,10 @@ impl fmt::Debug for End {
 }
 
 /// Has tokio watch `fd`, by epoll(7).
-fn register(fd: OwnedFd, direction: Direction) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+pub(super) fn register(
+    fd: OwnedFd,
+    direction: Direction,
+) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
     // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
     // until it is dropped; nothing takes it out or replaces it.
     unsafe { AsyncFd::register_with_interest(fd, interest(direction)) }
