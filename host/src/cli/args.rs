@@ -182,6 +182,11 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) max_children: Option<usize>,
 
+    /// Let what the guest writes act on the terminal: without it, all but text and colours is shown
+    /// as `\x1b`. Into pipes and files everything goes as it is.
+    #[arg(long)]
+    pub(crate) raw_terminal: bool,
+
     /// Which of the grants above comes when, as the guest is to see them in this order.
     #[arg(skip)]
     pub(crate) order: Vec<GrantRef>,
@@ -230,6 +235,7 @@ impl GuestOptions {
             max_memory: own.max_memory.or(self.max_memory),
             max_pipes: own.max_pipes.or(self.max_pipes),
             max_children: own.max_children.or(self.max_children),
+            raw_terminal: own.raw_terminal || self.raw_terminal,
             order,
         }
     }

@@ -53,6 +53,7 @@ pub(crate) struct Prepared {
     open_timeout: Option<Duration>,
     max_memory: Option<u64>,
     max_pipes: Option<usize>,
+    raw_terminal: bool,
 }
 
 /// Opens what an operator grants.
@@ -116,6 +117,7 @@ impl<'a> Granting<'a> {
             open_timeout: options.open_timeout,
             max_memory: options.max_memory,
             max_pipes: options.max_pipes,
+            raw_terminal: options.raw_terminal,
         })
     }
 
@@ -247,7 +249,10 @@ impl Prepared {
         let (drains, journal) = (pipes.drains(), pipes.journal());
         let deadline = deadline(self.open_timeout);
         let [stdin, stdout, stderr] = self.streams;
-        let writer = |stream, label| writer(stream, deadline, label, drains, journal);
+        let writer = |stream, label| {
+            let writer = writer(stream, deadline, label, drains, journal)?;
+            std::io::Result::Ok(if self.raw_terminal { writer.raw() } else { writer })
+        };
         let stdio = Stdio::new(
             reader(stdin, deadline, journal).context("stdin").or_status(Status::Io)?,
             writer(stdout, "stdout").context("stdout").or_status(Status::Io)?,

@@ -3,6 +3,7 @@
 //! Knows the system calls below it ([`crate::os`]) and nothing of WebAssembly above it.
 
 mod drains;
+mod escape;
 mod fault;
 mod grant;
 mod journal;
@@ -11,12 +12,14 @@ mod reader;
 mod registry;
 mod slots;
 mod spawn;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod transfer;
 mod writer;
 
 pub use drains::Drains;
+pub use escape::{quoted, quoted_in_line, quoted_json};
 pub use fault::{ErrorCode, Fault};
 pub use grant::{Directions, EofPolicy, Grant};
 pub use journal::{Journal, Note, Total};

@@ -49,6 +49,7 @@ struct StageTable {
     max_memory: Option<String>,
     max_pipes: Option<usize>,
     max_children: Option<usize>,
+    raw_terminal: bool,
 }
 
 /// Reads the pipeline in the file at `path`, whose folder its paths start from. `common` holds for
@@ -207,6 +208,7 @@ impl StageTable {
             max_memory: self.max_memory.as_deref().map(values::size).transpose()?,
             max_pipes: self.max_pipes,
             max_children: self.max_children,
+            raw_terminal: self.raw_terminal,
             ..GuestOptions::default()
         };
         for (name, value) in &self.env {
