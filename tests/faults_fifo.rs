@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs::{self};
+use std::io::Write as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
@@ -171,4 +172,209 @@ fn descriptors_open_for_both_ways_and_granted_twice() {
         format!("pipehost run {probe} --fifo a={x} --fd b=5 --fifo c={x}2 -- list 5< <(:)");
     let ended = sh(&script).end().expect(0);
     assert_eq!(ended.stdout, "a true true\nb true false\nc true true\n");
+}
+
+#[test]
+fn row_25_a_fifo_that_is_removed_or_replaced_while_open() {
+    let _dog = watchdog();
+    for replaced in [false, true] {
+        let dir = Dir::new();
+        let x = dir.path("x");
+        let running = run("@cat", fifo("x", &x, "")).start();
+        until("it is open", || running.has_open(&x));
+        let mut writer = fs::OpenOptions::new().write(true).open(&x).unwrap();
+        writer.write_all(b"before, ").unwrap();
+        match replaced {
+            false => fs::remove_file(&x).unwrap(),
+            true => fs::rename(dir.file("file", "precious"), &x).unwrap(),
+        }
+        writer.write_all(b"after").unwrap();
+        drop(writer);
+        let ended = running.end().expect_line(0, &["warning", "removed or replaced"]);
+        assert_eq!(ended.stdout, "before, after");
+        // What others have put there is theirs.
+        assert_eq!(x.exists(), replaced);
+        assert!(!replaced || fs::read_to_string(&x).unwrap() == "precious");
+    }
+}
+
+/// It is told when it happens, not at the end.
+#[test]
+fn row_25_is_told_while_it_runs() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let (x, told) = (dir.path("x"), dir.path("told"));
+    let mut command = run("@cat", fifo("x", &x, ""));
+    let running = Running::new(command.stderr(fs::File::create(&told).unwrap()));
+    until("it is open", || running.has_open(&x));
+    fs::remove_file(&x).unwrap();
+    until("it is told", || fs::read_to_string(&told).unwrap().contains("removed or replaced"));
+    running.signal("TERM");
+    assert_eq!(running.end().code, Some(143));
+    let told = fs::read_to_string(&told).unwrap();
+    assert_eq!(told.matches("removed or replaced").count(), 1, "{told}");
+}
+
+/// The host that has made a FIFO may remove it: the one at the other side does not complain.
+#[test]
+fn row_25_the_maker_may_remove_it() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let x = dir.path("x");
+    let mut writer = run("@cat", ["--stdout", &format!("fifo:{}", x.display())]);
+    let mut writer = Running::new(writer.stdin(std::process::Stdio::piped()));
+    until("the FIFO is there", || x.exists());
+    let mut reader = run("@cat", ["--stdin", &format!("fifo:{}", x.display())]).start();
+    writer.stdin().write_all(b"hello").unwrap();
+    writer.end().expect(0);
+    until("the reader ends", || reader.is_over());
+    let ended = reader.end().expect(0);
+    assert_eq!((&*ended.stdout, &*ended.stderr), ("hello", ""));
+}
+
+#[test]
+fn row_26_a_second_host_in_the_same_direction() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let x = dir.path("x");
+    for (first, second, says) in [
+        ("", "", Some("reading")),
+        (",r", ",r", Some("reading")),
+        (",w", ",w", Some("writing")),
+        ("", ",w", Some("writing")),
+        (",r", ",w", None),
+        (",w", ",r", None),
+    ] {
+        let holder = run("probe2", fifo("x", &x, first)).args(["--", "spin"]).start();
+        until("the FIFO is there", || x.exists());
+        let also = dir.path("also");
+        let mut other = run("probe2", fifo("x", &x, second));
+        other.args(fifo("also", &also, "")).args(["--", "list"]);
+        let ended = other.end();
+        match says {
+            Some(says) => {
+                let ended = ended.expect_line(73, &[x.to_str().unwrap(), "another pipehost", says]);
+                assert_eq!(ended.stdout, "", "it does not run");
+            }
+            None => drop(ended.expect(0)),
+        }
+        assert!(x.exists() && !also.exists(), "nothing is made, and the first one's stays");
+        // Whatever ends it, the lock ends with it.
+        holder.signal("KILL");
+        holder.end();
+        run("probe2", fifo("x", &x, second)).args(["--", "list"]).end().expect(0);
+        fs::remove_file(&x).unwrap();
+    }
+}
+
+/// Two names for one FIFO in one host are no two hosts; nor are its standard streams.
+#[test]
+fn row_26_one_host_may_have_it_twice() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let x = dir.fifo("x");
+    let mut both = run("probe2", [fifo("a", &x, ""), fifo("b", &x, "")].concat());
+    both.args(["--", "list"]).end().expect(0);
+}
+
+/// A private folder for the tests of one.
+fn with_runtime(dir: &Dir, mut command: std::process::Command) -> std::process::Command {
+    command.env("XDG_RUNTIME_DIR", dir.path("runtime"));
+    command
+}
+
+#[test]
+fn a_fifo_without_a_path_is_in_a_private_folder() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    fs::create_dir(dir.path("runtime")).unwrap();
+    fs::set_permissions(dir.path("runtime"), fs::Permissions::from_mode(0o700)).unwrap();
+    let base = dir.path("runtime/pipehost");
+    let places = || fs::read_dir(&base).map(|it| it.count()).unwrap_or(0);
+    let toml = dir.file("pipe.toml", "[[stage]]\nguest = \"@cat\"\nfifo = [\"in=,r\"]\n");
+    let toml = toml.to_str().unwrap().to_owned();
+    for (args, end) in [
+        (vec!["run", "@cat", "--fifo", "in="], None),
+        (vec!["run", "@cat", "--fifo", "in=,r"], Some("TERM")),
+        (vec!["run", "@cat", "--fifo", "in=", "--timeout", "1s"], Some("")),
+        (vec!["pipe", "--fifo", "in=,r", "@cat"], None),
+        (vec!["pipe", "-f", &toml], None),
+    ] {
+        let told = dir.path("told");
+        let mut command = with_runtime(&dir, pipehost(&args[..1]));
+        command.arg("--stats=json").args(&args[1..]);
+        let running = Running::new(
+            command.stdout(std::process::Stdio::piped()).stderr(fs::File::create(&told).unwrap()),
+        );
+        let line = || {
+            let told = fs::read_to_string(&told).unwrap();
+            let line = told.lines().find_map(|line| line.strip_prefix("pipehost: in is at "));
+            told.contains('\n').then(|| line.map(str::to_owned)).flatten()
+        };
+        until("its path is told", || line().is_some());
+        let path = line().unwrap();
+        assert!(Path::new(&path).starts_with(&base), "{path}");
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(Path::new(&path)), 0o600);
+        assert_eq!((mode(Path::new(&path).parent().unwrap()), mode(&base)), (0o700, 0o700));
+        match end {
+            None => fs::write(&path, "hello").unwrap(),
+            Some("") => {}
+            Some(signal) => running.signal(signal),
+        }
+        let ended = running.end();
+        match end {
+            None => assert_eq!((ended.code, &*ended.stdout), (Some(0), "hello")),
+            Some("") => assert_eq!(ended.code, Some(124)),
+            Some(_) => assert_eq!(ended.code, Some(143)),
+        }
+        let told = fs::read_to_string(&told).unwrap();
+        let json = told.lines().find(|line| line.starts_with('{')).unwrap();
+        assert!(end == Some("TERM") || json.contains(&format!("\"path\":\"{path}\"")), "{told}");
+        assert_eq!(places(), 0, "{args:?}: nothing is left");
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_in_the_private_folder_is_removed() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    fs::create_dir(dir.path("runtime")).unwrap();
+    fs::set_permissions(dir.path("runtime"), fs::Permissions::from_mode(0o700)).unwrap();
+    let base = dir.path("runtime/pipehost");
+    let places = || {
+        let folder = fs::read_dir(&base).into_iter().flatten().flatten();
+        folder.filter(|it| it.file_name().to_string_lossy().starts_with("pipe-")).count()
+    };
+    let start = || {
+        let args = ["--fifo", "a=", "--fifo", "b="];
+        with_runtime(&dir, run("@cat", args)).start()
+    };
+    let killed = start();
+    until("it has its pipes", || places() == 2);
+    let alive = start();
+    until("both have their pipes", || places() == 4);
+    killed.signal("KILL");
+    killed.end();
+    assert_eq!(places(), 4);
+    let next = with_runtime(&dir, run("probe2", ["--fifo", "c=", "--", "list"]));
+    { next }.end().expect(0);
+    assert_eq!(places(), 2, "those of the one that runs stay");
+    alive.signal("TERM");
+    alive.end();
+    assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
+}
+
+#[test]
+fn a_private_folder_that_is_not_private_is_not_used() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    // Others may write to what should be the runtime folder, so that another is used.
+    fs::create_dir(dir.path("runtime")).unwrap();
+    fs::set_permissions(dir.path("runtime"), fs::Permissions::from_mode(0o777)).unwrap();
+    let command = with_runtime(&dir, run("probe2", ["--fifo", "a=", "--", "list"]));
+    let ended = { command }.end().expect(0);
+    assert!(ended.stderr.contains("a is at /tmp/pipehost-"), "{ended:?}");
+    run("@cat", ["--fifo", "="]).end().expect_line(2, &["name before `="]);
+    run("@cat", ["--fifo", "a=,keep"]).end().expect_line(2, &["need a path"]);
 }

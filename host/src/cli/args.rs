@@ -126,7 +126,8 @@ pub(crate) struct GuestOptions {
     /// missing, and then removed at the end; an existing one is used and left. KEY: r, w (what the
     /// guest may do; default both), existing (do not make it), keep (do not remove it), insecure
     /// (though others own it or may write to it), eof=close|reopen (what the last writer's leaving
-    /// means), capacity=SIZE.
+    /// means), capacity=SIZE. With an empty PATH the FIFO is in a private folder, and its path is
+    /// told on stderr.
     #[arg(long, value_name = "[NAME=]PATH[,KEY...]", value_parser = values::fifo)]
     pub(crate) fifo: Vec<FifoSpec>,
 
@@ -206,6 +207,11 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) max_children: Option<usize>,
 
+    /// Let what the guest writes act on the terminal: without it, all but text and colours is shown
+    /// as `\x1b`. Into pipes and files everything goes as it is.
+    #[arg(long)]
+    pub(crate) raw_terminal: bool,
+
     /// Which of the grants above comes when, as the guest is to see them in this order.
     #[arg(skip)]
     pub(crate) order: Vec<GrantRef>,
@@ -258,6 +264,7 @@ impl GuestOptions {
             max_memory: own.max_memory.or(self.max_memory),
             max_pipes: own.max_pipes.or(self.max_pipes),
             max_children: own.max_children.or(self.max_children),
+            raw_terminal: own.raw_terminal || self.raw_terminal,
             order,
         }
     }

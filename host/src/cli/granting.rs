@@ -1,7 +1,7 @@
 //! From what an operator typed to what one guest is given: opened and checked here, and tied to the
 //! thread that runs the guest later.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,14 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::args::{GrantRef, GuestOptions};
 use super::exit::{Failure, OrStatus, Status};
+use super::say;
 use super::signals::Leftovers;
 use super::source::Source;
+use super::stats::FifoStats;
 use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
-use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, Powers};
+use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, Powers};
 use crate::pipe::{Activity, Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
 use crate::run::Setup;
 use crate::totals::Totals;
@@ -58,6 +60,7 @@ pub(crate) struct Prepared {
     rate: Option<NonZeroU64>,
     fuel: Option<u64>,
     among: Option<Among>,
+    raw_terminal: bool,
 }
 
 /// What a guest shares with the other guests of its pipeline.
@@ -72,6 +75,12 @@ pub(crate) struct Among {
 #[derive(Debug)]
 pub(crate) struct Granting<'a> {
     leftovers: &'a Leftovers,
+    /// What looks after the FIFOs, once there is one.
+    watch: OnceCell<Option<FifoWatch>>,
+    /// The stage that is being granted something, in a pipeline.
+    stage: RefCell<Option<String>>,
+    /// The FIFOs that are granted, in order.
+    fifos: RefCell<Vec<FifoStats>>,
     /// The files that are written to: several that write to one share their place in it.
     outputs: RefCell<Vec<(PathBuf, OwnedFd)>>,
     /// What this process must still be able to do for what it has granted.
@@ -80,7 +89,24 @@ pub(crate) struct Granting<'a> {
 
 impl<'a> Granting<'a> {
     pub(crate) fn new(leftovers: &'a Leftovers) -> Self {
-        Self { leftovers, outputs: RefCell::default(), powers: RefCell::default() }
+        Self {
+            leftovers,
+            watch: OnceCell::new(),
+            stage: RefCell::default(),
+            fifos: RefCell::default(),
+            outputs: RefCell::default(),
+            powers: RefCell::default(),
+        }
+    }
+
+    /// Whose grants come now, where there are several.
+    pub(crate) fn for_stage(&self, name: &str) {
+        *self.stage.borrow_mut() = Some(name.into());
+    }
+
+    /// The FIFOs that have been granted by name so far.
+    pub(crate) fn fifos(&self) -> Vec<FifoStats> {
+        self.fifos.take()
     }
 
     /// What `options` grant, after `wiring`. To be checked before: see [`check`].
@@ -94,7 +120,7 @@ impl<'a> Granting<'a> {
         let mut grants = wiring.named;
         for grant in &options.order {
             grants.push(match grant {
-                GrantRef::Fifo(at) => self.fifo_grant(&options.fifo[*at])?,
+                GrantRef::Fifo(at) => self.fifo_grant(&options.fifo[*at], source)?,
                 GrantRef::Fd(at) => descriptor(&options.fd[*at])?,
             });
         }
@@ -117,6 +143,7 @@ impl<'a> Granting<'a> {
             rate: options.rate,
             fuel: options.fuel,
             among: None,
+            raw_terminal: options.raw_terminal,
         })
     }
 
@@ -166,7 +193,7 @@ impl<'a> Granting<'a> {
                     .map_err(|error| file_failure("--stdin", path, &error));
             }
             Some(StdioSpec::Fifo(path)) => {
-                return self.fifo(path, FifoOptions::default(), "--stdin").map(Stream::Fifo);
+                return self.standard_fifo(path, Direction::Read, "--stdin");
             }
         };
         stream.map(Stream::Shared).context("stdin").or_status(Status::Io)
@@ -194,7 +221,7 @@ impl<'a> Granting<'a> {
                     .map_err(|error| file_failure(option, path, &error));
             }
             Some(StdioSpec::Fifo(path)) => {
-                return self.fifo(path, FifoOptions::default(), option).map(Stream::Fifo);
+                return self.standard_fifo(path, Direction::Write, option);
             }
         };
         stream.map(Stream::Shared).context(label).or_status(Status::Io)
@@ -210,8 +237,21 @@ impl<'a> Granting<'a> {
         Ok(file)
     }
 
-    fn fifo_grant(&self, spec: &FifoSpec) -> Result<Grant, Failure> {
-        let fifo = self.fifo(&spec.path, spec.options, "--fifo")?;
+    fn fifo_grant(&self, spec: &FifoSpec, source: &Source) -> Result<Grant, Failure> {
+        let ways = spec.directions.list();
+        let fifo = match &spec.path {
+            Some(path) => Fifo::prepare_alone(path, spec.options, &ways),
+            None => Fifo::private(spec.name.as_str(), &ways),
+        };
+        let fifo = self.look_after(fifo, "--fifo")?;
+        if spec.path.is_none() {
+            say(&format!("{} is at {}", spec.name, fifo.path().display()));
+        }
+        self.fifos.borrow_mut().push(FifoStats {
+            stage: self.stage.borrow().clone().unwrap_or_else(|| source.program()),
+            name: spec.name.to_string(),
+            path: fifo.path().display().to_string(),
+        });
         let grant = Grant::fifo(spec.name.clone(), fifo).directions(spec.directions).eof(spec.eof);
         Ok(match spec.capacity {
             Some(bytes) => grant.capacity(bytes),
@@ -219,13 +259,27 @@ impl<'a> Granting<'a> {
         })
     }
 
-    fn fifo(&self, path: &Path, options: FifoOptions, option: &str) -> Result<Arc<Fifo>, Failure> {
-        let fifo = Fifo::prepare(path, options).map_err(|error| Failure {
+    fn standard_fifo(&self, path: &Path, way: Direction, option: &str) -> Result<Stream, Failure> {
+        let fifo = Fifo::prepare_alone(path, FifoOptions::default(), &[way]);
+        self.look_after(fifo, option).map(Stream::Fifo)
+    }
+
+    /// Sees to it that a FIFO is not left behind, and that it is told if somebody else removes it.
+    fn look_after(
+        &self,
+        fifo: Result<Fifo, FifoError>,
+        option: &str,
+    ) -> Result<Arc<Fifo>, Failure> {
+        let fifo = Arc::new(fifo.map_err(|error| Failure {
             status: fifo_status(&error),
             error: anyhow!("{option} {error}"),
-        })?;
-        let fifo = Arc::new(fifo);
+        })?);
         self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&fifo));
+        // Without a watch it is told at the end.
+        let watch = self.watch.get_or_init(|| FifoWatch::start().ok());
+        if let Some(Err(error)) = watch.as_ref().map(|watch| watch.add(&fifo)) {
+            tracing::debug!("{}: cannot be watched: {error}", fifo.path().display());
+        }
         Ok(fifo)
     }
 }
@@ -265,7 +319,10 @@ impl Prepared {
         let (drains, journal) = (pipes.drains(), pipes.journal());
         let deadline = deadline(self.open_timeout);
         let [stdin, stdout, stderr] = self.streams;
-        let writer = |stream, label| writer(stream, deadline, label, drains, journal);
+        let writer = |stream, label| {
+            let writer = writer(stream, deadline, label, drains, journal)?;
+            std::io::Result::Ok(if self.raw_terminal { writer.raw() } else { writer })
+        };
         let stdio = Stdio::new(
             reader(stdin, deadline, journal).context("stdin").or_status(Status::Io)?,
             writer(stdout, "stdout").context("stdout").or_status(Status::Io)?,

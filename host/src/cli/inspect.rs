@@ -11,6 +11,7 @@ use super::exit::{Failure, OrStatus, Status};
 use super::source::Source;
 use crate::guest::Guest;
 use crate::interfaces::{Interface, is_provided_module};
+use crate::pipe;
 
 /// The report, as `--json` prints it. Its fields are part of the interface.
 #[derive(Debug, Serialize)]
@@ -42,7 +43,11 @@ pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
     let engine = engine_for(&args.cache, [])?;
     let report = Report::of(&source.load(&engine)?, &source.display());
     let text = match args.json {
-        true => serde_json::to_string_pretty(&report).context("JSON").or_status(Status::Io)? + "\n",
+        true => {
+            let json =
+                serde_json::to_string_pretty(&report).context("JSON").or_status(Status::Io)?;
+            pipe::quoted_json(&json).into_owned() + "\n"
+        }
         false => report.text(),
     };
     print(&text)
@@ -123,7 +128,7 @@ impl Report {
             }
         }
         // Names are the guest's own: they may hold anything.
-        text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+        pipe::quoted(&text).into_owned()
     }
 }
 

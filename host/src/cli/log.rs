@@ -12,6 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::os;
+use crate::pipe::quoted;
 
 /// Starts to print: warnings, or with `-v` what the host does, or with `-vv` all of it.
 pub(crate) fn start(verbose: u8) {
@@ -34,7 +35,8 @@ struct Stderr;
 
 impl io::Write for Stderr {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
-        os::write_message(message);
+        // It may quote a guest: its names, its functions.
+        os::write_message(quoted(&String::from_utf8_lossy(message)).as_bytes());
         Ok(message.len())
     }
 

@@ -26,6 +26,7 @@ use args::{Cli, Command};
 use exit::{Failure, Status};
 
 use crate::os;
+use crate::pipe::quoted_in_line;
 
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
@@ -52,7 +53,7 @@ pub fn main() -> u8 {
 
 /// The one line on stderr that says why.
 pub(crate) fn say(line: &str) {
-    let line = line.replace(char::is_control, " ");
+    let line = quoted_in_line(line);
     os::write_message(format!("pipehost: {line}\n").as_bytes());
 }
 

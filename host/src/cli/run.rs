@@ -12,7 +12,7 @@ use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
 use super::signals::{Leftovers, SignalWatch, clean_up};
 use super::source::Source;
-use super::stats::{Stats, Used};
+use super::stats::{FifoStats, Stats, Used};
 use super::{say, verdict};
 use crate::children::after;
 use crate::limits::Memory;
@@ -111,16 +111,18 @@ struct Begun {
     memory: Option<Memory>,
     started: Instant,
     cpu_before: Duration,
+    fifos: Vec<FifoStats>,
 }
 
 impl Begun {
-    fn of(setup: &Setup) -> Self {
+    fn of(setup: &Setup, fifos: Vec<FifoStats>) -> Self {
         Self {
             drains: setup.drains(),
             journal: setup.journal(),
             memory: setup.memory(),
             started: Instant::now(),
             cpu_before: os::thread_cpu_time(),
+            fifos,
         }
     }
 
@@ -130,7 +132,8 @@ impl Begun {
             cpu: Some(os::thread_cpu_time().saturating_sub(self.cpu_before)),
             memory: self.memory.as_ref().map(Memory::peak),
         };
-        Stats::of_run(source, status, used, &self.journal.totals())
+        let stats = Stats::of_run(source, status, used, &self.journal.totals());
+        Stats { fifos: self.fifos.clone(), ..stats }
     }
 }
 
@@ -158,7 +161,7 @@ async fn run(
         named: Vec::new(),
     };
     let mut setup = granting.prepare(options, wiring, &source, &args.args)?.setup()?;
-    let begun = begun.get_or_init(|| Begun::of(&setup));
+    let begun = begun.get_or_init(|| Begun::of(&setup, granting.fifos()));
 
     // With a time limit the file system may not keep this thread waiting either.
     let at_hand = if options.timeout.is_none() { source.load_cached(&engine) } else { None };

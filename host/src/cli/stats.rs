@@ -8,7 +8,7 @@ use super::args::StatsForm;
 use super::exit::Status;
 use super::source::Source;
 use crate::os::{self, Direction};
-use crate::pipe::Total;
+use crate::pipe::{Total, quoted_in_line, quoted_json};
 
 /// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the
 /// interface. What cannot be known is null: the host does not see what native commands read and
@@ -21,6 +21,16 @@ pub(crate) struct Stats {
     pub(crate) seconds: f64,
     pub(crate) stages: Vec<StageStats>,
     pub(crate) pipes: Vec<PipeStats>,
+    pub(crate) fifos: Vec<FifoStats>,
+}
+
+/// A FIFO that a guest was granted by name.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FifoStats {
+    /// What the guest is called that it was granted to.
+    pub(crate) stage: String,
+    pub(crate) name: String,
+    pub(crate) path: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,6 +127,7 @@ impl Stats {
             seconds: used.time.as_secs_f64(),
             pipes: totals.iter().map(pipe).collect(),
             stages: vec![StageStats::of(&name, &runs, status, used).counting(totals)],
+            fifos: Vec::new(),
         }
     }
 
@@ -125,7 +136,9 @@ impl Stats {
         let text = match form {
             StatsForm::Text => self.text(),
             // Numbers and strings: there is nothing that could not be written.
-            StatsForm::Json => serde_json::to_string(self).unwrap_or_default() + "\n",
+            StatsForm::Json => {
+                quoted_json(&serde_json::to_string(self).unwrap_or_default()).into_owned() + "\n"
+            }
         };
         os::write_message(text.as_bytes());
     }
@@ -192,7 +205,7 @@ impl<const N: usize> Table<N> {
 
     fn row(&mut self, row: [String; N]) {
         // A name comes from whoever wrote the pipeline: it must not write to the terminal.
-        self.0.push(row.map(|cell| cell.replace(char::is_control, " ")));
+        self.0.push(row.map(|cell| quoted_in_line(&cell).into_owned()));
     }
 
     fn text(&self) -> String {
@@ -237,6 +250,6 @@ mod tests {
         let mut table = Table::new(["pipe", "bytes"]);
         table.row(["a → b".into(), "1 B".into()]);
         table.row(["\x1b[1m".into(), "1000 B".into()]);
-        assert_eq!(table.text(), "pipe    bytes\na → b     1 B\n [1m   1000 B\n");
+        assert_eq!(table.text(), "pipe      bytes\na → b       1 B\n\\x1b[1m  1000 B\n");
     }
 }

@@ -11,11 +11,12 @@ use crate::pipe::{Directions, EofPolicy, PipeName};
 /// A message for the operator, naming what to type.
 type Parsed<T> = Result<T, String>;
 
-/// `--fifo [NAME=]PATH[,KEY...]`
+/// `--fifo [NAME=]PATH[,KEY...]`, `--fifo NAME=[,KEY...]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FifoSpec {
     pub(crate) name: PipeName,
-    pub(crate) path: PathBuf,
+    /// None: in a private folder.
+    pub(crate) path: Option<PathBuf>,
     pub(crate) options: FifoOptions,
     pub(crate) directions: Directions,
     pub(crate) eof: EofPolicy,
@@ -90,13 +91,13 @@ fn directions(read: bool, write: bool) -> Directions {
 pub(crate) fn fifo(text: &str) -> Parsed<FifoSpec> {
     let mut parts = text.split(',');
     let (name, path) = split_name(parts.next().unwrap_or(""))?;
-    if path.is_empty() {
-        return Err("the path is missing; write NAME=PATH".into());
-    }
-    let path = PathBuf::from(path);
-    let name = match name {
-        Some(name) => name,
-        None => default_name(&path)?,
+    let (name, path) = match (name, path) {
+        (None, "") => {
+            return Err("the path is missing; write NAME=PATH, or NAME= for a private one".into());
+        }
+        (Some(name), "") => (name, None),
+        (Some(name), path) => (name, Some(PathBuf::from(path))),
+        (None, path) => (default_name(path.as_ref())?, Some(PathBuf::from(path))),
     };
     let (mut read, mut write) = (false, false);
     let mut options = FifoOptions::default();
@@ -119,6 +120,9 @@ pub(crate) fn fifo(text: &str) -> Parsed<FifoSpec> {
                 ));
             }
         }
+    }
+    if path.is_none() && (options.existing || options.keep) {
+        return Err("the keys existing and keep need a path; write NAME=PATH".into());
     }
     Ok(FifoSpec { name, path, options, directions: directions(read, write), eof, capacity })
 }
@@ -288,7 +292,7 @@ mod tests {
     fn a_fifo_in_full() {
         let spec = fifo("in=/tmp/a,r,existing,keep,insecure,eof=reopen,capacity=1M").unwrap();
         assert_eq!(spec.name.as_str(), "in");
-        assert_eq!(spec.path, Path::new("/tmp/a"));
+        assert_eq!(spec.path.as_deref(), Some(Path::new("/tmp/a")));
         assert_eq!(spec.directions, Directions::READ);
         assert_eq!(spec.options, FifoOptions { existing: true, keep: true, insecure: true });
         assert_eq!(spec.eof, EofPolicy::Reopen);
@@ -299,12 +303,22 @@ mod tests {
     fn a_fifo_by_its_path_alone() {
         let spec = fifo("/tmp/x").unwrap();
         assert_eq!((spec.name.as_str(), spec.directions), ("x", Directions::BOTH));
-        assert_eq!(fifo("./a=b/x").unwrap().path, Path::new("./a=b/x"));
+        assert_eq!(fifo("./a=b/x").unwrap().path.as_deref(), Some(Path::new("./a=b/x")));
+    }
+
+    #[test]
+    fn a_fifo_without_a_path() {
+        let spec = fifo("in=,r,capacity=1M").unwrap();
+        assert_eq!((spec.name.as_str(), spec.path), ("in", None));
+        assert_eq!((spec.directions, spec.capacity), (Directions::READ, Some(1 << 20)));
+        for bad in ["in=,keep", "in=,existing", "=", "=,r", ",r"] {
+            assert!(fifo(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
     fn bad_values_are_answered_by_what_to_write() {
-        for bad in ["=", "", "in=", "=x", "/", "/tmp/.x", "/tmp/x,q", "/tmp/x,eof=never", "a,r=1"] {
+        for bad in ["=", "", "=x", "/", "/tmp/.x", "/tmp/x,q", "/tmp/x,eof=never", "a,r=1"] {
             assert!(fifo(bad).is_err(), "{bad}");
         }
         for bad in ["", "x", "-1", "0", "2", "3,q", "99999999999"] {

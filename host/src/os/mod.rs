@@ -14,7 +14,7 @@ pub use code::{Code, CodeKey, load as load_code};
 pub(crate) use unix::breakout;
 #[cfg(unix)]
 pub use unix::{
-    Direction, End, Fifo, FifoError, FifoOptions, FileInfo, Growth, InheritError, Joint,
+    Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, FileInfo, Growth, InheritError, Joint,
     MOST_OTHERS, Missing, Native, NativeCommand, NativeEnd, PIPE_BUF, Powers, PrivateError,
     PrivateFile, PrivateFolder, ReaderWait, Usage, anonymous, another_writer, confine,
     descriptor_number, find_command, is_ignored, joint, kill_natives, memory_file, null,

@@ -6,31 +6,34 @@ mod capacity;
 mod confine;
 mod end;
 mod fifo;
+mod fifo_watch;
 mod joint;
+mod names;
 mod native;
 mod private;
 mod reader_wait;
+mod runtime;
 mod scratch;
 mod sealed;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::FdFlags;
+use rustix::io::{Errno, FdFlags};
 
 pub use broker::start_broker;
 #[cfg(test)]
 pub(crate) use confine::breakout;
 pub use confine::{Missing, Powers, confine};
 pub use end::End;
-pub(super) use fifo::proc_name;
 pub use fifo::{Fifo, FifoError, FifoOptions};
+pub use fifo_watch::FifoWatch;
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use native::{
     MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, kill_natives,
@@ -51,6 +54,11 @@ pub enum Direction {
     Write,
 }
 
+/// The name under which the kernel lets a descriptor of ours be opened anew, for whoever wants a path.
+pub(super) fn proc_name(fd: impl AsFd) -> String {
+    sealed::descriptor(fd.as_fd()).to_string_lossy().into_owned()
+}
+
 /// `open("/proc/self/fd/N", flags | O_CLOEXEC)`: another description of what `fd` stands for, which
 /// may be an O_PATH descriptor. proc(5).
 ///
@@ -58,10 +66,7 @@ pub enum Direction {
 /// Those of open(2), EINTR among them where the open blocks; ENOENT where /proc is not mounted.
 fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
-    Ok(match sealed::descriptor(fd.as_fd()) {
-        Some(path) => rustix::fs::open(path, flags, Mode::empty())?,
-        None => rustix::fs::open(fifo::proc_name(fd), flags, Mode::empty())?,
-    })
+    Ok(rustix::fs::open(sealed::descriptor(fd.as_fd()), flags, Mode::empty())?)
 }
 
 /// pipe(2), by `os_pipe`: both ends close-on-exec, and non-blocking, which is safe here because
@@ -97,9 +102,9 @@ pub fn null() -> io::Result<OwnedFd> {
 /// Those of open(2); and for a FIFO, which is not opened: that alone would release a writer that
 /// waits for its reader.
 pub fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
-    refuse_fifo(path, "--stdin")?;
-    let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?;
-    joint::blocking(file.into())
+    let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    refuse_fifo(&handle, path, "--stdin")?;
+    joint::blocking(reopen(handle, OFlags::RDONLY | OFlags::NONBLOCK)?)
 }
 
 /// Reads a regular file of up to `most` bytes; `None` where it is anything else. Waits for nobody, but
@@ -120,18 +125,30 @@ pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
 /// # Errors
 /// As [`open_input_file`].
 pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
-    refuse_fifo(path, option)?;
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).custom_flags(NONBLOCK).open(path)?;
-    joint::blocking(file.into())
+    match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(handle) => {
+            refuse_fifo(&handle, path, option)?;
+            let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK;
+            joint::blocking(reopen(handle, flags)?)
+        }
+        Err(Errno::NOENT) => {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).custom_flags(NONBLOCK).open(path)?;
+            // It may have come in between. Nothing is written to it then.
+            refuse_fifo(&file, path, option)?;
+            file.set_len(0)?;
+            joint::blocking(file.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Keeps open(2) itself from blocking, on a device or a FIFO that comes in between.
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
 
-fn refuse_fifo(path: &Path, option: &str) -> io::Result<()> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.file_type().is_fifo() => {
+fn refuse_fifo(fd: impl AsFd, path: &Path, option: &str) -> io::Result<()> {
+    match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
+        FileType::Fifo => {
             Err(io::Error::other(format!("it is a FIFO: write {option} fifo:{}", path.display())))
         }
         _ => Ok(()),

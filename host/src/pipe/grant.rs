@@ -23,6 +23,12 @@ impl Directions {
     /// A writer only.
     pub const WRITE: Self = Self { read: false, write: true };
 
+    /// Each of them that may be opened.
+    pub fn list(self) -> Vec<Direction> {
+        let ways = [(self.read, Direction::Read), (self.write, Direction::Write)];
+        ways.into_iter().filter_map(|(may, way)| may.then_some(way)).collect()
+    }
+
     /// Whether an end of that direction may be opened.
     pub fn permit(self, direction: Direction) -> bool {
         match direction {

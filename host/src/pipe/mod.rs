@@ -5,6 +5,7 @@
 mod activity;
 mod budget;
 mod drains;
+mod escape;
 mod fault;
 mod grant;
 mod journal;
@@ -14,6 +15,7 @@ mod reader;
 mod registry;
 mod slots;
 mod spawn;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -21,6 +23,7 @@ mod writer;
 
 pub use activity::Activity;
 pub use drains::Drains;
+pub use escape::{quoted, quoted_in_line, quoted_json};
 pub use fault::{ErrorCode, Fault};
 pub use grant::{Directions, EofPolicy, Grant};
 pub use journal::{Journal, Note, Total};

@@ -1,5 +1,6 @@
 //! The end that bytes go into.
 
+use std::borrow::Cow;
 use std::future::pending;
 use std::io;
 use std::mem;
@@ -14,6 +15,7 @@ use super::budget::Allowance;
 use super::journal::Meter;
 use super::reader::at;
 use super::registry::{Hold, Kept};
+use super::terminal::{AT_ONCE, Terminal};
 use super::{Drains, ErrorCode, Fault, Journal};
 use crate::os::{Direction, End, Fifo, Growth, ReaderWait};
 
@@ -43,6 +45,8 @@ struct Flow {
     label: Arc<str>,
     journal: Journal,
     meter: Meter,
+    /// Set if it writes to a terminal, and what acts on one is to be escaped. The outbox is, then.
+    terminal: Option<Box<Terminal>>,
 }
 
 #[derive(Debug)]
@@ -58,7 +62,7 @@ enum State {
 
 impl Writer {
     /// Writes to an end whose reader is there: an anonymous pipe, a descriptor that was inherited,
-    /// a file. `capacity` in bytes is asked for; without it a pipe of the default size may grow.
+    /// a file. What would act on a terminal is escaped on one, see [`Writer::raw`]. `capacity` in bytes is asked for; without it a pipe of the default size may grow.
     /// `label` is what messages call it.
     pub fn new(
         end: End,
@@ -74,9 +78,10 @@ impl Writer {
 
     /// As [`Writer::new`], of a pipe whose capacity has been seen to.
     pub(crate) fn of_joint(end: End, label: &str, drains: &Drains, journal: &Journal) -> Self {
+        let terminal = Terminal::of(&end).map(Box::new);
         let state = State::Open(Arc::new(end));
         Self {
-            flow: Flow::new(state, None, label.into(), journal),
+            flow: Flow { terminal, ..Flow::new(state, None, label.into(), journal) },
             drains: drains.clone(),
             hold: Hold::default(),
             attended: false,
@@ -108,6 +113,17 @@ impl Writer {
             hold: Hold::default(),
             attended: false,
         })
+    }
+
+    /// Lets everything through to a terminal as it is.
+    pub fn raw(mut self) -> Self {
+        self.flow.terminal = None;
+        self
+    }
+
+    /// Whether something waits that a terminal had no room for.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.flow.terminal.is_some() && !self.flow.outbox.is_empty()
     }
 
     pub(super) fn holding(mut self, hold: Hold) -> Self {
@@ -164,7 +180,8 @@ impl Writer {
     }
 
     /// Writes as much of `buf` as there is room for, behind all that was accepted before. `None`
-    /// where there is no room, or no reader yet: await [`Writer::ready`]. Never blocks.
+    /// where there is no room, or no reader yet: await [`Writer::ready`]. Never blocks. On a terminal,
+    /// a part may be accepted beyond that, as by [`Writer::accept`].
     ///
     /// # Errors
     /// `broken-pipe` where the reader is gone, `timed-out` where none came in time, `limit-exceeded`
@@ -173,7 +190,19 @@ impl Writer {
         if !self.flow.deliver()? {
             return Ok(None);
         }
-        self.flow.write(buf)
+        let Some(terminal) = &mut self.flow.terminal else {
+            return self.flow.write(buf);
+        };
+        let passes = terminal.escaper.passes(buf);
+        let Some(most) = self.flow.allowance(buf.len())? else { return Ok(None) };
+        if passes {
+            let written = self.flow.write(&buf[..most])?;
+            self.flow.meter.moved(written.unwrap_or(0));
+            return Ok(written);
+        }
+        let chunk = &buf[..most.min(AT_ONCE)];
+        self.take_on(chunk)?;
+        Ok(Some(chunk.len()))
     }
 
     /// How many bytes [`Writer::accept`] takes now; 0 where there is no room, or no reader yet.
@@ -213,12 +242,17 @@ impl Writer {
         if self.flow.deliver()? {
             self.take_on(bytes)?;
         } else {
-            self.flow.outbox = [&self.flow.outbox, bytes].concat().into();
+            self.flow.append(bytes);
         }
         Ok(true)
     }
 
+    /// Takes what comes after nothing else that waits.
     fn take_on(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        if self.flow.terminal.is_some() {
+            self.flow.append(bytes);
+            return self.flow.deliver().map(|_| ());
+        }
         while !bytes.is_empty() {
             match self.flow.write(bytes)? {
                 Some(n) => bytes = &bytes[n..],
@@ -235,7 +269,7 @@ impl Writer {
         if matches!(self.flow.state, State::Failed(_)) || self.flow.outbox.len() >= PERMIT {
             return;
         }
-        self.flow.outbox = [&self.flow.outbox, bytes].concat().into();
+        self.flow.append(bytes);
         // A failure is in the journal; what is left goes with the next write, or after the drop.
         let _ = self.flow.deliver();
     }
@@ -357,6 +391,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        self.flow.finish();
         if self.flow.outbox.is_empty() {
             return;
         }
@@ -405,6 +440,39 @@ impl Flow {
             meter: journal.meter(&label, Direction::Write),
             label,
             journal: journal.clone(),
+            terminal: None,
+        }
+    }
+
+    /// Puts `bytes` behind what waits to be written, as they are to be shown.
+    fn append(&mut self, bytes: &[u8]) {
+        let shown = match &mut self.terminal {
+            None => Cow::Borrowed(bytes),
+            Some(terminal) => {
+                let mut shown = Vec::with_capacity(bytes.len());
+                terminal.escaper.push(bytes, &mut shown);
+                // Counted as the guest writes it: what is shown is longer.
+                self.meter.moved(bytes.len());
+                Cow::Owned(shown)
+            }
+        };
+        self.outbox = match self.outbox.is_empty() {
+            true => shown.into_owned().into(),
+            false => [&self.outbox, &*shown].concat().into(),
+        };
+    }
+
+    /// Nothing comes after this: a terminal gets what was begun, and its colours back.
+    fn finish(&mut self) {
+        let Some(terminal) = self.terminal.as_mut().filter(|it| it.escaper.is_unfinished()) else {
+            return;
+        };
+        let mut shown = self.outbox.to_vec();
+        terminal.escaper.finish(&mut shown);
+        if matches!(self.state, State::Open(_)) {
+            self.outbox = shown.into();
+            // A failure is in the journal; what has no room is left behind.
+            let _ = self.deliver();
         }
     }
 
@@ -438,14 +506,19 @@ impl Flow {
             }
             State::Failed(fault) => return Err(*fault),
         };
-        let most = match self.meter.allow(buf.len()) {
-            Allowance::Bytes(most) => most,
-            Allowance::Later => return Ok(None),
-            Allowance::Spent => return Err(self.exceeded()),
+        let end = Arc::clone(end);
+        let written = match &self.terminal {
+            None => match self.allowance(buf.len())? {
+                Some(most) => end.write(&buf[..most]),
+                None => return Ok(None),
+            },
+            // What it gets was counted as the guest wrote it.
+            Some(terminal) => terminal.write(&end, buf),
         };
-        match end.write(&buf[..most]) {
+        match written {
             Ok(n) => {
-                self.meter.moved(n);
+                // What is escaped counts as what the guest has written.
+                self.meter.moved(if self.terminal.is_none() { n } else { 0 });
                 Ok(Some(n))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -458,7 +531,8 @@ impl Flow {
 
     /// Writes what was accepted; whether nothing of it is left.
     fn deliver(&mut self) -> Result<bool, Fault> {
-        while !self.outbox.is_empty() {
+        let is_torn = |flow: &Self| flow.terminal.as_ref().is_some_and(|it| it.is_torn());
+        while !self.outbox.is_empty() || is_torn(self) {
             let bytes = self.outbox.clone();
             match self.write(&bytes)? {
                 Some(n) => self.outbox.advance(n),
@@ -484,6 +558,15 @@ impl Flow {
             false => self.meter.waits(),
         }
         Ok(room)
+    }
+
+    /// How many bytes may be written now, of `wanted`; `None` where some may be later.
+    fn allowance(&mut self, wanted: usize) -> Result<Option<usize>, Fault> {
+        match self.meter.allow(wanted) {
+            Allowance::Bytes(most) => Ok(Some(most)),
+            Allowance::Later => Ok(None),
+            Allowance::Spent => Err(self.exceeded()),
+        }
     }
 
     fn exceeded(&mut self) -> Fault {

@@ -152,7 +152,14 @@ impl SharedWriter {
         if self.hold(buf) {
             return Ok(Some(buf.len()));
         }
-        self.lock().try_write(buf)
+        let (written, behind) = {
+            let mut writer = self.lock();
+            (writer.try_write(buf), writer.is_behind())
+        };
+        if behind {
+            self.attend();
+        }
+        written
     }
 
     /// As [`Writer::permit`].

@@ -53,6 +53,7 @@ struct StageTable {
     max_memory: Option<String>,
     max_pipes: Option<usize>,
     max_children: Option<usize>,
+    raw_terminal: bool,
 }
 
 /// Reads the file at `path`.
@@ -220,6 +221,7 @@ impl StageTable {
             max_memory: self.max_memory.as_deref().map(values::size).transpose()?,
             max_pipes: self.max_pipes,
             max_children: self.max_children,
+            raw_terminal: self.raw_terminal,
             ..GuestOptions::default()
         };
         for (name, value) in &self.env {
@@ -230,7 +232,7 @@ impl StageTable {
         }
         for text in &self.fifo {
             let mut fifo = values::fifo(text)?;
-            fifo.path = folder.join(fifo.path);
+            fifo.path = fifo.path.map(|path| folder.join(path));
             options.order.push(GrantRef::Fifo(options.fifo.len()));
             options.fifo.push(fifo);
         }
@@ -333,7 +335,7 @@ mod tests {
             (source.display(), &args[..]),
             ("/folder/./clean.wasm".into(), &["--strict".to_owned()][..])
         );
-        assert_eq!(options.fifo[0].path, Path::new("/folder/x"));
+        assert_eq!(options.fifo[0].path.as_deref(), Some(Path::new("/folder/x")));
         assert_eq!(options.max_memory, Some(16 << 20));
         assert_eq!(options.idle_timeout, Some(std::time::Duration::from_secs(2)));
         assert_eq!((options.max_bytes, options.fuel), (Some(1 << 30), Some(1_000_000_000)));

@@ -25,6 +25,7 @@ use super::inspect::print;
 use super::run::{say_stopped, supervised};
 use super::signals::{Leftovers, SignalWatch};
 use super::source::Source;
+use super::stats::{FifoStats, Stats};
 use super::{say, verdict};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, after};
 use crate::engine::Engine;
@@ -158,7 +159,7 @@ async fn supervise(
     let among =
         Among { totals: plan.totals(&args.totals), activity: silence.map(|_| Activity::new()) };
     let opened = open(&plan, loaded, &among, isolated.then_some(text.as_deref()), leftovers)?;
-    let Opened { stages, growths: _growths, mut powers, mut reports } = opened;
+    let Opened { stages, growths: _growths, fifos, mut powers, mut reports } = opened;
     let started = Instant::now();
     let mut silent = pin!(silence_of(&among, silence));
     let mut guests = plan.guests().count();
@@ -220,7 +221,8 @@ async fn supervise(
         (None, _) => {}
     }
     if let Some(form) = args.stats.stats {
-        plan.stats(status, started.elapsed(), &ended).print(form);
+        let stats = plan.stats(status, started.elapsed(), &ended);
+        Stats { fifos, ..stats }.print(form);
     }
     // The process is about to end, and with it the code.
     std::mem::forget(engine);
@@ -292,6 +294,7 @@ fn open(
     let mut stages = Vec::new();
     let mut reports = Vec::new();
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
+        granting.for_stage(&stage.name);
         let mut report = None;
         let opened = match (&stage.job, loaded) {
             (Job::Guest { .. }, _) if let Some(text) = isolated => {
@@ -316,13 +319,17 @@ fn open(
         stages.push(opened.map_err(|failure| failure.of_stage(&stage.name))?);
         reports.push(report);
     }
-    Ok(Opened { stages, growths: ends.growths, powers: granting.into_powers(), reports })
+    let (growths, fifos) = (ends.growths, granting.fifos());
+    Ok(Opened { stages, growths, fifos, powers: granting.into_powers(), reports })
 }
 
 /// The stages with all that they are given, and what this process needs for it.
 struct Opened {
     stages: Vec<pipeline::Stage<Failure>>,
+    /// The room that its pipes have taken.
     growths: Vec<Growth>,
+    /// The FIFOs that are granted.
+    fifos: Vec<FifoStats>,
     powers: Powers,
     /// Where the processes of guests leave their reports.
     reports: Vec<Option<File>>,

@@ -284,7 +284,8 @@ impl Plan {
             }
             if let Job::Guest { options, .. } = &stage.job {
                 for fifo in &options.fifo {
-                    let path = fifo.path.display().to_string();
+                    let path = fifo.path.as_ref().map(|path| path.display().to_string());
+                    let path = path.unwrap_or_else(|| "(private)".into());
                     if fifo.directions.read {
                         graph.add_outside(path.clone(), at, fifo.name.as_str(), true);
                     }

@@ -133,6 +133,7 @@ impl Plan {
             seconds: time.as_secs_f64(),
             stages: stages.collect(),
             pipes: pipes.collect(),
+            fifos: Vec::new(),
         }
     }
 }

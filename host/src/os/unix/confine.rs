@@ -14,6 +14,7 @@ mod threads;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -28,7 +29,7 @@ pub struct Powers {
     folders: Vec<(OwnedFd, Access)>,
     /// The folders of what is to be removed.
     removals: Vec<OwnedFd>,
-    /// The names in them.
+    /// The names in them, and in those of FIFOs that stay.
     names: Vec<CString>,
     natives: bool,
 }
@@ -64,11 +65,13 @@ impl Powers {
     /// # Errors
     /// Where no descriptor is to be had.
     pub fn fifo(&mut self, fifo: &Fifo, directions: &[Direction]) -> io::Result<()> {
-        self.files.push((fifo.handle().try_clone_to_owned()?, Access::of(directions)));
-        if let Some((folder, name)) = fifo.removal() {
+        self.files.push((fifo.handle().try_clone()?, Access::of(directions)));
+        let (folders, names) = fifo.traces();
+        for folder in folders {
             self.removals.push(folder.try_clone_to_owned()?);
-            self.names.push(name);
         }
+        // No name in a folder has a NUL.
+        self.names.extend(names.iter().filter_map(|name| CString::new(name.as_bytes()).ok()));
         Ok(())
     }
 

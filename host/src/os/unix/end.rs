@@ -38,6 +38,8 @@ pub struct End {
     awaits_peer: bool,
     /// It is a pipe, anonymous or named.
     pipe: bool,
+    /// The device, if it is a terminal.
+    terminal: Option<u64>,
     /// It was made larger than it was.
     grown: Option<Arc<Claim>>,
     /// RWF_NOWAIT turned out to be unknown for this kind of descriptor: poll(2) comes first then.
@@ -116,8 +118,13 @@ impl End {
             Waitable::Always(fd) => fd,
         };
         let pipe = rustix::pipe::fcntl_getpipe_size(file).is_ok();
+        let terminal = match !pipe && rustix::termios::isatty(file) {
+            true => Some(rustix::fs::fstat(file)?.st_rdev),
+            false => None,
+        };
         let unflagged = AtomicBool::new(false);
-        Ok(Self { fd, calls, direction, awaits_peer: false, pipe, grown: None, unflagged })
+        let awaits_peer = false;
+        Ok(Self { fd, calls, direction, awaits_peer, pipe, terminal, grown: None, unflagged })
     }
 
     /// What a native command can be given in place of this end: a descriptor of the same pipe or file
@@ -412,9 +419,14 @@ impl End {
         self.grown = other.grown.clone();
     }
 
-    /// Whether this is a terminal: isatty(3).
+    /// Whether this was a terminal when it was opened: isatty(3).
     pub fn is_terminal(&self) -> bool {
-        rustix::termios::isatty(self)
+        self.terminal.is_some()
+    }
+
+    /// The device's number, if it is a terminal.
+    pub fn terminal(&self) -> Option<u64> {
+        self.terminal
     }
 }
 
@@ -438,7 +450,10 @@ impl fmt::Debug for End {
 }
 
 /// Has tokio watch `fd`, by epoll(7).
-fn register(fd: OwnedFd, direction: Direction) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+pub(super) fn register(
+    fd: OwnedFd,
+    direction: Direction,
+) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
     // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
     // until it is dropped; nothing takes it out or replaces it.
     unsafe { AsyncFd::register_with_interest(fd, interest(direction)) }

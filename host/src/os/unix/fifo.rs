@@ -4,17 +4,19 @@
 //! for the FIFO, the checks ask the descriptor, and each open goes through its name under
 //! /proc/self/fd, which leads to the same inode whatever has become of the path.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::names::{self, Identity, Removed, Unnamed};
+use super::runtime::{Lock, Place};
 use super::{Direction, End, ReaderWait, reopen, sealed};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
@@ -22,6 +24,10 @@ const ATTEMPTS: usize = 16;
 
 const GROUP_OR_WORLD_WRITES: u32 = 0o022;
 const WORLD_WRITES: u32 = 0o002;
+
+/// The bit of a FIFO's mode, without a meaning of its own, by which the host that made it says that it is
+/// about to remove it: other hosts that use it need not warn then.
+const GIVEN_UP: Mode = Mode::SVTX;
 
 /// What to do about a path. By default a missing FIFO is made, and removed at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +68,17 @@ pub enum FifoError {
     /// Others may write to it, in a folder where anybody may make one.
     #[error("{}: others may write to it, in a folder that all may write to; type `chmod go-w {}`, or add the key `insecure`", .0.display(), .0.display())]
     Exposed(PathBuf),
+    /// Another host uses it the same way.
+    #[error("{}: another pipehost has it for {doing}; end that one, or grant the other way only, by the key `r` or `w`", .path.display())]
+    Busy {
+        /// The path.
+        path: PathBuf,
+        /// What it does.
+        doing: &'static str,
+    },
+    /// There is no folder for pipes without a path.
+    #[error("there is no place for a pipe without a path: {0}; name a path: NAME=PATH")]
+    NoPlace(String),
     /// The system does not permit it.
     #[error("{}: {doing} is not permitted; check the folder's and the FIFO's mode", .path.display())]
     NotPermitted {
@@ -86,10 +103,22 @@ pub enum FifoError {
 pub struct Fifo {
     /// O_PATH: the identity of the FIFO, which no swapping of paths changes.
     handle: OwnedFd,
+    identity: Identity,
     folder: OwnedFd,
     file_name: OsString,
+    /// The name under which it is looked at before it is removed.
+    aside: String,
     path: PathBuf,
-    remove: AtomicBool,
+    /// It was made here, and is not to be kept.
+    ours: bool,
+    /// It is to be removed no more, or there is nothing more to be said of it.
+    ended: AtomicBool,
+    /// Others have removed or replaced it, and that has been said.
+    missed: AtomicBool,
+    /// Dropped after the FIFO is removed: the folder that was made for it alone.
+    place: Option<Place>,
+    /// What keeps other hosts from using it the same way.
+    locks: Vec<Arc<Lock>>,
 }
 
 impl Fifo {
@@ -99,6 +128,19 @@ impl Fifo {
     /// # Errors
     /// See [`FifoError`]. Nothing that was found is changed.
     pub fn prepare(path: &Path, options: FifoOptions) -> Result<Self, FifoError> {
+        Self::prepare_alone(path, options, &[])
+    }
+
+    /// As [`Fifo::prepare`], for whoever is to be the only process of this user's that uses it in these
+    /// `ways`, of those that ask for that.
+    ///
+    /// # Errors
+    /// [`FifoError::Busy`] where another is there already. Nothing is made then.
+    pub fn prepare_alone(
+        path: &Path,
+        options: FifoOptions,
+        ways: &[Direction],
+    ) -> Result<Self, FifoError> {
         let fail = |doing, error| FifoError::from_errno(path, doing, error);
         let Some(file_name) = path.file_name() else {
             let found = "a folder";
@@ -114,27 +156,45 @@ impl Fifo {
                 Errno::NOENT | Errno::NOTDIR => FifoError::NoFolder(path.into()),
                 error => fail("opening its folder", error),
             })?;
+        Self::prepare_in(folder, file_name, path, options, ways)
+    }
 
+    /// Makes a FIFO in a folder of its own that nobody else can look into, under the folder for what
+    /// lasts as long as a run: `$XDG_RUNTIME_DIR/pipehost` or `/tmp/pipehost-UID`. Both go when it is
+    /// removed; what a killed process has left, the next one removes.
+    ///
+    /// # Errors
+    /// [`FifoError::NoPlace`] where there is no such folder and none can be made.
+    pub fn private(name: &str, ways: &[Direction]) -> Result<Self, FifoError> {
+        let place = Place::make().map_err(|error| FifoError::NoPlace(error.to_string()))?;
+        let folder = place.folder().map_err(|error| FifoError::NoPlace(error.to_string()))?;
+        let path = place.path().join(name);
+        let options = FifoOptions::default();
+        let mut fifo = Self::prepare_in(folder, name.as_ref(), &path, options, ways)?;
+        fifo.place = Some(place);
+        Ok(fifo)
+    }
+
+    fn prepare_in(
+        folder: OwnedFd,
+        file_name: &OsStr,
+        path: &Path,
+        options: FifoOptions,
+        ways: &[Direction],
+    ) -> Result<Self, FifoError> {
+        let fail = |doing, error| FifoError::from_errno(path, doing, error);
         for _ in 0..ATTEMPTS {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let (handle, made) = match rustix::fs::openat(&folder, file_name, flags, Mode::empty())
-            {
-                Ok(handle) => (handle, false),
+            let opened = rustix::fs::openat(&folder, file_name, flags, Mode::empty());
+            let (handle, unnamed) = match opened {
+                Ok(handle) => (handle, None),
                 Err(Errno::NOENT) if options.existing => {
                     return Err(FifoError::Missing(path.into()));
                 }
                 Err(Errno::NOENT) => {
-                    let mode = Mode::RUSR | Mode::WUSR;
-                    match rustix::fs::mknodat(&folder, file_name, FileType::Fifo, mode, 0) {
-                        Ok(()) => {}
-                        Err(Errno::EXIST) => continue,
-                        Err(error) => return Err(fail("making it", error)),
-                    }
-                    match rustix::fs::openat(&folder, file_name, flags, Mode::empty()) {
-                        Ok(handle) => (handle, true),
-                        Err(Errno::NOENT) => continue,
-                        Err(error) => return Err(fail("opening it", error)),
-                    }
+                    let made = Unnamed::make(&folder);
+                    let (unnamed, handle) = made.map_err(|(doing, error)| fail(doing, error))?;
+                    (handle, Some(unnamed))
                 }
                 Err(error) => return Err(fail("opening it", error)),
             };
@@ -143,33 +203,52 @@ impl Fifo {
             let folder_stat = rustix::fs::fstat(&folder)
                 .map_err(|error| fail("asking about its folder", error))?;
             check(path, &stat, &folder_stat, options)?;
+            let identity = Identity::of(&stat);
+            let locks = locks(path, identity, ways)?;
+            let made = unnamed.is_some();
             if made && stat.st_mode & 0o777 != 0o600 {
                 // The umask took bits away that the owner needs.
-                let name = proc_name(&handle);
+                let name = sealed::descriptor(handle.as_fd());
                 rustix::fs::chmod(name, Mode::RUSR | Mode::WUSR)
                     .map_err(|error| fail("setting its mode", error))?;
             }
+            match unnamed.map_or(Ok(()), |unnamed| unnamed.name(file_name)) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => continue,
+                Err(error) => return Err(fail("making it", error)),
+            }
             return Ok(Self {
                 handle,
-                folder,
+                identity,
                 file_name: file_name.into(),
+                aside: names::secret(),
                 path: path.into(),
-                remove: AtomicBool::new(made && !options.keep),
+                ours: made && !options.keep,
+                ended: AtomicBool::new(false),
+                missed: AtomicBool::new(false),
+                place: None,
+                locks,
+                folder,
             });
         }
         Err(fail("making it", Errno::EXIST))
     }
 
-    /// What stands for the FIFO, whatever becomes of its path: an O_PATH descriptor.
-    pub(super) fn handle(&self) -> BorrowedFd<'_> {
-        self.handle.as_fd()
-    }
-
-    /// Its folder and its name there, if it is to be removed.
-    pub(super) fn removal(&self) -> Option<(BorrowedFd<'_>, CString)> {
-        let remove = self.remove.load(Ordering::SeqCst);
-        let name = CString::new(self.file_name.as_bytes()).ok().filter(|_| remove)?;
-        Some((self.folder.as_fd(), name))
+    /// Where it has left, or will leave, something that is removed at the end; and the names that it
+    /// has in its folder.
+    pub(super) fn traces(&self) -> (Vec<BorrowedFd<'_>>, Vec<&OsStr>) {
+        let mut folders = Vec::new();
+        let mut names: Vec<&OsStr> = vec![&self.file_name];
+        if self.ours {
+            folders.push(self.folder.as_fd());
+            names.push(self.aside.as_ref());
+        }
+        let locks = self.locks.iter().map(|lock| lock.trace());
+        for (folder, name) in locks.chain(self.place.as_ref().map(Place::trace)) {
+            folders.push(folder);
+            names.push(name.as_ref());
+        }
+        (folders, names)
     }
 
     /// The path that it was found at.
@@ -179,13 +258,13 @@ impl Fifo {
 
     /// `open(.., O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: never waits for a writer.
     pub fn open_reader(&self) -> io::Result<End> {
-        let fd = reopen(&self.handle, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let fd = open_same(&self.handle, OFlags::RDONLY | OFlags::NONBLOCK)?;
         End::owned(fd, Direction::Read)
     }
 
     /// `open(.., O_WRONLY | O_NONBLOCK | O_CLOEXEC)`: the end, or `None` while nobody reads.
     pub fn open_writer(&self) -> io::Result<Option<End>> {
-        match reopen(&self.handle, OFlags::WRONLY | OFlags::NONBLOCK) {
+        match open_same(&self.handle, OFlags::WRONLY | OFlags::NONBLOCK) {
             Ok(fd) => End::owned(fd, Direction::Write).map(Some),
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(None),
             Err(error) => Err(error),
@@ -197,25 +276,114 @@ impl Fifo {
         ReaderWait::start(self.handle.try_clone()?)
     }
 
-    /// Removes the FIFO if it was made here, is to be removed, and still stands at its path.
-    /// Does so once; also called by drop.
+    /// Removes the FIFO if it was made here, is to be removed, and still stands at its path, and the
+    /// folder that was made for it. What others have put in its place stays. Says so where others
+    /// have removed it. Does so once; also called by drop.
     pub fn remove(&self) {
-        if !self.remove.swap(false, Ordering::SeqCst) {
+        if self.ended.swap(true, Ordering::SeqCst) {
             return;
         }
-        let Ok(name) = CString::new(self.file_name.as_bytes()) else { return };
-        let name = sealed::removable(&name);
-        let ours = rustix::fs::fstat(&self.handle);
-        let there = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW);
-        match (ours, there) {
-            (Ok(ours), Ok(there)) if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino) => {
-                if let Err(error) = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
-                    tracing::warn!("{}: cannot be removed: {error}", self.path.display());
-                }
+        if !self.ours {
+            self.say_if_missing();
+            return;
+        }
+        self.give_up();
+        match names::remove(&self.folder, &self.file_name, &self.aside, self.identity) {
+            Ok(Removed::Yes) => {}
+            Ok(Removed::NotThere) => self.say_missing(),
+            Ok(Removed::Displaced(name)) => {
+                self.missed.store(true, Ordering::SeqCst);
+                tracing::warn!(
+                    "{}: somebody replaced it at the last moment; what they put there is now {name} in \
+                     the same folder",
+                    self.path.display()
+                );
             }
-            _ => tracing::debug!("{}: is no longer ours; left alone", self.path.display()),
+            Err(error) => {
+                let error = io::Error::from(error);
+                tracing::warn!("{}: cannot be removed: {error}", self.path.display());
+            }
+        }
+        if let Some(place) = &self.place {
+            place.remove();
         }
     }
+
+    /// Lets other hosts that use it know that its maker removes it.
+    fn give_up(&self) {
+        if let (Ok(there), Ok(stat)) =
+            (Identity::of_name(&self.folder, &self.file_name), rustix::fs::fstat(&self.handle))
+            && there == self.identity
+        {
+            let mode = Mode::from_raw_mode(stat.st_mode) | GIVEN_UP;
+            // Where that is refused they warn, and nothing worse.
+            let _ = rustix::fs::chmod(sealed::descriptor(self.handle.as_fd()), mode);
+        }
+    }
+
+    /// Says once, as a warning, that others have removed or replaced the FIFO, if they have.
+    pub fn say_if_missing(&self) {
+        if Identity::of_name(&self.folder, &self.file_name) == Ok(self.identity) {
+            return;
+        }
+        // Whoever made it has come to its end, and may do that.
+        let given_up = rustix::fs::fstat(&self.handle)
+            .is_ok_and(|stat| Mode::from_raw_mode(stat.st_mode).contains(GIVEN_UP));
+        if !given_up {
+            self.say_missing();
+        }
+    }
+
+    fn say_missing(&self) {
+        if !self.missed.swap(true, Ordering::SeqCst) {
+            tracing::warn!(
+                "{}: somebody removed or replaced it; what is open goes on, and nobody new finds it",
+                self.path.display()
+            );
+        }
+    }
+
+    /// Whether it is still to be looked after: [`Fifo::remove`] has not been called.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.ended.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn handle(&self) -> &OwnedFd {
+        &self.handle
+    }
+}
+
+/// Another description of the FIFO that `handle` (an O_PATH descriptor) stands for, and of nothing else.
+///
+/// # Errors
+/// Those of open(2).
+pub(super) fn open_same(handle: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
+    let fd = reopen(handle, flags)?;
+    match Identity::of_open(&fd)? == Identity::of_open(handle)? {
+        true => Ok(fd),
+        // Where something else is mounted at /proc.
+        false => Err(io::Error::other("what was opened is not the FIFO that was checked")),
+    }
+}
+
+/// Takes the locks for these ways. Where there is no place for locks, it goes without.
+fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<Lock>>, FifoError> {
+    let mut locks = Vec::new();
+    for way in ways {
+        let (letter, doing) = match way {
+            Direction::Read => ("r", "reading"),
+            Direction::Write => ("w", "writing"),
+        };
+        match Lock::take(&format!("{}-{letter}", identity.text())) {
+            Ok(Some(lock)) => locks.push(lock),
+            Ok(None) => return Err(FifoError::Busy { path: path.into(), doing }),
+            Err(error) => {
+                tracing::warn!("{}: no lock against other hosts: {error}", path.display());
+                break;
+            }
+        }
+    }
+    Ok(locks)
 }
 
 impl Drop for Fifo {
@@ -228,7 +396,7 @@ impl fmt::Debug for Fifo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fifo")
             .field("path", &self.path)
-            .field("remove", &self.remove)
+            .field("ours", &self.ours)
             .finish_non_exhaustive()
     }
 }
@@ -257,12 +425,6 @@ fn check(path: &Path, stat: &Stat, folder: &Stat, options: FifoOptions) -> Resul
         return Err(FifoError::Exposed(path.into()));
     }
     Ok(())
-}
-
-/// The name under which the kernel lets a descriptor of ours be opened anew.
-pub(in crate::os) fn proc_name(fd: impl AsFd) -> String {
-    use std::os::fd::AsRawFd;
-    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
 impl FifoError {

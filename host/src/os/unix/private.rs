@@ -3,13 +3,15 @@
 use std::fs::{DirBuilder, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
+
+use super::sealed;
 
 /// Bits of a mode that let others than the owner do anything.
 const OTHERS: u32 = 0o077;
@@ -97,6 +99,16 @@ impl PrivateFolder {
         Ok(Self { path: path.into(), fd })
     }
 
+    /// Whether a folder is at `path`, no link, that is ours and that nobody else may look into. For a
+    /// choice only: what is opened later may be another.
+    pub(super) fn is_private(path: &Path) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::statat(rustix::fs::CWD, path, flags).is_ok_and(|stat| {
+            let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            folder && is_ours(&stat) && stat.st_mode & OTHERS == 0
+        })
+    }
+
     /// Where it was found.
     pub fn path(&self) -> &Path {
         &self.path
@@ -119,8 +131,7 @@ impl PrivateFolder {
     /// # Errors
     /// Those of the system; nothing is left behind then.
     pub fn put(&self, name: &str, pieces: &[&[u8]]) -> io::Result<()> {
-        let unique = RandomState::new().build_hasher().finish();
-        let scratch = format!("{UNFINISHED}{unique:016x}");
+        let scratch = format!("{UNFINISHED}{}", unique());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, &scratch, flags, Mode::RUSR | Mode::WUSR)?;
         let mut file = File::from(fd);
@@ -146,6 +157,7 @@ impl PrivateFolder {
     /// # Errors
     /// Those of the system.
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        let name = sealed::name(name.as_ref())?;
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
@@ -174,6 +186,17 @@ impl PrivateFolder {
         }
         Ok(files)
     }
+}
+
+impl AsFd for PrivateFolder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// 16 hexadecimal digits that nobody can guess.
+pub(super) fn unique() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 impl PrivateFile {

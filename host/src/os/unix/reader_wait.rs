@@ -19,7 +19,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tokio::sync::watch;
 
-use super::reopen;
+use super::fifo::open_same;
 
 /// The waiting thread calls open(2) and little else.
 const STACK: usize = 128 * 1024;
@@ -93,7 +93,7 @@ impl Shared {
             if self.called_off.load(Ordering::SeqCst) {
                 return None;
             }
-            match reopen(&handle, OFlags::WRONLY) {
+            match open_same(&handle, OFlags::WRONLY) {
                 Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
                 outcome => return Some(outcome),
             }

@@ -4,10 +4,14 @@
 //! then are written to memory that becomes read-only and is sealed (mseal(2)), and the filter permits
 //! open(2) and unlink(2) with addresses in that memory alone.
 
-use std::ffi::CStr;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
+
+use rustix::io::Errno;
 
 /// Descriptors below this can be opened anew in a confined process: twice as many as a guest with a
 /// thousand pipes has.
@@ -151,11 +155,15 @@ fn write_digits(to: &mut [u8], number: usize) -> usize {
     digits
 }
 
-/// The path by which `fd` can be opened anew; `None` where this process has not confined itself, or
-/// the number is too large.
-pub(super) fn descriptor(fd: BorrowedFd<'_>) -> Option<&'static CStr> {
-    let number = usize::try_from(fd.as_raw_fd()).ok().filter(|number| *number < DESCRIPTORS)?;
-    Some(SEALED.get()?.paths.text(number))
+/// The path by which what `fd` stands for can be opened anew: proc(5).
+pub(super) fn descriptor(fd: BorrowedFd<'_>) -> Cow<'static, CStr> {
+    let number = fd.as_raw_fd();
+    let slot = usize::try_from(number).ok().filter(|number| *number < DESCRIPTORS);
+    match (slot, SEALED.get()) {
+        (Some(slot), Some(sealed)) => Cow::Borrowed(sealed.paths.text(slot)),
+        // There is no NUL in it.
+        _ => Cow::Owned(CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default()),
+    }
 }
 
 /// /dev/null, as it may be opened.
@@ -163,12 +171,19 @@ pub(super) fn null_device() -> &'static CStr {
     SEALED.get().map_or(NULL_DEVICE, |sealed| sealed.paths.text(DESCRIPTORS))
 }
 
-/// `name` as it may be used to remove a file; as it is where nothing is known of it.
-pub(super) fn removable(name: &CStr) -> &CStr {
-    let Some(sealed) = SEALED.get() else { return name };
-    let slots = sealed.names.bytes / NAME_SLOT;
-    let mut known = (0..slots).map(|at| sealed.names.text(at));
-    known.find(|known| *known == name).unwrap_or(name)
+/// The name of a file as it may be used in a confined process; as it is where nothing is known of it.
+///
+/// # Errors
+/// EINVAL where it has a NUL in it.
+pub(super) fn name(name: &OsStr) -> Result<Cow<'static, CStr>, Errno> {
+    if let Some(sealed) = SEALED.get() {
+        let slots = sealed.names.bytes / NAME_SLOT;
+        let mut known = (0..slots).map(|at| sealed.names.text(at));
+        if let Some(known) = known.find(|known| known.to_bytes() == name.as_bytes()) {
+            return Ok(Cow::Borrowed(known));
+        }
+    }
+    CString::new(name.as_bytes()).map(Cow::Owned).map_err(|_| Errno::INVAL)
 }
 
 #[cfg(test)]
@@ -180,7 +195,7 @@ mod tests {
     fn sealed_paths_are_what_they_should_be() {
         let file = std::fs::File::open("/dev/null").unwrap();
         let sealed = seal(&[c"a.fifo", c"b"]).unwrap();
-        let path = descriptor(file.as_fd()).unwrap();
+        let path = descriptor(file.as_fd());
         assert_eq!(path.to_str().unwrap(), format!("/proc/self/fd/{}", file.as_raw_fd()));
         assert_eq!(path.as_ptr() as u64 & sealed.paths.mask(), sealed.paths.value());
         assert_ne!(path.as_ptr() as u64 + 1 & sealed.paths.mask(), sealed.paths.value());
@@ -189,8 +204,9 @@ mod tests {
             assert_eq!(text, format!("/proc/self/fd/{number}"));
         }
         assert_eq!(null_device(), c"/dev/null");
-        let name = removable(c"b");
+        let name = name("b".as_ref()).unwrap();
         assert_eq!(name.as_ptr() as u64 & sealed.names.mask(), sealed.names.value());
-        assert_eq!(removable(c"else"), c"else");
+        assert_eq!(&*super::name("else".as_ref()).unwrap(), c"else");
+        assert_eq!(super::name("a\0b".as_ref()), Err(Errno::INVAL));
     }
 }

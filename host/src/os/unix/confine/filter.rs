@@ -207,9 +207,15 @@ fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::
     permit(libc::SYS_openat, vec![sealed_path(1, sealed.paths())?])?;
     // Some ask by its older name.
     #[cfg(target_arch = "x86_64")]
-    permit(libc::SYS_open, vec![sealed_path(0, sealed.paths())?])?;
-    permit(libc::SYS_unlinkat, vec![sealed_path(1, sealed.names())?, equals(2, 0)?])?;
+    for call in [libc::SYS_open, libc::SYS_chmod] {
+        permit(call, vec![sealed_path(0, sealed.paths())?])?;
+    }
+    permit(libc::SYS_fchmodat, vec![sealed_path(1, sealed.paths())?])?;
+    permit(libc::SYS_unlinkat, vec![sealed_path(1, sealed.names())?])?;
     permit(libc::SYS_newfstatat, vec![sealed_path(1, sealed.names())?])?;
+    for call in [libc::SYS_renameat2, libc::SYS_linkat] {
+        permit(call, vec![sealed_path(1, sealed.names())?, sealed_path(3, sealed.names())?])?;
+    }
 
     // An entry without rules permits the call whatever its arguments are.
     let mut whole = |calls: &[libc::c_long]| {

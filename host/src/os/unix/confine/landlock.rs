@@ -69,8 +69,11 @@ fn rules(mut ruleset: RulesetCreated, powers: &Powers) -> Result<RulesetCreated,
         ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
     }
     for folder in &powers.removals {
-        // The filter bounds it to the names.
-        ruleset = ruleset.add_rule(PathBeneath::new(folder, AccessFs::RemoveFile))?;
+        // What is removed is renamed first, and renamed back if it turns out to be another's, of
+        // whatever kind. The filter bounds all of it to a few names.
+        let rights = AccessFs::from_write(KNOWN)
+            & !(AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev | AccessFs::Refer);
+        ruleset = ruleset.add_rule(PathBeneath::new(folder, rights))?;
     }
     if let Ok(null) = rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
         let rights = AccessFs::ReadFile | AccessFs::WriteFile;

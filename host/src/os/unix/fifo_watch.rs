@@ -1,0 +1,75 @@
+//! Noticing that others have removed or replaced a FIFO that is in use, without ever asking.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::io::unix::AsyncFd;
+
+use super::end::register;
+use super::{Direction, Fifo, proc_name};
+
+/// Room for some events; those that find none are read next.
+const EVENTS: usize = 1024;
+
+/// Warns of FIFOs that vanish while they are in use; inotify(7). Once for each, see
+/// [`Fifo::say_if_missing`].
+#[derive(Debug)]
+pub struct FifoWatch {
+    inotify: Arc<AsyncFd<OwnedFd>>,
+    fifos: Arc<Mutex<Vec<Weak<Fifo>>>>,
+}
+
+impl FifoWatch {
+    /// Starts to watch, as a task of this tokio runtime.
+    ///
+    /// # Errors
+    /// Where the user has too many such watches already: EMFILE. [`Fifo::remove`] looks all the same.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start() -> io::Result<Self> {
+        let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let inotify = Arc::new(register(fd, Direction::Read).map_err(|(_, error)| error)?);
+        let fifos = Arc::<Mutex<Vec<Weak<Fifo>>>>::default();
+        let (events, watched) = (Arc::clone(&inotify), Arc::clone(&fifos));
+        tokio::spawn(async move {
+            // The runtime goes away, and this with it.
+            while let Ok(mut ready) = events.readable().await {
+                let mut buf = [MaybeUninit::<u8>::uninit(); EVENTS];
+                match rustix::io::read(&*events, &mut buf) {
+                    Ok(_) => {}
+                    Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                    Err(rustix::io::Errno::INTR) => continue,
+                    Err(_) => return,
+                }
+                let fifos: Vec<_> = {
+                    let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+                    watched.iter().filter_map(Weak::upgrade).collect()
+                };
+                for fifo in fifos {
+                    if fifo.is_in_use() {
+                        fifo.say_if_missing();
+                    }
+                }
+            }
+        });
+        Ok(Self { inotify, fifos })
+    }
+
+    /// Watches this one, too.
+    ///
+    /// # Errors
+    /// Those of inotify_add_watch(2).
+    pub fn add(&self, fifo: &Arc<Fifo>) -> io::Result<()> {
+        // By its name under /proc: of the path nobody knows where it leads by now. Removing a name
+        // changes the number of links, which is an attribute.
+        let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
+        inotify::add_watch(&*self.inotify, proc_name(fifo.handle()), events)?;
+        let mut fifos = self.fifos.lock().unwrap_or_else(PoisonError::into_inner);
+        fifos.push(Arc::downgrade(fifo));
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Giving a FIFO its name, and taking it away, while others may put something else under that name at
+//! any moment.
+//!
+//! No system call makes a FIFO and opens it, and none removes a name only if it leads to a certain thing.
+//! So both go by way of a name that nobody knows: what is made under such a name is surely ours and gets
+//! its real name only then, without replacing anything; and what is to be removed is first given such a
+//! name, and then looked at. What turns out not to be ours gets its name back.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::Errno;
+
+use super::private::unique;
+use super::sealed;
+
+/// How often something is given its name back while others take that name.
+const ATTEMPTS: usize = 16;
+
+/// What tells a thing from all others, as long as somebody has it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+
+    /// Of what is open; fstat(2).
+    pub(super) fn of_open(fd: impl AsFd) -> Result<Self, Errno> {
+        Ok(Self::of(&rustix::fs::fstat(fd)?))
+    }
+
+    /// Of what stands under a name now. That may be another in a moment.
+    pub(super) fn of_name(folder: &OwnedFd, name: &OsStr) -> Result<Self, Errno> {
+        let name = sealed::name(name)?;
+        Ok(Self::of(&rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// The device and the inode, as a part of a file's name.
+    pub(super) fn text(self) -> String {
+        format!("{:x}-{:x}", self.device, self.inode)
+    }
+}
+
+/// What [`remove`] came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It is gone.
+    Yes,
+    /// Its name leads to something else, or to nothing. Nothing was changed.
+    NotThere,
+    /// Something else came under its name at the last moment, and has another name now: a third took the
+    /// first one meanwhile.
+    Displaced(String),
+}
+
+/// A FIFO of mode 0600 that was made here, under a name that nobody knows.
+pub(super) struct Unnamed<'a> {
+    folder: &'a OwnedFd,
+    name: String,
+    named: bool,
+}
+
+impl<'a> Unnamed<'a> {
+    /// mknod(2) and open(2).
+    ///
+    /// # Errors
+    /// Those of the two, and with which of them.
+    pub(super) fn make(folder: &'a OwnedFd) -> Result<(Self, OwnedFd), (&'static str, Errno)> {
+        let name = secret();
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(folder, &name, FileType::Fifo, mode, 0)
+            .map_err(|error| ("making it", error))?;
+        let unnamed = Self { folder, name, named: false };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = rustix::fs::openat(folder, &unnamed.name, flags, Mode::empty())
+            .map_err(|error| ("opening it", error))?;
+        Ok((unnamed, handle))
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// EEXIST where there is something of that name: it stays.
+    pub(super) fn name(mut self, name: &OsStr) -> Result<(), Errno> {
+        rename(self.folder, self.name.as_ref(), name)?;
+        self.named = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unnamed<'_> {
+    fn drop(&mut self) {
+        if !self.named {
+            let _ = rustix::fs::unlinkat(self.folder, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// Takes away `name` if it leads to what is `ours`, which must be open, and to nothing else.
+///
+/// In a folder where others may rename and remove what they like, only somebody who watches it and acts
+/// on a name that exists for microseconds can make this hit something else: what they could just as well
+/// have removed themselves.
+///
+/// `aside` is the name that nobody knows: see [`secret`].
+///
+/// # Errors
+/// Those of rename(2) and unlink(2). Nothing was removed then.
+pub(super) fn remove(
+    folder: &OwnedFd,
+    name: &OsStr,
+    aside: &str,
+    ours: Identity,
+) -> Result<Removed, Errno> {
+    // What is another already is not even touched.
+    if Identity::of_name(folder, name) != Ok(ours) {
+        return Ok(Removed::NotThere);
+    }
+    match rename(folder, name, aside.as_ref()) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Ok(Removed::NotThere),
+        Err(error) => return Err(error),
+    }
+    if Identity::of_name(folder, aside.as_ref()) == Ok(ours) {
+        rustix::fs::unlinkat(folder, sealed::name(aside.as_ref())?, AtFlags::empty())?;
+        return Ok(Removed::Yes);
+    }
+    for _ in 0..ATTEMPTS {
+        match rename(folder, aside.as_ref(), name) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(Removed::NotThere),
+            Err(Errno::EXIST) => {}
+            Err(_) => break,
+        }
+    }
+    Ok(Removed::Displaced(aside.into()))
+}
+
+/// renameat2(2) with RENAME_NOREPLACE; by link(2), which does not replace anything either, where the file
+/// system does not know that.
+fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+    let (from, to) = (&*sealed::name(from)?, &*sealed::name(to)?);
+    match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
+            rustix::fs::unlinkat(folder, from, AtFlags::empty())
+        }
+        renamed => renamed,
+    }
+}
+
+/// A name that nobody knows.
+pub(super) fn secret() -> String {
+    format!(".pipehost-{}", unique())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::CWD;
+    use std::fs;
+
+    fn open(dir: &tempfile::TempDir) -> OwnedFd {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, dir.path(), flags, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = open(&dir);
+        let (first, _) = Unnamed::make(&folder).unwrap();
+        let (second, _) = Unnamed::make(&folder).unwrap();
+        first.name("x".as_ref()).unwrap();
+        assert_eq!(second.name("x".as_ref()), Err(Errno::EXIST));
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn only_what_is_ours_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, x) = (open(&dir), dir.path().join("x"));
+        let (unnamed, handle) = Unnamed::make(&folder).unwrap();
+        unnamed.name("x".as_ref()).unwrap();
+        let ours = Identity::of_open(&handle).unwrap();
+        fs::rename(&x, dir.path().join("y")).unwrap();
+        assert_eq!(remove(&folder, "x".as_ref(), &secret(), ours), Ok(Removed::NotThere));
+        fs::write(&x, "precious").unwrap();
+        assert_eq!(remove(&folder, "x".as_ref(), &secret(), ours), Ok(Removed::NotThere));
+        assert_eq!(fs::read_to_string(&x).unwrap(), "precious");
+        assert_eq!(remove(&folder, "y".as_ref(), &secret(), ours), Ok(Removed::Yes));
+        assert!(!dir.path().join("y").exists());
+    }
+}

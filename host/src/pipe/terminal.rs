@@ -1,0 +1,117 @@
+//! A terminal that one or several guests write to.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::escape::{Escaper, torn};
+use crate::os::End;
+
+/// How many bytes of a guest's are escaped at once. Bounds what waits here for a terminal that is
+/// stopped.
+pub(super) const AT_ONCE: usize = 16 * 1024;
+
+/// One guest's stream onto a terminal.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    pub(super) escaper: Escaper,
+    screen: Arc<Screen>,
+}
+
+/// What all streams onto one terminal have in common.
+///
+/// A terminal may take a part of a colour or of a character. What another guest writes next must not
+/// become the rest of it: a harmless `2J` after a harmless `ESC [` clears the screen. So whoever writes
+/// next writes that rest first.
+#[derive(Debug)]
+struct Screen {
+    device: u64,
+    torn: Mutex<Vec<u8>>,
+}
+
+static SCREENS: Mutex<Vec<Weak<Screen>>> = Mutex::new(Vec::new());
+
+impl Terminal {
+    /// A stream onto what `end` writes to, if that is a terminal.
+    pub(super) fn of(end: &End) -> Option<Self> {
+        let device = end.terminal()?;
+        let mut screens = SCREENS.lock().unwrap_or_else(PoisonError::into_inner);
+        screens.retain(|screen| screen.strong_count() > 0);
+        let known = screens.iter().filter_map(Weak::upgrade).find(|it| it.device == device);
+        let screen = known.unwrap_or_else(|| {
+            let screen = Arc::new(Screen { device, torn: Mutex::default() });
+            screens.push(Arc::downgrade(&screen));
+            screen
+        });
+        Some(Self { escaper: Escaper::default(), screen })
+    }
+
+    /// Writes as much of `bytes`, which are escaped, as there is room for; what of the rest must follow
+    /// at once counts as written.
+    ///
+    /// # Errors
+    /// As [`End::write`].
+    pub(super) fn write(&self, end: &End, bytes: &[u8]) -> io::Result<usize> {
+        self.screen.write(bytes, |bytes| end.write(bytes))
+    }
+
+    /// Whether something was cut, by whomever, and its rest is not yet written.
+    pub(super) fn is_torn(&self) -> bool {
+        !self.screen.torn.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+impl Screen {
+    fn write(
+        &self,
+        bytes: &[u8],
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut begun = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
+        while !begun.is_empty() {
+            let n = write(&begun)?;
+            begun.drain(..n);
+        }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let n = write(bytes)?;
+        let rest = torn(&bytes[..n], &bytes[n..]);
+        begun.extend_from_slice(&bytes[n..n + rest]);
+        Ok(n + rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Two streams onto a terminal that takes some bytes, or none: neither gets into the other's
+        /// colours and characters, and each comes out whole.
+        #[test]
+        fn what_is_cut_goes_on_first(takes in prop::collection::vec(0..4_usize, 0..200)) {
+            let streams = [&b"\x1b[31mred\x1b[0m\xe2\x82\xac"[..], b"2J\xc3\xa42J\xe2\x82\xac[m"];
+            let screen = Screen { device: 0, torn: Mutex::default() };
+            let (mut shown, mut left) = (Vec::new(), streams);
+            for (turn, room) in takes.into_iter().chain(std::iter::repeat_n(64, 8)).enumerate() {
+                let mut room = room;
+                let rest = &mut left[turn % 2];
+                let written = screen.write(rest, |bytes| match room.min(bytes.len()) {
+                    0 => Err(io::ErrorKind::WouldBlock.into()),
+                    n => {
+                        room -= n;
+                        shown.extend_from_slice(&bytes[..n]);
+                        Ok(n)
+                    }
+                });
+                *rest = &rest[written.unwrap_or(0)..];
+            }
+            prop_assert_eq!(left, [b"", b""]);
+            let shown = String::from_utf8(shown).expect("no character was cut");
+            prop_assert_eq!(shown.matches("\x1b[31m").count(), 1);
+            prop_assert_eq!(shown.matches("\x1b[0m").count(), 1);
+            prop_assert_eq!(shown.len(), streams.concat().len());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Row 24 of docs/reliability.md: what stands at a FIFO's path is swapped, all the time, by two processes,
+//! while it is prepared, opened and removed.
+//!
+//! `PIPEHOST_RACE_TRIES` says how often that is tried. As root, one of the two is another user.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use pipehost::os::{Fifo, FifoError, FifoOptions};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
+use support::*;
+
+/// How many tries there are unless told otherwise: some seconds.
+const TRIES: u64 = 10_000;
+
+/// Set for a process that is to swap: the folder that it works in.
+const SWAPPER: &str = "PIPEHOST_TEST_SWAPS_IN";
+
+/// How many things each of the two has: files, links and FIFOs in turn.
+const THINGS: usize = 12;
+
+/// The mode of the swappers' FIFOs. Those that pipehost makes have 0600.
+const THEIRS: u32 = 0o640;
+
+/// One of the two processes. Puts its things at the path, takes what is there, and exchanges the two,
+/// until it is told to stop. It never destroys what anybody but pipehost has made, and has everything of
+/// its own open, so that a thing of its own that has no name any more was removed by pipehost.
+///
+/// No test of its own: [`row_24_swapped_between_check_and_use`] starts it.
+#[test]
+fn a_swapper() {
+    let Some(folder) = std::env::var_os(SWAPPER).map(PathBuf::from) else { return };
+    let _dog = watchdog_after(Duration::from_secs(3000));
+    let path = folder.join("x");
+    let names: Vec<_> =
+        (0..THINGS).map(|at| folder.join(format!("{}-{at}", std::process::id()))).collect();
+    let things: Vec<OwnedFd> = names.iter().enumerate().map(|(at, name)| thing(name, at)).collect();
+    let move_to = |from: &Path, to: &Path, flags| {
+        rustix::fs::renameat_with(CWD, from, CWD, to, flags).is_ok()
+    };
+    let mut turn = 0;
+    while !folder.join("stop").exists() {
+        for own in &names {
+            turn += 1;
+            match turn % 4 {
+                0 | 1 => drop(move_to(own, &path, RenameFlags::NOREPLACE)),
+                2 => drop(move_to(&path, own, RenameFlags::NOREPLACE)),
+                _ => drop(move_to(own, &path, RenameFlags::EXCHANGE)),
+            }
+            // One of pipehost's may have come along.
+            if fs::symlink_metadata(own).is_ok_and(|it| {
+                it.file_type().is_fifo() && it.permissions().mode() & 0o777 == 0o600
+            }) {
+                fs::remove_file(own).unwrap();
+            }
+        }
+    }
+    let gone = things.iter().filter(|it| rustix::fs::fstat(it).unwrap().st_nlink != 1);
+    assert_eq!(gone.count(), 0, "things of a swapper's were removed");
+    println!("{turn} swaps");
+}
+
+/// Makes a file, a link or a FIFO, and holds it.
+fn thing(name: &Path, at: usize) -> OwnedFd {
+    match at % 3 {
+        0 => fs::write(name, "precious").unwrap(),
+        1 => symlink("target", name).unwrap(),
+        _ => {
+            let mode = Mode::from_raw_mode(THEIRS);
+            rustix::fs::mknodat(CWD, name, FileType::Fifo, mode, 0).unwrap();
+        }
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, name, flags, Mode::empty()).unwrap()
+}
+
+/// What the tries came to.
+#[derive(Debug, Default)]
+struct Counts {
+    /// There was something else, or it was there and gone again.
+    refused: u64,
+    /// A FIFO of a swapper's that runs as the same user.
+    found: u64,
+    /// A FIFO that pipehost had made, and that is gone at the end.
+    removed: u64,
+    /// One that a swapper has taken away in between.
+    taken: u64,
+}
+
+#[tokio::test]
+async fn row_24_swapped_between_check_and_use() {
+    let tries = std::env::var("PIPEHOST_RACE_TRIES").map_or(TRIES, |tries| tries.parse().unwrap());
+    let _dog = watchdog_after(Duration::from_secs(3000));
+    let dir = Dir::new();
+    let folder = dir.path("shared");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(dir.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    // As /tmp is: what is somebody else's, nobody but root renames or removes there.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
+    // Where the links lead: nobody may ever open it.
+    let target = folder.join("target");
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(CWD, &target, FileType::Fifo, mode, 0).unwrap();
+    let target = fs::metadata(&target).unwrap().ino();
+    // This program is where only root may look.
+    let program = dir.path("swapper");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let swapper = |other: bool| {
+        let mut command = Command::new(if other { "setpriv" } else { "env" });
+        if other {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        }
+        command.arg(&program).args(["--exact", "a_swapper", "--nocapture"]);
+        command.env(SWAPPER, &folder).start()
+    };
+    let swappers = [swapper(false), swapper(rustix::process::geteuid().is_root())];
+    until("both swap", || fs::read_dir(&folder).unwrap().count() > 2 * THINGS);
+
+    let mut counts = Counts::default();
+    for _ in 0..tries {
+        match Fifo::prepare(&folder.join("x"), FifoOptions::default()) {
+            Ok(fifo) => one_try(&fifo, target, &mut counts),
+            Err(FifoError::NotAFifo { .. } | FifoError::NotOurs { .. } | FifoError::Io { .. }) => {
+                counts.refused += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    fs::write(folder.join("stop"), "").unwrap();
+    for swapper in swappers {
+        let ended = swapper.end().expect(0);
+        println!("{}", ended.stdout.lines().find(|line| line.contains("swaps")).unwrap());
+    }
+    let displaced = fs::read_dir(&folder)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(".pipehost-"));
+    println!("{tries} tries: {counts:?}; displaced: {}", displaced.count());
+    let Counts { refused, found, removed, taken } = counts;
+    assert_eq!(refused + found + removed + taken, tries);
+    assert!([refused, found, removed, taken].iter().all(|n| *n > 0), "there was no race");
+}
+
+/// Opens the FIFO both ways and removes it. What was opened must be one thing, that which was checked.
+fn one_try(fifo: &Fifo, target: u64, counts: &mut Counts) {
+    let reader = fifo.open_reader().unwrap();
+    let writer = fifo.open_writer().unwrap().expect("there is a reader");
+    let (stat, written) =
+        (rustix::fs::fstat(&reader).unwrap(), rustix::fs::fstat(&writer).unwrap());
+    assert_eq!((stat.st_dev, stat.st_ino), (written.st_dev, written.st_ino));
+    assert_eq!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo);
+    assert_eq!(stat.st_uid, rustix::process::geteuid().as_raw());
+    assert_ne!(stat.st_ino, target, "a link was followed");
+    assert_eq!(writer.write(b"ours").unwrap(), 4);
+    let mut buf = [0; 16];
+    assert_eq!(reader.read(&mut buf).unwrap(), 4);
+    assert_eq!(&buf[..4], b"ours");
+
+    fifo.remove();
+    let links = rustix::fs::fstat(&reader).unwrap().st_nlink;
+    match (stat.st_mode & 0o777 == THEIRS, links) {
+        (true, 1) => counts.found += 1,
+        (true, _) => panic!("a FIFO of a swapper's was removed"),
+        (false, 0) => counts.removed += 1,
+        (false, _) => counts.taken += 1,
+    }
+}
