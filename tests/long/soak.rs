@@ -56,7 +56,9 @@ fn pass(probe: &str, way: &str, total: u64) -> (Resident, Duration) {
     let started = Instant::now();
     let writer = {
         let pattern = Arc::clone(&pattern);
-        thread::spawn(move || pattern.write(&mut File::options().write(true).open(a).unwrap(), total))
+        thread::spawn(move || {
+            pattern.write(&mut File::options().write(true).open(a).unwrap(), total)
+        })
     };
     let so_far = Arc::new(AtomicU64::new(0));
     let checker = {
