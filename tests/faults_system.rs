@@ -169,9 +169,7 @@ fn row_39_interrupted_and_continued() {
             mask & 1 << (caught - 1) != 0
         };
         let mut rounds = 0;
-        // A reader that sleeps until the storm has begun.
-        let mut feeder = cat_into(big_file(), &a);
-        until("it runs", || running.has_open(&a));
+        until("it waits for bytes", || running.has_open(&a) && running.has_open(&b));
         let storm = |signals: &str| {
             let kills: Vec<_> =
                 signals.split(' ').map(|signal| format!("kill -{signal} {pid} &&")).collect();
@@ -185,6 +183,7 @@ fn row_39_interrupted_and_continued() {
         if catches() {
             storms.push(storm(&caught.to_string()));
         }
+        let mut feeder = cat_into(big_file(), &a);
         assert_eq!(sum.end().stdout, big_sum(), "{command:?}");
         running.end().expect(0);
         until("the feeder has ended", || feeder.is_over());

@@ -22,7 +22,7 @@ fn row_18_messages_that_nobody_reads_cost_no_memory() {
     let _dog = watchdog_after(form(Duration::from_secs(300), Duration::from_secs(3600)));
     let total = form(1_000_000_000u64, 10_000_000_000).to_string();
     for (how, status) in
-        [("the reader has left", 141), ("nobody", 141), ("the reader has stopped", 143)]
+        [("the reader has left", 141), ("nobody", 0), ("the reader has stopped", 143)]
     {
         let started = Instant::now();
         let mut command = run("plain", [] as [&str; 0]);
@@ -147,7 +147,7 @@ fn row_33_a_reader_that_pauses_pushes_back() {
         drop(reader);
         let ended = running.end();
         println!("row 33: {probe} {way}, paused for {} s: {resident}", pause.as_secs());
-        assert!(matches!(ended.code, Some(0 | 1)), "its reader left: {ended:?}");
+        assert!(matches!(ended.code, Some(0 | 1 | 74)), "its reader left: {ended:?}");
         assert!(resident.growth() <= GROWTH, "{probe} {way}: {resident}");
     }
 }
