@@ -84,7 +84,7 @@ fn compile_fills_it() {
 }
 
 #[test]
-fn a_damaged_entry_is_made_anew() {
+fn row_07_a_damaged_entry_is_made_anew() {
     let _dog = watchdog();
     let dir = Dir::new();
     cat(&dir, &[]);
@@ -104,7 +104,7 @@ fn a_damaged_entry_is_made_anew() {
 /// Code that pipehost made, but of another guest; a symbolic link; a FIFO; a file that others may
 /// write to; code without a seal: none of it is run.
 #[test]
-fn a_planted_entry_is_not_run() {
+fn row_07_a_planted_entry_is_not_run() {
     let _dog = watchdog();
     let (dir, other) = (Dir::new(), Dir::new());
     cat(&dir, &[]);
@@ -131,7 +131,7 @@ fn a_planted_entry_is_not_run() {
 
 /// A folder that others could have written to is not used, and said so; the guest runs.
 #[test]
-fn a_folder_open_to_others_is_not_used() {
+fn row_07_a_folder_open_to_others_is_not_used() {
     let _dog = watchdog();
     let dir = Dir::new();
     cat(&dir, &[]);

@@ -225,7 +225,7 @@ fn a_full_pipe_pushes_back() {
 }
 
 #[test]
-fn reopening_readers_outlive_their_writers() {
+fn row_31_reopening_readers_outlive_their_writers() {
     let _dog = watchdog();
     for probe in PROBES {
         let dir = Dir::new();
@@ -255,7 +255,7 @@ fn reopening_readers_outlive_their_writers() {
 }
 
 #[test]
-fn records_of_two_writers_stay_whole() {
+fn row_32_records_of_two_writers_stay_whole() {
     let _dog = watchdog();
     let dir = Dir::new();
     let x = dir.fifo("x");

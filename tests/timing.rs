@@ -101,7 +101,7 @@ fn row_35_a_second_signal_ends_a_run_at_once() {
 }
 
 #[test]
-fn a_timeout_ends_a_run_in_every_state_and_cleans_up() {
+fn row_10_a_timeout_ends_a_run_in_every_state_and_cleans_up() {
     let _alone = alone();
     let _dog = watchdog();
     let limit = Duration::from_secs(3);
@@ -120,7 +120,7 @@ fn a_timeout_ends_a_run_in_every_state_and_cleans_up() {
 
 /// What is handed on unread never enters the guest again, and is ended all the same.
 #[test]
-fn a_timeout_ends_what_is_handed_on_in_every_state() {
+fn row_10_a_timeout_ends_what_is_handed_on_in_every_state() {
     let _alone = alone();
     let _dog = watchdog();
     let limit = Duration::from_secs(2);
@@ -187,7 +187,7 @@ fn a_full_stderr_does_not_hold_a_run_up() {
 }
 
 #[test]
-fn a_timeout_counts_compiling() {
+fn row_06_a_timeout_counts_compiling() {
     let _alone = alone();
     let _dog = watchdog();
     let dir = Dir::new();
@@ -206,7 +206,7 @@ fn a_timeout_counts_compiling() {
 /// 300 s of waiting may cost 0.1 s of CPU: measured by the scheduler's own nanoseconds over 3 s,
 /// 1 ms is the limit that follows.
 #[test]
-fn waiting_for_a_peer_costs_no_cpu() {
+fn row_28_waiting_for_a_peer_costs_no_cpu() {
     let _alone = alone();
     let _dog = watchdog();
     let dir = Dir::new();
@@ -230,4 +230,54 @@ fn waiting_for_a_peer_costs_no_cpu() {
             assert!(spent < Duration::from_millis(1), "{probe} {what}: {spent:?}");
         }
     }
+}
+
+/// A writer that comes and goes, a thousand times: where the pipe reopens each is read, and neither that
+/// nor the time in between is spent on a processor.
+#[test]
+fn row_31_a_writer_that_comes_and_goes_a_thousand_times() {
+    let _alone = alone();
+    let _dog = watchdog();
+    for (probe, way) in
+        [("probe2", "copy"), ("probe3", "copy"), ("probe2", "forward"), ("probe3", "forward")]
+    {
+        let dir = Dir::new();
+        let (a, b) = (dir.fifo("a"), dir.fifo("b"));
+        let grants = [fifo("in", &a, ",r,eof=reopen"), fifo("out", &b, ",w")].concat();
+        let running = run(probe, grants).args(["--", way, "in", "out"]).start();
+        let mut reader = fs::File::open(&b).unwrap();
+        let before = running.cpu_time();
+        for round in 0..1000 {
+            let message = format!("<{round}>");
+            fs::write(&a, &message).unwrap();
+            let mut seen = vec![0; message.len()];
+            std::io::Read::read_exact(&mut reader, &mut seen).unwrap();
+            assert_eq!(seen, message.as_bytes(), "{probe} {way}");
+        }
+        let spent = running.cpu_time() - before;
+        assert!(spent < Duration::from_secs(1), "{probe} {way}: {spent:?} for 1,000 writers");
+        assert_eq!(cpu_while_waiting(&running), Duration::ZERO, "{probe} {way}");
+    }
+    // By default the first end is the last.
+    for probe in PROBES {
+        let dir = Dir::new();
+        let (a, b) = (dir.fifo("a"), dir.fifo("b"));
+        let grants = [fifo("in", &a, ",r"), fifo("out", &b, ",w")].concat();
+        let running = run(probe, grants).args(["--", "copy", "in", "out"]).start();
+        let reader = sh(&format!("cat {}", b.display())).start();
+        fs::write(&a, "first").unwrap();
+        running.end().expect(0);
+        assert_eq!(reader.end().stdout, "first");
+    }
+}
+
+/// What a run that waits spends on a processor in a second, once all is still.
+fn cpu_while_waiting(running: &Running) -> Duration {
+    let mut before = running.cpu_time();
+    until("all is still", || {
+        std::thread::sleep(Duration::from_millis(150));
+        std::mem::replace(&mut before, running.cpu_time()) == before
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    running.cpu_time() - before
 }

@@ -73,7 +73,7 @@ fn a_module_of_wasi_0_1_has_arguments_environment_and_status() {
 }
 
 #[test]
-fn exit_statuses_are_the_guests_own() {
+fn row_12_exit_statuses_are_the_guests_own() {
     let _dog = watchdog();
     // `exit` of WASI 0.2, which Rust's standard library calls, knows success and failure only.
     run("plain", ["--", "exit", "0"]).end().expect(0);
@@ -112,7 +112,7 @@ fn panics_are_traps() {
 }
 
 #[test]
-fn a_program_in_a_shell_pipeline_ends_with_its_reader() {
+fn row_19_a_program_in_a_shell_pipeline_ends_with_its_reader() {
     let _dog = watchdog();
     let plain = guest("plain");
     for relay in ["@cat".to_owned(), "@upper".into(), format!("{} -- copy", plain.display())] {

@@ -21,6 +21,10 @@ use crate::wasi::{
     self, ModuleView, PipesCtxView, PipesView, Standard, Stdio, StdioCtxView, StdioView,
 };
 
+/// Random bytes that are given at once; a call for more is a trap. Bounds how long a call holds the
+/// thread, which has other children, signals and time limits to look at: some milliseconds.
+const MAX_RANDOM: u64 = 4 * 1024 * 1024;
+
 /// Everything that one guest is given.
 ///
 /// By default, beyond the pipes and the standard streams: no arguments, no environment, no files,
@@ -64,8 +68,10 @@ pub enum End {
 impl Setup {
     /// A guest with these pipes and standard streams, and nothing else.
     pub fn new(pipes: Pipes, stdio: Stdio) -> Self {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.max_random_size(MAX_RANDOM);
         Self {
-            wasi: WasiCtxBuilder::new(),
+            wasi,
             stdio,
             pipes,
             memory: vec![Memory::of_guest(DEFAULT_MAX_MEMORY)],

@@ -457,9 +457,14 @@ fn descriptor(spec: &FdSpec) -> Result<Grant, Failure> {
 }
 
 fn fifo_status(error: &FifoError) -> Status {
-    match error.is_permission() {
-        true => Status::NotPermitted,
-        false => Status::Pipe,
+    let exhausted = |error: &std::io::Error| {
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    };
+    match error {
+        _ if error.is_permission() => Status::NotPermitted,
+        // There are no descriptors left: another path would be no better.
+        FifoError::Io { error, .. } if exhausted(error) => Status::Io,
+        _ => Status::Pipe,
     }
 }
 

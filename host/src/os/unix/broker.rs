@@ -209,7 +209,9 @@ fn execute(mut fds: Vec<OwnedFd>) -> io::Result<(i32, i32)> {
     let text = File::from(fds.remove(0));
     let (command, leads) = read_text(text, fds)?;
     let (failure, report) = os_pipe::pipe()?;
-    let (mut command, reserved) = command.prepared(leads)?;
+    // What this starts has the same parent.
+    let parent = rustix::process::getppid().ok_or(io::ErrorKind::BrokenPipe)?;
+    let (mut command, reserved) = command.prepared(leads, parent)?;
     // SAFETY: this process has one thread; the new one executes a program, or ends.
     let pid =
         unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0) };

@@ -83,7 +83,10 @@ impl NativeCommand {
     /// signal reaches what it starts in turn. Where there is one, it must stay in the group that the
     /// terminal lets read, and gets what is typed there, Ctrl-C among it, by itself.
     ///
-    /// Must be called inside a tokio runtime, which is to outlive the command.
+    /// The command is killed when the thread that starts it ends, so also when this process is killed and
+    /// can tidy up no more. (What the command starts in turn, or gains privileges by execve(2), is not.)
+    ///
+    /// Must be called inside a tokio runtime, which is to outlive the command, on a thread that does.
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied` and all others of execve(2) and fork(2).
@@ -94,7 +97,8 @@ impl NativeCommand {
         let pid = match broker::is_there() {
             true => broker::start(&self, leads)?,
             false => {
-                let (mut command, _reserved) = self.prepared(leads)?;
+                let this = rustix::process::getpid();
+                let (mut command, _reserved) = self.prepared(leads, this)?;
                 i32::try_from(command.spawn()?.id()).unwrap_or(0)
             }
         };
@@ -117,8 +121,8 @@ impl NativeCommand {
         Ok(native)
     }
 
-    /// The command as it is to be executed, and what must live until then.
-    pub(super) fn prepared(self, leads: bool) -> io::Result<(Command, Vec<OwnedFd>)> {
+    /// The command as it is to be executed, as a child of `parent`, and what must live until then.
+    pub(super) fn prepared(self, leads: bool, parent: Pid) -> io::Result<(Command, Vec<OwnedFd>)> {
         let mut command = Command::new(self.program);
         command.args(self.args).stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
         if leads {
@@ -128,6 +132,7 @@ impl NativeCommand {
             true => Vec::new(),
             false => give(&mut command, self.others)?,
         };
+        die_with_parent(&mut command, parent);
         Ok((command, reserved))
     }
 }
@@ -137,6 +142,32 @@ pub(super) fn has_terminal() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| std::fs::File::open("/dev/tty").is_ok())
 }
+
+/// Has `command` be killed when the thread that starts it is gone: PR_SET_PDEATHSIG of prctl(2). It is to
+/// do before anything else is done in the new process.
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command, parent: Pid) {
+    let parent = parent.as_raw_nonzero().get();
+    let tie = move || {
+        // SAFETY: prctl(2) and getppid(2) are async-signal-safe and touch no memory of ours.
+        unsafe {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // It may have gone before.
+            match libc::getppid() == parent {
+                true => Ok(()),
+                false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+            }
+        }
+    };
+    // SAFETY: between fork(2) and execve(2) only async-signal-safe functions are called, and nothing
+    // is allocated.
+    unsafe { command.pre_exec(tie) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command, _: Pid) {}
 
 /// Whoever started this process may have SIGCHLD ignored: then the kernel reaps what has ended, and
 /// nobody learns how. signal(7).

@@ -60,6 +60,21 @@ fn main() -> io::Result<()> {
             child.kill();
             println!("{}", child.wait()?);
         }
+        // Gives the pipes `r:NAME` and `w:NAME` to a child, and kills it when told to on stdin.
+        ["kill-when-told", name, pipes, ref args @ ..] => {
+            let mut child = Command::new(name).args(args.iter().copied()).stdin(Stdio::null());
+            for pipe in pipes.split(',') {
+                child = match pipe.split_once(':') {
+                    Some(("r", name)) => child.reader(name, open_reader(name)?),
+                    Some((_, name)) => child.writer(name, open_writer(name)?),
+                    None => child,
+                };
+            }
+            let mut child = child.spawn()?;
+            io::stdin().read_exact(&mut [0])?;
+            child.kill();
+            eprintln!("{}", child.wait()?);
+        }
         // Leaves a child behind that would go on for ever.
         ["orphan", name, ref args @ ..] => {
             drop(Command::new(name).args(args.iter().copied()).stdin(Stdio::null()).spawn()?);

@@ -46,6 +46,16 @@ fn main() -> io::Result<()> {
         ["stderr-flood"] => loop {
             eprintln!("a message");
         },
+        // So many bytes, whatever becomes of them; after stdout's reader has left, if there is one.
+        ["stderr-bytes", count] => {
+            while io::stdout().write_all(&[b'o'; 4096]).and_then(|()| io::stdout().flush()).is_ok() {}
+            let piece = [b'e'; 65536];
+            let mut failed = 0;
+            for _ in 0..count.parse::<u64>().expect("a number") / 65536 {
+                failed += u32::from(io::stderr().write_all(&piece).is_err());
+            }
+            std::process::exit(i32::from(failed > 0));
+        }
         ["panic"] => panic!("as asked"),
         ["lines", count] => {
             for n in 0..count.parse::<u64>().expect("a number") {

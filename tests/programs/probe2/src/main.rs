@@ -39,6 +39,20 @@ fn main() -> io::Result<()> {
             let _idle = (0..count).map(|_| pipe()).collect::<io::Result<Vec<_>>>()?;
             pass(&mut open_reader(from)?, &mut open_writer(to)?)?;
         }
+        // Reads of 1 byte, of 2 and so on up to so many, and again; what each gives is one write.
+        ["sizes", from, to, most] => {
+            let (mut from, mut to) = (open_reader(from)?, open_writer(to)?);
+            let most: usize = most.parse().expect("a number");
+            let mut buf = vec![0; most];
+            for size in (1..=most).cycle() {
+                match from.read(&mut buf[..size])? {
+                    0 => break,
+                    n => to.write_all(&buf[..n])?,
+                }
+            }
+        }
+        // So many MiB in one piece.
+        ["message", name, mib] => open_writer(name)?.write_all(&message(mib))?,
         ["forward", from, to] => drop(forward(open_reader(from)?, open_writer(to)?)?),
         ["io-copy", from, to] => {
             io::copy(&mut open_reader(from)?, &mut open_writer(to)?)?;
@@ -195,6 +209,13 @@ fn main() -> io::Result<()> {
             }
             println!("{}", held.len());
         }
+        // The same, and again once all are closed: none may be missing then.
+        ["many-thrice", count] => {
+            for _ in 0..3 {
+                let all = (0..count.parse::<u32>().expect("a number")).map(|_| pipe());
+                println!("{}", all.map_while(Result::ok).collect::<Vec<_>>().len());
+            }
+        }
         // The capacities of the first and the last of many pipes, and bytes through that one.
         ["many-busy", count] => {
             let count: usize = count.parse().expect("a number");
@@ -232,6 +253,16 @@ fn main() -> io::Result<()> {
 /// The last of these is more than a pipe of 1 MiB has room for.
 fn leave_behind(writer: &mut impl Write) -> io::Result<()> {
     (0..18).try_for_each(|_| writer.write_all(&[b'z'; 60_000]))
+}
+
+/// So many MiB, in which no two places are alike.
+fn message(mib: &str) -> Vec<u8> {
+    let words = mib.parse::<u64>().expect("a number") << 17;
+    let mut bytes = Vec::with_capacity(words as usize * 8);
+    for word in 0..words {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    bytes
 }
 
 /// Names that no command line can hold.

@@ -38,6 +38,39 @@ async fn run() -> io::Result<()> {
             copy(&mut from, &mut to).await?;
             to.close().await?;
         }
+        // Reads of 1 byte, of 2 and so on up to so many, and again; what each gives is one write.
+        ["sizes", from, to, most] => {
+            let (mut from, mut to) = (open_reader(from)?, open_writer(to)?);
+            let mut buf = Vec::new();
+            for size in (1..=most.parse::<usize>().expect("a number")).cycle() {
+                buf.clear();
+                buf.shrink_to(size);
+                buf.reserve_exact(size);
+                if from.read(&mut buf).await? == 0 {
+                    break;
+                }
+                buf = to.write_all(buf).await?;
+            }
+            to.close().await?;
+        }
+        // So many MiB in one piece.
+        ["message", name, mib] => {
+            let words = mib.parse::<u64>().expect("a number") << 17;
+            let mut bytes = Vec::with_capacity(words as usize * 8);
+            for word in 0..words {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            let mut writer = open_writer(name)?;
+            writer.write_all(bytes).await?;
+            writer.close().await?;
+        }
+        ["empty-writes", name, count] => {
+            let mut writer = open_writer(name)?;
+            for _ in 0..count.parse::<u64>().expect("a number") {
+                writer.ready().await;
+            }
+            writer.close().await?;
+        }
         ["stdio"] => {
             let (mut from, mut to) = (stream::input()?, stream::output()?);
             copy(&mut from, &mut to).await?;
