@@ -3,6 +3,8 @@
 mod args;
 mod compile;
 mod exit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod granting;
 mod graph;
 mod inspect;
@@ -26,7 +28,7 @@ use crate::os;
 
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
-    let cli = match Cli::from_process() {
+    let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),
     };

@@ -40,12 +40,7 @@ pub(crate) fn main(args: PipeArgs) -> Result<Status, Failure> {
         Some(path) => file::plan(path, &args.options)?,
         None => line::plan(&args.stages, &args.options)?,
     };
-    for (at, stage) in plan.stages.iter().enumerate() {
-        if let Job::Guest { options, .. } = &stage.job {
-            let names = plan.names(at);
-            granting::check(options, names.iter()).map_err(|error| error.of_stage(&stage.name))?;
-        }
-    }
+    check(&plan)?;
     let graph = plan.graph();
     if let Some(to) = &args.graph
         && !args.check
@@ -60,6 +55,31 @@ pub(crate) fn main(args: PipeArgs) -> Result<Status, Failure> {
         );
     }
     supervised(async |leftovers, signals| supervise(args, plan, leftovers, signals).await)
+}
+
+/// Sees whether the grants of each stage go together.
+fn check(plan: &Plan) -> Result<(), Failure> {
+    for (at, stage) in plan.stages.iter().enumerate() {
+        if let Job::Guest { options, .. } = &stage.job {
+            let names = plan.names(at);
+            granting::check(options, names.iter()).map_err(|error| error.of_stage(&stage.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The text of a file as a plan that could be run.
+pub(super) fn checked(text: &str) -> Result<Plan, Failure> {
+    let plan = file::parse(text, Path::new("."), &GuestOptions::default())?;
+    check(&plan)?;
+    Ok(plan)
+}
+
+/// The stages between `!` as a plan that could be run.
+pub(super) fn checked_line(args: &PipeArgs) -> Result<Plan, Failure> {
+    let plan = line::plan(&args.stages, &args.options)?;
+    check(&plan)?;
+    Ok(plan)
 }
 
 /// Prints the pipeline, or draws it in a file.
