@@ -6,7 +6,9 @@ use std::path::Path;
 #[path = "../../host/build_guests.rs"]
 mod build_guests;
 
-const GUESTS: [&str; 14] = [
+const GUESTS: [&str; 16] = [
+    "calls2",
+    "calls3",
     "cat",
     "family2",
     "family3",
@@ -27,7 +29,7 @@ fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let root = Path::new(&here).ancestors().nth(2).expect("this is in tests/guests");
     let built = build_guests::build(root, &GUESTS);
-    for folder in ["examples", "tests/programs", "host/build_guests.rs"] {
+    for folder in ["examples", "tests/calls", "tests/programs", "host/build_guests.rs"] {
         println!("cargo::rerun-if-changed={}", root.join(folder).display());
     }
     println!("cargo::rerun-if-changed=build.rs");

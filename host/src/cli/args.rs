@@ -275,16 +275,9 @@ fn chain<T: Clone>(first: &[T], then: &[T]) -> Vec<T> {
 }
 
 impl Cli {
-    /// The arguments of this process.
-    pub(crate) fn from_process() -> Result<Self, clap::Error> {
-        Self::from_words(std::env::args_os())
-    }
-
-    /// What was typed: the program's name comes first.
-    pub(crate) fn from_words(
-        words: impl IntoIterator<Item = OsString>,
-    ) -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches_from(words)?;
+    /// The arguments of a process, its own name first.
+    pub(crate) fn of(args: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(args)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         match (&mut cli.command, matches.subcommand()) {
             (Command::Run(args), Some((_, matches))) => {

@@ -44,7 +44,7 @@ fn as_child() -> bool {
         asked.recv().unwrap();
         answer.send(breakout::passwd()).unwrap();
     });
-    let cli = Cli::from_words(args.lines().map(Into::into)).unwrap();
+    let cli = Cli::of(args.lines().map(Into::into)).unwrap();
     super::log::start(0);
     let status = match cli.command {
         Typed::Run(args) => super::run::main(*args),

@@ -457,9 +457,8 @@ fn descriptor(spec: &FdSpec) -> Result<Grant, Failure> {
 }
 
 fn fifo_status(error: &FifoError) -> Status {
-    let exhausted = |error: &std::io::Error| {
-        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-    };
+    let exhausted =
+        |error: &std::io::Error| matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     match error {
         _ if error.is_permission() => Status::NotPermitted,
         // There are no descriptors left: another path would be no better.

@@ -6,6 +6,8 @@ mod breakout;
 mod compile;
 mod confining;
 mod exit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod granting;
 mod graph;
 mod inspect;
@@ -30,7 +32,7 @@ use crate::pipe::quoted_in_line;
 
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
-    let cli = match Cli::from_process() {
+    let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),
     };

@@ -79,7 +79,7 @@ pub(crate) fn plan(path: &Path, text: &str, common: &GuestOptions) -> Result<Pla
     })
 }
 
-fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<Plan, Failure> {
+pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<Plan, Failure> {
     let file: File = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
         let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();

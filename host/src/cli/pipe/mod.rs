@@ -89,13 +89,31 @@ fn of_plan(args: &PipeArgs, text: Option<std::io::Result<String>>) -> Result<Pla
         }
         _ => line::plan(&args.stages, &args.options)?,
     };
+    check(&plan)?;
+    Ok(plan)
+}
+
+/// Sees whether the grants of each stage go together.
+fn check(plan: &Plan) -> Result<(), Failure> {
     for (at, stage) in plan.stages.iter().enumerate() {
         if let Job::Guest { options, .. } = &stage.job {
             let names = plan.names(at);
             granting::check(options, names.iter()).map_err(|error| error.of_stage(&stage.name))?;
         }
     }
+    Ok(())
+}
+
+/// The text of a file as a plan that could be run.
+pub(super) fn checked(text: &str) -> Result<Plan, Failure> {
+    let plan = file::parse(text, Path::new("."), &GuestOptions::default())?;
+    check(&plan)?;
     Ok(plan)
+}
+
+/// The stages between `!` as a plan that could be run.
+pub(super) fn checked_line(args: &PipeArgs) -> Result<Plan, Failure> {
+    of_plan(args, None)
 }
 
 /// Prints the pipeline, or draws it in a file.

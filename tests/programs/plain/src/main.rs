@@ -48,7 +48,9 @@ fn main() -> io::Result<()> {
         },
         // So many bytes, whatever becomes of them; after stdout's reader has left, if there is one.
         ["stderr-bytes", count] => {
-            while io::stdout().write_all(&[b'o'; 4096]).and_then(|()| io::stdout().flush()).is_ok() {}
+            while io::stdout().write_all(&[b'o'; 4096]).and_then(|()| io::stdout().flush()).is_ok()
+            {
+            }
             let piece = [b'e'; 65536];
             let mut failed = 0;
             for _ in 0..count.parse::<u64>().expect("a number") / 65536 {

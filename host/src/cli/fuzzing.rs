@@ -1,0 +1,68 @@
+//! What operators type, taken apart: for the fuzz targets and the test that replays their corpora.
+//! Opens, makes and starts nothing.
+
+use std::ffi::OsString;
+
+use super::args::{Cli, Command};
+use super::exit::{Failure, Status};
+use super::graph::Graph;
+use super::{pipe, usage_line, values};
+
+/// The values of options, and a command line with an argument in each line.
+///
+/// # Panics
+/// Where an answer is not fit to be shown.
+pub fn options(text: &str) {
+    let value = text.lines().next().unwrap_or_default();
+    answered(value, values::fifo);
+    answered(value, values::fd);
+    answered(value, values::stdio);
+    answered(value, values::env);
+    answered(value, values::dir);
+    answered(value, values::child);
+    answered(value, values::exec);
+    answered(value, values::size);
+    answered(value, values::duration);
+    answered(value, values::count);
+
+    let args = std::iter::once("pipehost").chain(text.lines()).map(OsString::from);
+    match Cli::of(args).map(|cli| cli.command) {
+        Ok(Command::Pipe(args)) if args.file.is_none() => match pipe::checked_line(&args) {
+            Ok(plan) => drawn(&plan.graph()),
+            Err(failure) => refused(&failure),
+        },
+        Ok(_) => {}
+        Err(error) => assert!(!usage_line(&error).is_empty(), "it says what is wrong"),
+    }
+}
+
+/// A pipeline's file: as a plan, and drawn in every form.
+///
+/// # Panics
+/// Where what is drawn is not fit to be shown.
+pub fn pipeline(text: &str) {
+    match pipe::checked(text) {
+        Ok(plan) => drawn(&plan.graph()),
+        Err(failure) => refused(&failure),
+    }
+}
+
+fn answered<T>(value: &str, parser: impl FnOnce(&str) -> Result<T, String>) {
+    if let Err(answer) = parser(value) {
+        assert!(!answer.trim().is_empty(), "it says what is wrong with {value:?}");
+    }
+}
+
+fn refused(failure: &Failure) {
+    assert!(matches!(failure.status, Status::Usage | Status::Missing), "{failure:?}");
+    assert!(!format!("{:#}", failure.error).trim().is_empty(), "it says what is wrong");
+}
+
+fn drawn(graph: &Graph) {
+    let _ = graph.cycle();
+    let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n');
+    assert!(is_plain(&graph.text()), "text without control characters");
+    let svg = graph.svg();
+    assert!(is_plain(&svg) && svg.trim_end().ends_with("</svg>"), "a whole picture");
+    assert!(graph.dot().trim_end().ends_with('}'), "a whole graph");
+}

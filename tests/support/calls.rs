@@ -1,0 +1,137 @@
+//! Runs the interpreting guests in this process, and holds their reports against the model. The tests
+//! and the fuzz target `calls` share this.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipehost::engine::Engine;
+use pipehost::guest::Guest;
+use pipehost::outcome::Outcome;
+use pipehost::pipe::{ErrorCode, Read, Reader, Writer};
+use pipehost::run::Setup;
+use pipehost::wasi::Stdio;
+use pipehost::{Fifo, FifoOptions, Grant, Pipes};
+use pipehost_test_calls::{Model, Version};
+use tokio::runtime::Runtime;
+
+/// Few enough that a program reaches it.
+const MAX_PIPES: usize = 7;
+
+/// Longer than any program takes: what takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The two guests, compiled once.
+pub struct Caller {
+    engine: Engine,
+    guests: [Guest; 2],
+    fifo: Arc<Fifo>,
+    runtime: Runtime,
+    counts: bool,
+}
+
+/// What a run came to where nothing was wrong with it.
+#[derive(Debug)]
+pub struct Told {
+    /// What the guest reported.
+    pub report: Vec<u8>,
+    /// How many bytes came out of pipes.
+    pub received: u64,
+}
+
+impl Caller {
+    /// `folder` is where the FIFO is made; `guest` gives the path of a guest.
+    pub fn new(folder: &Path, guest: impl Fn(&str) -> std::path::PathBuf) -> Self {
+        let engine = Engine::new().unwrap();
+        let guests = ["calls2", "calls3"]
+            .map(|name| Guest::from_file(&engine, &guest(name)).expect("the guest compiles"));
+        let fifo = Fifo::prepare(&folder.join("fifo"), FifoOptions::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { engine, guests, fifo: Arc::new(fifo), runtime, counts: true }
+    }
+
+    /// Does not look for descriptors left behind: others in this process open and close some.
+    pub fn without_counting(self) -> Self {
+        Self { counts: false, ..self }
+    }
+
+    /// Has the guest make the calls, and checks that what it reports is what pipes do.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self, version: Version, program: &[u8]) -> Result<Told, String> {
+        let before = descriptors();
+        let report = self.runtime.block_on(async {
+            let run = self.run(version, program);
+            tokio::time::timeout(PATIENCE, run).await.unwrap_or(Err("it hangs".into()))
+        })?;
+        // What the host does after the run has ended is over, too, when this returns.
+        let after = descriptors();
+        if self.counts && before != after {
+            return Err(format!("{before} descriptors were open before, and {after} are now"));
+        }
+        let mut model = Model::new(version, MAX_PIPES);
+        model.check(program, &report)?;
+        Ok(Told { report, received: model.received })
+    }
+
+    async fn run(&self, version: Version, program: &[u8]) -> Result<Vec<u8>, String> {
+        let mut pipes = Pipes::builder().max_pipes(MAX_PIPES);
+        let mut growths = Vec::new();
+        for name in ["a", "b"] {
+            let joint = pipehost::os::joint(None).unwrap();
+            growths.push(joint.growth);
+            let (reader, writer) = (Some(joint.reader), Some(joint.writer));
+            pipes = pipes.grant(Grant::joined(name.parse().unwrap(), reader, writer)).unwrap();
+        }
+        let fifo = Grant::fifo("fifo".parse().unwrap(), Arc::clone(&self.fifo));
+        let pipes = pipes.grant(fifo).unwrap().build();
+
+        let ours = Pipes::builder().build();
+        let ((stdin, mut to_stdin), (mut report, stdout), (mut complaints, stderr)) =
+            (ours.create().unwrap(), ours.create().unwrap(), ours.create().unwrap());
+        write(&mut to_stdin, program);
+        drop(to_stdin);
+        let setup = Setup::new(pipes, Stdio::new(stdin, stdout, stderr));
+        let guest = match version {
+            Version::V0_2 => &self.guests[0],
+            Version::V0_3 => &self.guests[1],
+        };
+        let outcome = setup.run(&self.engine, guest).await;
+        let complaints = rest(&mut complaints).await;
+        match outcome {
+            Ok(Outcome::Exited(0)) => {}
+            // It left something behind for a reader that it had dropped itself.
+            Ok(Outcome::Failed { fault, .. }) if fault.code == ErrorCode::BrokenPipe => {}
+            outcome => {
+                let complaints = String::from_utf8_lossy(&complaints);
+                return Err(format!("{outcome:?}: {complaints}"));
+            }
+        }
+        Ok(rest(&mut report).await)
+    }
+}
+
+fn write(writer: &mut Writer, bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(4 * pipehost_test_calls::program::MOST_CALLS)];
+    if !bytes.is_empty() {
+        assert_eq!(writer.try_write(bytes), Ok(Some(bytes.len())), "there is room for a program");
+    }
+}
+
+async fn rest(reader: &mut Reader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        match reader.try_read_onto(&mut bytes, 1 << 16).unwrap() {
+            Read::Bytes(_) => {}
+            Read::Wait => reader.ready().await,
+            Read::End => return bytes,
+        }
+    }
+}
+
+/// How many descriptors this process has open.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
