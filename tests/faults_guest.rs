@@ -130,7 +130,6 @@ fn row_08_bad_values_are_usage_errors_that_say_what_to_write() {
         ("--open-timeout", "5 parsecs", "write 5s"),
         ("--fifo", "=", "NAME=PATH"),
         ("--fifo", "", "NAME=PATH"),
-        ("--fifo", "in=", "NAME=PATH"),
         ("--fifo", "/tmp/.hidden", "NAME=PATH"),
         ("--fifo", &format!("{x},nonsense"), "unknown key `nonsense`"),
         ("--fifo", &format!("{x},eof=never"), "eof=close"),

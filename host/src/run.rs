@@ -23,7 +23,7 @@ use crate::wasi::{
 
 /// Random bytes that are given at once; a call for more is a trap. Bounds how long a call holds the
 /// thread, which has other children, signals and time limits to look at: some milliseconds.
-const MAX_RANDOM: u64 = 4 * 1024 * 1024;
+pub(crate) const MAX_RANDOM: u64 = 4 * 1024 * 1024;
 
 /// Everything that one guest is given.
 ///

@@ -1,6 +1,11 @@
 //! Runs the interpreting guests in this process, and holds their reports against the model. The tests
 //! and the fuzz target `calls` share this.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    reason = "several test files use it, each a part; and a test fails by panicking"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! `pipehost run`: one guest, from its arguments to its end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use super::compile::{engine_for, metering};
 use super::confining::{confine, provide_for_commands};
 use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
-use super::signals::{Leftovers, SignalWatch, clean_up};
+use super::signals::{Leftovers, PATIENCE, SignalWatch, clean_up};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
 use super::{say, verdict};
@@ -28,12 +29,14 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     if !args.options.exec.is_empty() {
         provide_for_commands(args.sandbox.sandbox)?;
     }
-    supervised(async |leftovers, signals| supervise(args, leftovers, signals).await)
+    let timeout = args.options.timeout;
+    supervised(timeout, async |leftovers, signals| supervise(args, leftovers, signals).await)
 }
 
 /// Runs `work` on this thread, with the signals watched, and leaves nothing behind whichever way it
-/// ends.
+/// ends. `timeout` is the limit that `work` keeps itself, for what keeps even that from being looked at.
 pub(crate) fn supervised<T>(
+    timeout: Option<Duration>,
     work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -44,6 +47,11 @@ pub(crate) fn supervised<T>(
     let leftovers = Leftovers::default();
     // Whichever way this is left.
     let _clean_up = CleanUp(&leftovers);
+    if let Some(timeout) = timeout {
+        insist(timeout, Arc::clone(&leftovers))
+            .context("there is no thread to watch the time limit")
+            .or_status(Status::Io)?;
+    }
     let outcome = runtime.block_on(async {
         let signals = SignalWatch::start(Arc::clone(&leftovers))
             .context("signals cannot be watched")
@@ -53,6 +61,19 @@ pub(crate) fn supervised<T>(
     // A compilation or a file operation may still be under way on a thread: do not wait for it.
     runtime.shutdown_background();
     outcome
+}
+
+/// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
+/// single host call that computes or waits keeps the main thread from looking.
+fn insist(timeout: Duration, leftovers: Leftovers) -> std::io::Result<()> {
+    let insist = move || {
+        std::thread::sleep(timeout.saturating_add(PATIENCE));
+        say_stopped(Status::TimedOut, Some(timeout));
+        clean_up(&leftovers);
+        std::process::exit(Status::TimedOut.code().into());
+    };
+    std::thread::Builder::new().name("insist".into()).stack_size(128 * 1024).spawn(insist)?;
+    Ok(())
 }
 
 struct CleanUp<'a>(&'a Leftovers);
@@ -90,8 +111,12 @@ async fn supervise(
     Ok(stopped)
 }
 
-/// Says what has ended a run.
+/// Says what has ended a run, once: whoever cuts a run short may come when that is said already.
 pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if SAID.swap(true, Ordering::SeqCst) {
+        return;
+    }
     match (stopped, timeout) {
         (Status::TimedOut, Some(limit)) => {
             say(&format!(

@@ -9,10 +9,11 @@ use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use super::exit::Status;
+use super::run::say_stopped;
 use crate::os::{self, Fifo};
 
-/// How long a tidy end may take before it is cut short.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a tidy end may take, after a signal or the time limit, before it is cut short.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(170);
 
 /// The FIFOs that must not be left behind, whichever way the process ends.
 pub(crate) type Leftovers = Arc<Mutex<Vec<Arc<Fifo>>>>;
@@ -75,5 +76,6 @@ pub(crate) fn clean_up(leftovers: &Leftovers) {
 
 fn leave(leftovers: &Leftovers, number: u8) -> ! {
     clean_up(leftovers);
+    say_stopped(Status::Signal(number), None);
     std::process::exit(Status::Signal(number).code().into());
 }

@@ -197,10 +197,10 @@ pub fn is_ignored(signal: i32) -> bool {
 }
 
 /// How long a line of ours may wait for whoever reads stderr.
-const MESSAGE_PATIENCE: Duration = Duration::from_millis(100);
+const MESSAGE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Writes a message of the host's to stderr, as far as that goes: nobody may read it, and the host
-/// must end on time all the same. Blocks for at most 100 ms.
+/// must end on time all the same. Blocks for at most 50 ms for each 4 KiB.
 pub fn write_message(message: &[u8]) {
     let stderr = io::stderr();
     for piece in message.chunks(PIPE_BUF) {

@@ -358,7 +358,7 @@ mod tests {
             ("[[stage]]\nguest = \"@cat\"\nrate = \"0\"", "rate of 0"),
             ("[[stage]]\nguest = \"@cat\"\nmax-bytes = \"x\"", "not a size"),
             ("[[stage]]\nguest = \"@cat\"\nidle-timeout = \"x\"", "length of time"),
-            ("[[stage]]\nguest = \"@cat\"\nfuel = -1", "fuel"),
+            ("[[stage]]\nguest = \"@cat\"\nfuel = -1", "line 3: invalid value"),
             ("[[stage]]\nguest = \"@cat\"\nfoo = 1", "foo"),
             ("[[stage]]\nname = \"a.b\"\nguest = \"@cat\"", "no stage's name"),
             ("[[stage]]\nguest = \"@cat\"\n[pipes]\nx = \"cat.out\"", "STAGE.END"),

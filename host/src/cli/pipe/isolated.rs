@@ -203,7 +203,10 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     let mut report =
         File::from(os::take_given(part.report).context("--part").or_status(Status::Usage)?);
     let ended = prepare(&args, &part).and_then(|plan| {
-        supervised(async |leftovers, signals| run(&args, &plan, &part, leftovers, signals).await)
+        // The time limit is kept by whoever started this.
+        supervised(None, async |leftovers, signals| {
+            run(&args, &plan, &part, leftovers, signals).await
+        })
     });
     let ended = ended.unwrap_or_else(|failure| StageReport {
         status: failure.status.code(),

@@ -77,7 +77,10 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     if !args.check && !args.isolate && plan.stages.iter().any(plan::Stage::starts_commands) {
         provide_for_commands(args.sandbox.sandbox)?;
     }
-    supervised(async |leftovers, signals| supervise(args, plan, text, leftovers, signals).await)
+    let timeout = args.options.timeout;
+    supervised(timeout, async |leftovers, signals| {
+        supervise(args, plan, text, leftovers, signals).await
+    })
 }
 
 /// The pipeline that `args` describe; `text` is that of the file, if they name one.

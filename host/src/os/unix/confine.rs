@@ -66,12 +66,9 @@ impl Powers {
     /// Where no descriptor is to be had.
     pub fn fifo(&mut self, fifo: &Fifo, directions: &[Direction]) -> io::Result<()> {
         self.files.push((fifo.handle().try_clone()?, Access::of(directions)));
-        let (folders, names) = fifo.traces();
-        for folder in folders {
-            self.removals.push(folder.try_clone_to_owned()?);
-        }
-        // No name in a folder has a NUL.
-        self.names.extend(names.iter().filter_map(|name| CString::new(name.as_bytes()).ok()));
+        let (folders, names) = fifo.traces()?;
+        self.removals.extend(folders);
+        self.names.extend(names);
         Ok(())
     }
 

@@ -4,18 +4,20 @@
 //! for the FIFO, the checks ask the descriptor, and each open goes through its name under
 //! /proc/self/fd, which leads to the same inode whatever has become of the path.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::names::{self, Identity, Removed, Unnamed};
+use super::private::PrivateError;
 use super::runtime::{Lock, Place};
 use super::{Direction, End, ReaderWait, reopen, sealed};
 
@@ -117,8 +119,8 @@ pub struct Fifo {
     missed: AtomicBool,
     /// Dropped after the FIFO is removed: the folder that was made for it alone.
     place: Option<Place>,
-    /// What keeps other hosts from using it the same way.
-    locks: Vec<Arc<Lock>>,
+    /// What keeps other hosts from using it the same way, until it is removed.
+    locks: Mutex<Vec<Arc<Lock>>>,
 }
 
 impl Fifo {
@@ -227,7 +229,7 @@ impl Fifo {
                 ended: AtomicBool::new(false),
                 missed: AtomicBool::new(false),
                 place: None,
-                locks,
+                locks: Mutex::new(locks),
                 folder,
             });
         }
@@ -236,19 +238,23 @@ impl Fifo {
 
     /// Where it has left, or will leave, something that is removed at the end; and the names that it
     /// has in its folder.
-    pub(super) fn traces(&self) -> (Vec<BorrowedFd<'_>>, Vec<&OsStr>) {
+    ///
+    /// # Errors
+    /// Where no descriptor is to be had.
+    pub(super) fn traces(&self) -> io::Result<(Vec<OwnedFd>, Vec<CString>)> {
         let mut folders = Vec::new();
-        let mut names: Vec<&OsStr> = vec![&self.file_name];
+        let mut names = vec![CString::new(self.file_name.as_bytes())?];
         if self.ours {
-            folders.push(self.folder.as_fd());
-            names.push(self.aside.as_ref());
+            folders.push(self.folder.try_clone()?);
+            names.push(CString::new(&*self.aside)?);
         }
-        let locks = self.locks.iter().map(|lock| lock.trace());
+        let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let locks = locks.iter().map(|lock| lock.trace());
         for (folder, name) in locks.chain(self.place.as_ref().map(Place::trace)) {
-            folders.push(folder);
-            names.push(name.as_ref());
+            folders.push(folder.try_clone_to_owned()?);
+            names.push(CString::new(name)?);
         }
-        (folders, names)
+        Ok((folders, names))
     }
 
     /// The path that it was found at.
@@ -285,6 +291,7 @@ impl Fifo {
         }
         if !self.ours {
             self.say_if_missing();
+            self.unlock();
             return;
         }
         self.give_up();
@@ -307,6 +314,12 @@ impl Fifo {
         if let Some(place) = &self.place {
             place.remove();
         }
+        self.unlock();
+    }
+
+    /// Lets other hosts have it. Not left to drop: a process that a signal ends drops nothing.
+    fn unlock(&self) {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Lets other hosts that use it know that its maker removes it.
@@ -377,6 +390,10 @@ fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<
         match Lock::take(&format!("{}-{letter}", identity.text())) {
             Ok(Some(lock)) => locks.push(lock),
             Ok(None) => return Err(FifoError::Busy { path: path.into(), doing }),
+            // What comes next would fail for the same reason.
+            Err(PrivateError::Io { error, .. }) if is_lack(&error) => {
+                return Err(FifoError::Io { path: path.into(), doing: "locking it", error });
+            }
             Err(error) => {
                 tracing::warn!("{}: no lock against other hosts: {error}", path.display());
                 break;
@@ -384,6 +401,12 @@ fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<
         }
     }
     Ok(locks)
+}
+
+/// Whether this process, or the system, has no more descriptors.
+fn is_lack(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|number| lacks.contains(&number))
 }
 
 impl Drop for Fifo {

@@ -33,7 +33,8 @@ async fn run() -> io::Result<()> {
         guest.make(call).await;
     }
     let report = guest.finish().await;
-    io::stdout().write_all(&report)
+    io::stdout().write_all(&report)?;
+    io::stdout().flush()
 }
 
 #[derive(Default)]

@@ -64,6 +64,7 @@ async fn run() -> io::Result<()> {
             writer.write_all(bytes).await?;
             writer.close().await?;
         }
+        // Empty writes must not pile up anywhere.
         ["empty-writes", name, count] => {
             let mut writer = open_writer(name)?;
             for _ in 0..count.parse::<u64>().expect("a number") {
@@ -211,14 +212,6 @@ async fn run() -> io::Result<()> {
             for _ in 0..count.parse::<u64>().expect("a number") {
                 std::mem::forget(stream::input()?);
             }
-        }
-        // Empty writes must not pile up anywhere.
-        ["empty-writes", name, count] => {
-            let mut writer = open_writer(name)?;
-            for _ in 0..count.parse::<u64>().expect("a number") {
-                writer.ready().await;
-            }
-            writer.close().await?;
         }
         ["trap"] => std::process::abort(),
         ["exit", status] => std::process::exit(status.parse().expect("a number")),
