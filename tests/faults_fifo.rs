@@ -76,7 +76,14 @@ fn row_22_and_36_the_fifo_that_a_killed_run_left_is_used() {
     let _dog = watchdog();
     let dir = Dir::new();
     let x = dir.path("x");
-    let killed = run("@cat", fifo("x", &x, "")).start();
+    // A confined run has another process remove what it leaves, however it ends.
+    let confined = run("@cat", fifo("x", &x, "")).start();
+    until("it reads", || confined.has_open(&x) && confined.sleeps());
+    confined.signal("KILL");
+    assert_eq!(confined.end().signal, Some(9));
+    until("the FIFO is removed", || !x.exists());
+
+    let killed = run("@cat", [&fifo("x", &x, "")[..], &["--sandbox=off".into()]].concat()).start();
     until("the FIFO is there", || killed.has_open(&x));
     killed.signal("KILL");
     assert_eq!(killed.end().signal, Some(9));
@@ -262,8 +269,8 @@ fn row_26_a_second_host_in_the_same_direction() {
         // Whatever ends it, the lock ends with it.
         holder.signal("KILL");
         holder.end();
+        until("its FIFO is removed", || !x.exists());
         run("probe2", fifo("x", &x, second)).args(["--", "list"]).end().expect(0);
-        fs::remove_file(&x).unwrap();
     }
 }
 
@@ -346,13 +353,19 @@ fn what_a_killed_run_left_in_the_private_folder_is_removed() {
         let folder = fs::read_dir(&base).into_iter().flatten().flatten();
         folder.filter(|it| it.file_name().to_string_lossy().starts_with("pipe-")).count()
     };
-    let start = || {
-        let args = ["--fifo", "a=", "--fifo", "b="];
-        with_runtime(&dir, run("@cat", args)).start()
+    let start = |sandbox: &str| {
+        let args = ["--fifo", "a=", "--fifo", "b=", "--sandbox", sandbox];
+        with_runtime(&dir, run("probe2", args)).args(["--", "drain", "a"]).start()
     };
-    let killed = start();
+    // A confined run leaves nothing even then.
+    let confined = start("auto");
+    until("it has its pipes and reads", || places() == 2 && confined.sleeps());
+    confined.signal("KILL");
+    confined.end();
+    until("they are removed", || places() == 0);
+    let killed = start("off");
     until("it has its pipes", || places() == 2);
-    let alive = start();
+    let alive = start("auto");
     until("both have their pipes", || places() == 4);
     killed.signal("KILL");
     killed.end();

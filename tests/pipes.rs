@@ -260,9 +260,18 @@ fn row_32_records_of_two_writers_stay_whole() {
     let dir = Dir::new();
     let x = dir.fifo("x");
     let mut reader = OpenOptions::new().read(true).write(true).open(&x).unwrap();
-    let writers = [("probe2", "a"), ("probe3", "b"), ("probe2", "c")].map(|(probe, letter)| {
-        run(probe, fifo("x", &x, ",w")).args(["--", "records", "x", letter, "1000"]).start()
-    });
+    // A second host would be refused the FIFO itself, and may have a descriptor of it.
+    let by_descriptor = |probe: &str, letter: &str| {
+        let (probe, x) = (guest(probe), x.display());
+        let script = format!(
+            "exec pipehost run {} --fd x=5 -- records x {letter} 1000 5> {x}",
+            probe.display()
+        );
+        sh(&script).start()
+    };
+    let by_path =
+        run("probe2", fifo("x", &x, ",w")).args(["--", "records", "x", "a", "1000"]).start();
+    let writers = [by_path, by_descriptor("probe3", "b"), by_descriptor("probe2", "c")];
     let mut counts = [0; 3];
     for _ in 0..3000 {
         let mut record = [0; 4096];

@@ -207,9 +207,11 @@ fn an_isolated_stage_that_is_killed_takes_no_other_down() {
         stdin.write_all(b"x\n").unwrap();
         until("the last stage writes", || fs::read(&out).is_ok_and(|text| text == b"X\n"));
         let first = children(running.pid())[0];
-        let killed =
-            Command::new("kill").args([&format!("-{signal}"), &first.to_string()]).status();
-        assert!(killed.unwrap().success());
+        // The first SIGSEGV without a fault meets a handler of the runtime's, which then gives way.
+        for _ in 0..if signal == "SEGV" { 2 } else { 1 } {
+            let kill = ["-s", signal, &first.to_string()].map(ToOwned::to_owned);
+            assert!(Command::new("kill").args(kill).status().unwrap().success());
+        }
         let ended = running.end();
         drop(stdin);
         let ended = ended.expect_line(status, &["stage cat", "ended by signal"]);

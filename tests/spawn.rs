@@ -268,7 +268,7 @@ fn native_children_keep_their_pipes_places() {
         run("shell", args).end()
     };
     line("3").expect(0);
-    assert!(line("2").expect(1).stderr.contains("too many"));
+    assert!(line("2").expect(1).stderr.contains("QuotaExceeded"));
 }
 
 #[test]

@@ -40,6 +40,16 @@ fn status_bytes(pid: u32, field: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// The most that a process had resident, until it ended by itself; wait4(2) would tell of its children too.
+fn peak_of(running: &mut support::Running) -> u64 {
+    let mut peak = 0;
+    while !running.is_over() {
+        peak = status_bytes(running.pid(), "VmHWM").unwrap_or(peak);
+        thread::sleep(Duration::from_millis(1));
+    }
+    peak
+}
+
 /// What was resident, over the time or the bytes that had passed.
 #[derive(Clone, Debug, Default)]
 struct Resident(Vec<(f64, u64)>);

@@ -74,7 +74,7 @@ impl Caller {
         // What the host does after the run has ended is over, too, when this returns.
         let after = descriptors();
         if self.counts && before != after {
-            return Err(format!("{before} descriptors were open before, and {after} are now"));
+            return Err(format!("open before: {before:?}, and now: {after:?}"));
         }
         let mut model = Model::new(version, MAX_PIPES);
         model.check(program, &report)?;
@@ -136,7 +136,18 @@ async fn rest(reader: &mut Reader) -> Vec<u8> {
     }
 }
 
-/// How many descriptors this process has open.
-pub fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+/// What descriptors this process has open, and the kinds of what they are open for.
+pub fn descriptors() -> Vec<String> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let target = |entry: std::fs::DirEntry| {
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        let target = target.to_string_lossy().into_owned();
+        // Which pipe it is may change.
+        target.split(":[").next().unwrap_or_default().to_owned()
+    };
+    // The engine keeps an image of a guest's memory from its first run on.
+    let is_ours = |target: &String| !target.contains("wasm-memory-image");
+    let mut all: Vec<_> = entries.map(target).filter(is_ours).collect();
+    all.sort();
+    all
 }

@@ -1,6 +1,6 @@
 //! Any bytes through loading and running, with little time and memory. The replayed corpus and the
 //! fuzz target `component` share this.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "the fuzz target uses it, too")]
 
 use std::time::Duration;
 

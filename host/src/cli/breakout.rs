@@ -2,6 +2,7 @@
 //! has, so to speak, broken out of the engine. Each runs this test program again, as its own child.
 
 use std::env;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -26,12 +27,11 @@ pub(crate) fn broken_out() {
     let other = OTHER.get().unwrap().lock().unwrap();
     other.0.send(()).unwrap();
     attempts.push(("/etc/passwd, in another thread", other.1.recv().unwrap()));
-    // The test harness has not ended its line.
-    println!();
+    // Of the standard streams, this process has this one left.
     for (what, error) in attempts {
-        println!("{what}: {}", error.map_or("done".into(), |error| format!("errno {error}")));
+        eprintln!("{what}: {}", error.map_or("done".into(), |error| format!("errno {error}")));
     }
-    println!("a program: {}", breakout::execute().map_or("done", |_| "refused"));
+    eprintln!("a program: {}", breakout::execute().map_or("done", |_| "refused"));
 }
 
 /// This process is the one that is broken out of, if it was started as that.
@@ -51,21 +51,30 @@ fn as_child() -> bool {
         Typed::Pipe(args) => super::pipe::main(*args),
         _ => unreachable!("only these run guests"),
     };
-    println!("status: {}", status.unwrap().code());
+    eprintln!("status: {}", status.unwrap().code());
     true
 }
 
-/// What the run with these options says, each attempt in a line.
-fn child(test: &str, options: &[&str]) -> Vec<String> {
+/// What the run, or the pipeline, with these options of a guest's says, each attempt in a line.
+fn child(test: &str, command: &str, mode: &str, options: &[&str]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let (guest, fifo, beside) =
         (dir.path().join("g.wat"), dir.path().join("f"), dir.path().join("beside"));
     std::fs::write(&guest, "(module (func (export \"_start\")))").unwrap();
     std::fs::write(&beside, "kept").unwrap();
+    let mode_before = std::fs::metadata(dir.path()).unwrap().mode();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
-    let mut words = vec!["pipehost".into(), "run".into(), path(&guest), "--no-cache".into()];
+    let mut words: Vec<String> =
+        ["pipehost", command, "--no-cache", "--sandbox", mode].map(Into::into).into();
+    if command == "pipe" {
+        words.push("--".into());
+    }
     words.extend(["--fifo".into(), path(&fifo)]);
     words.extend(options.iter().map(|option| (*option).to_owned()));
+    words.push(path(&guest));
+    if command == "pipe" {
+        words.extend(["!", "exec", "cat"].map(Into::into));
+    }
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", &format!("cli::breakout::{test}"), "--nocapture", "--test-threads=1"])
         .env(ARGS, words.join("\n"))
@@ -73,15 +82,15 @@ fn child(test: &str, options: &[&str]) -> Vec<String> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !options.contains(&"off") {
-        assert!(!fifo.exists(), "the FIFO is removed: {text}{complaints}");
-        assert!(output.status.success(), "{text}{complaints}");
-        assert!(text.contains("status: 0"), "{text}{complaints}");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    if mode != "off" {
+        assert!(!fifo.exists(), "the FIFO is removed: {text}");
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("status: 0"), "{text}");
         assert_eq!(std::fs::read_to_string(&beside).unwrap(), "kept");
+        assert_eq!(std::fs::metadata(dir.path()).unwrap().mode(), mode_before);
     }
-    assert!(text.contains("/etc/passwd:"), "{text}{complaints}");
+    assert!(text.contains("/etc/passwd:"), "{text}");
     text.lines().filter(|line| line.contains(": ")).map(str::to_owned).collect()
 }
 
@@ -94,10 +103,13 @@ fn whoever_breaks_out_has_nothing() {
     if as_child() {
         return;
     }
-    let lines = child("whoever_breaks_out_has_nothing", &["--sandbox", "require"]);
-    let done: Vec<_> = lines.iter().filter(|line| line.ends_with(": done")).collect();
-    assert!(done.is_empty(), "{done:?}");
-    assert!(lines.iter().filter(|line| refused(line)).count() > 20, "{lines:?}");
+    let exec: &[&str] = &["--exec", "s=sort -u"];
+    for (command, options) in [("run", &[][..]), ("run", exec), ("pipe", &[]), ("pipe", exec)] {
+        let lines = child("whoever_breaks_out_has_nothing", command, "require", options);
+        let done: Vec<_> = lines.iter().filter(|line| line.ends_with(": done")).collect();
+        assert!(done.is_empty(), "{command} {options:?}: {done:?}");
+        assert!(lines.iter().filter(|line| refused(line)).count() > 25, "{lines:?}");
+    }
 }
 
 #[test]
@@ -107,11 +119,26 @@ fn a_granted_folder_opens_no_other() {
     }
     let dir = tempfile::tempdir().unwrap();
     let grant = dir.path().to_str().unwrap();
-    let options = ["--sandbox", "require", "--dir", grant];
-    let lines = child("a_granted_folder_opens_no_other", &options);
-    for what in ["/etc/passwd", "the home folder", "a new file", "removing a file", "a program"] {
-        let found = lines.iter().find(|line| line.starts_with(&format!("{what}: ")));
-        assert!(found.is_some_and(|line| refused(line)), "{what}: {lines:?}");
+    let read_only = format!("{grant}::{grant},ro");
+    for (command, grant) in [("run", grant), ("run", &read_only), ("pipe", grant)] {
+        let options = ["--dir", grant];
+        let lines = child("a_granted_folder_opens_no_other", command, "require", &options);
+        for what in [
+            "/etc/passwd",
+            "the home folder",
+            "a file beside the FIFO",
+            "a new file",
+            "removing a file",
+            "renaming a file",
+            "truncating a file",
+            "a file's mode",
+            "the FIFO's folder's mode",
+            "a signal to everybody",
+            "a program",
+        ] {
+            let found = lines.iter().find(|line| line.starts_with(&format!("{what}: ")));
+            assert!(found.is_some_and(|line| refused(line)), "{what}: {lines:?}");
+        }
     }
 }
 
@@ -121,8 +148,17 @@ fn without_the_sandbox_all_of_it_can_be_had() {
     if as_child() {
         return;
     }
-    let lines = child("without_the_sandbox_all_of_it_can_be_had", &["--sandbox", "off"]);
-    for what in ["/etc/passwd", "a new file", "an internet socket", "new code", "a new process"] {
+    let lines = child("without_the_sandbox_all_of_it_can_be_had", "run", "off", &[]);
+    for what in [
+        "/etc/passwd",
+        "a new file",
+        "a file's mode",
+        "the FIFO's folder's mode",
+        "an internet socket",
+        "a signal by way of a pipe",
+        "new code",
+        "a new process",
+    ] {
         assert!(lines.contains(&format!("{what}: done")), "{what}: {lines:?}");
     }
     // The process has become another program, and says no more.

@@ -26,9 +26,7 @@ use crate::run::Setup;
 const LAST_DELIVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
-    if !args.options.exec.is_empty() {
-        provide_for_commands(args.sandbox.sandbox)?;
-    }
+    provide_for_commands(args.sandbox.sandbox, std::iter::once(&args.options))?;
     let timeout = args.options.timeout;
     supervised(timeout, async |leftovers, signals| supervise(args, leftovers, signals).await)
 }
@@ -39,6 +37,16 @@ pub(crate) fn supervised<T>(
     timeout: Option<Duration>,
     work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    supervised_for(PATIENCE, timeout, work)
+}
+
+/// As [`supervised`]; `patience` is how long a tidy end may take.
+pub(crate) fn supervised_for<T>(
+    patience: Duration,
+    timeout: Option<Duration>,
+    work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    os::unblock_signals_of_ours();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -48,12 +56,12 @@ pub(crate) fn supervised<T>(
     // Whichever way this is left.
     let _clean_up = CleanUp(&leftovers);
     if let Some(timeout) = timeout {
-        insist(timeout, Arc::clone(&leftovers))
+        insist(timeout.saturating_add(patience), timeout, Arc::clone(&leftovers))
             .context("there is no thread to watch the time limit")
             .or_status(Status::Io)?;
     }
     let outcome = runtime.block_on(async {
-        let signals = SignalWatch::start(Arc::clone(&leftovers))
+        let signals = SignalWatch::start(Arc::clone(&leftovers), patience)
             .context("signals cannot be watched")
             .or_status(Status::Io)?;
         work(&leftovers, signals).await
@@ -65,9 +73,9 @@ pub(crate) fn supervised<T>(
 
 /// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
 /// single host call that computes or waits keeps the main thread from looking.
-fn insist(timeout: Duration, leftovers: Leftovers) -> std::io::Result<()> {
+fn insist(after: Duration, timeout: Duration, leftovers: Leftovers) -> std::io::Result<()> {
     let insist = move || {
-        std::thread::sleep(timeout.saturating_add(PATIENCE));
+        std::thread::sleep(after);
         say_stopped(Status::TimedOut, Some(timeout));
         clean_up(&leftovers);
         std::process::exit(Status::TimedOut.code().into());
@@ -209,7 +217,11 @@ async fn run(
         }
     }
 
-    confine(args.sandbox.sandbox, &granting.into_powers())?;
+    // The guest has copies of those that it is to have.
+    os::retire_standard_input_and_output()
+        .context("the standard streams cannot be given up")
+        .or_status(Status::Io)?;
+    confine(args.sandbox.sandbox, granting.into_powers())?;
     #[cfg(test)]
     super::breakout::broken_out();
     tracing::debug!("running {}", source.display());

@@ -25,7 +25,7 @@ pub(crate) struct SignalWatch {
 }
 
 impl SignalWatch {
-    pub(crate) fn start(leftovers: Leftovers) -> io::Result<Self> {
+    pub(crate) fn start(leftovers: Leftovers, patience: Duration) -> io::Result<Self> {
         // nohup(1), and a shell for what it starts in the background, mean it.
         let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
         let mut signals = Signals::new(wanted.into_iter().filter(|it| !os::is_ignored(*it)))?;
@@ -42,7 +42,7 @@ impl SignalWatch {
                             let _ = announce.send(Some(number));
                             let leftovers = Arc::clone(&leftovers);
                             let cut_short = move || {
-                                std::thread::sleep(PATIENCE);
+                                std::thread::sleep(patience);
                                 leave(&leftovers, number);
                             };
                             // Without a thread to be had, a second signal has to do.

@@ -86,7 +86,8 @@ impl StageStats {
     pub(crate) fn counting(self, totals: &[Total]) -> Self {
         let sum = |way| {
             let ours = totals.iter().filter(|total| total.direction == way);
-            Some(ours.map(|total| total.bytes).sum())
+            // What a process of a stage's reports may be anything.
+            Some(ours.map(|total| total.bytes).fold(0, u64::saturating_add))
         };
         Self { read_bytes: sum(Direction::Read), written_bytes: sum(Direction::Write), ..self }
     }

@@ -19,7 +19,8 @@ pub use unix::{
     PrivateFile, PrivateFolder, ReaderWait, Usage, anonymous, another_writer, confine,
     descriptor_number, find_command, is_ignored, joint, kill_natives, memory_file, null,
     open_input_file, open_output_file, read_small_file, retire_standard_input_and_output, standard,
-    start_broker, take_given, take_inherited, thread_cpu_time, write_message,
+    start_broker, take_given, take_inherited, thread_cpu_time, unblock_signals_of_ours,
+    write_message,
 };
 
 #[cfg(not(unix))]

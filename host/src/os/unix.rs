@@ -15,6 +15,7 @@ mod reader_wait;
 mod runtime;
 mod scratch;
 mod sealed;
+mod sweeper;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -30,7 +31,7 @@ use rustix::io::{Errno, FdFlags};
 pub use broker::start_broker;
 #[cfg(test)]
 pub(crate) use confine::breakout;
-pub use confine::{Missing, Powers, confine};
+pub use confine::{Missing, Powers, confine, unblock_signals_of_ours};
 pub use end::End;
 pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use fifo_watch::FifoWatch;

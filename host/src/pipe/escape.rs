@@ -25,6 +25,8 @@ pub(super) struct Escaper {
     begun: Vec<u8>,
     /// A colour may be set.
     coloured: bool,
+    /// Colours are shown, too.
+    colourless: bool,
 }
 
 /// What the bytes at the beginning of a text are.
@@ -42,6 +44,11 @@ enum Piece {
 }
 
 impl Escaper {
+    /// One that lets no colour pass either.
+    pub(super) fn colourless() -> Self {
+        Self { colourless: true, ..Self::default() }
+    }
+
     /// Whether all of `bytes` stay as they are, if they come next.
     pub(super) fn passes(&self, bytes: &[u8]) -> bool {
         self.begun.is_empty() && plain(bytes) == bytes.len()
@@ -96,6 +103,10 @@ impl Escaper {
             Piece::Plain(n) => {
                 out.extend_from_slice(&bytes[..n]);
                 n
+            }
+            Piece::Colour(_) if self.colourless => {
+                out.extend_from_slice(shown('\x1b').as_bytes());
+                1
             }
             Piece::Colour(n) => {
                 out.extend_from_slice(&bytes[..n]);
@@ -160,11 +171,35 @@ fn colour(bytes: &[u8]) -> Piece {
     let parameters = window[2..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';'));
     let end = 2 + parameters.count();
     match window.get(end) {
+        Some(b'm') if conceals(&window[2..end]) => escape,
         Some(b'm') => Piece::Colour(end + 1),
         Some(_) => escape,
         None if window.len() == LONGEST_COLOUR => escape,
         None => Piece::Partial,
     }
+}
+
+/// Whether the parameters of a colour ask for 8, which is text that nobody sees.
+fn conceals(parameters: &[u8]) -> bool {
+    let is_eight =
+        |it: &[u8]| matches!(it, [zeroes @ .., b'8'] if zeroes.iter().all(|it| *it == b'0'));
+    let mut rest = parameters.split(|byte| *byte == b';');
+    while let Some(parameter) = rest.next() {
+        if is_eight(parameter) {
+            return true;
+        }
+        if matches!(parameter, b"38" | b"48" | b"58") {
+            // The number of a colour, or its parts.
+            let skipped = match rest.next() {
+                Some(b"5") => 1,
+                Some(b"2") => 3,
+                Some(other) if is_eight(other) => return true,
+                _ => 0,
+            };
+            rest.by_ref().take(skipped).for_each(drop);
+        }
+    }
+    false
 }
 
 /// Whether a character acts on a terminal, reorders or hides text, or ends a line that does not look

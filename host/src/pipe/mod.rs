@@ -35,6 +35,7 @@ pub(crate) use registry::{Family, Kept, deadline};
 pub use slots::TotalPipes;
 pub use spawn::{Child, ChildStatus, ChildStream, PassedEnd, SpawnRequest};
 pub(crate) use spawn::{ChildRun, Spawn};
+pub use terminal::share_terminals;
 pub use transfer::{Transfer, TransferFault, transfer};
 pub(crate) use writer::PERMIT;
 pub use writer::Writer;

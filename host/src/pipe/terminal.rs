@@ -1,6 +1,7 @@
 //! A terminal that one or several guests write to.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::escape::{Escaper, torn};
@@ -30,6 +31,16 @@ struct Screen {
 
 static SCREENS: Mutex<Vec<Weak<Screen>>> = Mutex::new(Vec::new());
 
+/// Whether terminals are written to by other processes with guests of their own.
+static SHARED: AtomicBool = AtomicBool::new(false);
+
+/// To be called by a process that is one of several with a guest each, before it opens anything: what one
+/// of them leaves half written on a terminal, the others do not know of. So colours are escaped, too, and
+/// there is nothing that what comes next could be the rest of.
+pub fn share_terminals() {
+    SHARED.store(true, Ordering::Relaxed);
+}
+
 impl Terminal {
     /// A stream onto what `end` writes to, if that is a terminal.
     pub(super) fn of(end: &End) -> Option<Self> {
@@ -42,7 +53,11 @@ impl Terminal {
             screens.push(Arc::downgrade(&screen));
             screen
         });
-        Some(Self { escaper: Escaper::default(), screen })
+        let escaper = match SHARED.load(Ordering::Relaxed) {
+            true => Escaper::colourless(),
+            false => Escaper::default(),
+        };
+        Some(Self { escaper, screen })
     }
 
     /// Writes as much of `bytes`, which are escaped, as there is room for; what of the rest must follow

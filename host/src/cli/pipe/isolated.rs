@@ -18,22 +18,28 @@ use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide_for_commands};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::granting::{self, Granting, Stream, Wiring};
-use super::super::run::supervised;
+use super::super::run::supervised_for;
 use super::super::signals::{Leftovers, SignalWatch};
 use super::super::values::StdioSpec;
 use super::super::verdict;
 use super::plan::{Job, Plan, Stage};
 use super::{Ends, of_plan};
 use crate::children::after;
-use crate::os::{self, Direction, NativeCommand};
-use crate::pipe::{Grant, PipeName, Total};
-use crate::pipeline::Report;
+use crate::os::{self, Direction, NativeCommand, NativeEnd};
+use crate::pipe::{Grant, PipeName, Total, share_terminals};
+use crate::pipeline::{Report, StageEnd};
 
 /// A report is a few lines for each end. What is longer comes from a process that is out of control.
 const MOST_REPORT: u64 = 1024 * 1024;
 
+/// So much of a line, in bytes, is shown.
+const MOST_LINE: usize = 2048;
+
 /// How long bytes that a guest handed over may take to be delivered after its time is up.
-const LAST_DELIVERY: Duration = Duration::from_millis(80);
+const LAST_DELIVERY: Duration = Duration::from_millis(30);
+
+/// How long its tidy end may take, before it is cut short: whoever started it kills it a little later.
+const PATIENCE: Duration = Duration::from_millis(55);
 
 /// Which stage a process is, and under which numbers it has inherited that stage's ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -100,12 +106,24 @@ impl StageReport {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Completes what is known of the stage; its status, and the line that says why.
-    pub(super) fn put_into<E>(self, report: &mut Report<E>) -> (Status, Option<String>) {
+    /// Completes what is known of the stage; its status, and the line that says why: `None` where its
+    /// process did not end as it says itself.
+    pub(super) fn put_into<E>(
+        mut self,
+        report: &mut Report<E>,
+    ) -> Option<(Status, Option<String>)> {
         report.cpu = Some(self.cpu);
         report.memory = self.memory;
         report.totals = self.totals();
-        (Status::Exited(self.status), self.line)
+        let ended = match &report.end {
+            StageEnd::Native(NativeEnd::Exited(status)) => Some(*status),
+            _ => None,
+        };
+        if let Some(line) = &mut self.line {
+            let end = line.floor_char_boundary(MOST_LINE);
+            line.truncate(end);
+        }
+        (ended == Some(self.status)).then_some((Status::Exited(self.status), self.line))
     }
 
     fn totals(&self) -> Vec<Total> {
@@ -204,7 +222,7 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
         File::from(os::take_given(part.report).context("--part").or_status(Status::Usage)?);
     let ended = prepare(&args, &part).and_then(|plan| {
         // The time limit is kept by whoever started this.
-        supervised(None, async |leftovers, signals| {
+        supervised_for(PATIENCE, None, async |leftovers, signals| {
             run(&args, &plan, &part, leftovers, signals).await
         })
     });
@@ -223,9 +241,9 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
 /// While there is one thread only.
 fn prepare(args: &PipeArgs, part: &Part) -> Result<Plan, Failure> {
     let plan = of_plan(args, part.file())?;
-    if plan.stages.get(part.stage).is_some_and(Stage::starts_commands) {
-        provide_for_commands(args.sandbox.sandbox)?;
-    }
+    share_terminals();
+    let guest = plan.stages.get(part.stage).and_then(Stage::options);
+    provide_for_commands(args.sandbox.sandbox, guest.into_iter())?;
     Ok(plan)
 }
 
@@ -278,7 +296,7 @@ async fn run(
     let setup = prepared.with_children(children).setup()?;
     let (journal, memory, drains) = (setup.journal(), setup.memory(), setup.drains());
     let reached = setup.reached();
-    confine(args.sandbox.sandbox, &granting.into_powers())?;
+    confine(args.sandbox.sandbox, granting.into_powers())?;
 
     let report = |status: Status, line: Option<String>| StageReport {
         status: status.code(),

@@ -74,8 +74,9 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
             cycle.join(" → ")
         );
     }
-    if !args.check && !args.isolate && plan.stages.iter().any(plan::Stage::starts_commands) {
-        provide_for_commands(args.sandbox.sandbox)?;
+    if !args.check && !args.isolate {
+        let guests = plan.stages.iter().filter_map(plan::Stage::options);
+        provide_for_commands(args.sandbox.sandbox, guests)?;
     }
     let timeout = args.options.timeout;
     supervised(timeout, async |leftovers, signals| {
@@ -193,7 +194,9 @@ async fn supervise(
     if isolated || plan.stages.iter().any(|stage| matches!(stage.job, Job::Native { .. })) {
         powers.natives();
     }
-    confine(args.sandbox.sandbox, &powers)?;
+    confine(args.sandbox.sandbox, powers)?;
+    #[cfg(test)]
+    super::breakout::broken_out();
     pipeline.go();
     let (mut stopped, mut was_silent) = (None, false);
     let mut given_up = pin!(after(None));
@@ -212,10 +215,8 @@ async fn supervise(
                 let Some((at, mut report)) = report else { break };
                 guests -= usize::from(matches!(plan.stages[at].job, Job::Guest { .. }));
                 let told = reports[at].as_mut().and_then(StageReport::read);
-                let (status, line) = match told {
-                    Some(told) => told.put_into(&mut report),
-                    None => plan.verdict(at, &report, stopped),
-                };
+                let told = told.and_then(|told| told.put_into(&mut report));
+                let (status, line) = told.unwrap_or_else(|| plan.verdict(at, &report, stopped));
                 if let Some(line) = line.filter(|_| stopped.is_none()) {
                     say(&format!("stage {}: {line}", plan.stages[at].name));
                 }

@@ -137,11 +137,6 @@ impl Stage {
         }
     }
 
-    /// Whether it is a guest that may start native commands.
-    pub(super) fn starts_commands(&self) -> bool {
-        matches!(&self.job, Job::Guest { options, .. } if !options.exec.is_empty())
-    }
-
     /// What one of its standard streams goes to, where that was said.
     pub(super) fn redirection(&self, number: i32) -> Option<&StdioSpec> {
         let (stdin, stdout, stderr) = match &self.job {

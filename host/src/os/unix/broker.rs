@@ -3,8 +3,9 @@
 //! What a process confines itself to, its children are confined to as well, and a native command that
 //! was granted is none that the operator distrusts. So a process that may have to start some makes a
 //! broker first, by fork(2): a copy of itself that holds no descriptors but its end of a socket, and
-//! does nothing but what is asked of it there. What it starts is not its own child but its parent's
-//! (CLONE_PARENT of clone(2)), so that waiting and signals are as if it had not been there.
+//! does nothing but what is asked of it there: it starts the commands that it was told of at the start,
+//! and sends those that it has started signals. What it starts is not its own child but its parent's
+//! (CLONE_PARENT of clone(2)), so that waiting is as if it had not been there.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -20,31 +21,45 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
+use rustix::process::{Pid, PidfdFlags};
+
 use super::native::{MOST_OTHERS, NativeCommand};
+use super::sweeper::keep_only;
 
 /// The text of the command, and its standard streams.
 const FIRST: usize = 4;
 
+/// What a request begins with: to start a command, to send one a signal.
+const START: u8 = 1;
+const SIGNAL: u8 = 2;
+
+/// A command's text is no longer than what execve(2) takes: two million bytes on Linux.
+const MOST_TEXT: u64 = 2 << 20;
+
 static BROKER: OnceLock<Mutex<OwnedFd>> = OnceLock::new();
 
-/// Makes the broker, for all commands that this process starts from now on. To be called while there
-/// is one thread only.
+/// What a broker may be asked to start: each a program and the arguments that it begins with.
+pub(super) type Commands = Vec<Vec<OsString>>;
+
+/// Makes the broker, for all commands that this process starts once it is confined, which must be among
+/// `commands`. To be called while there is one thread only.
 ///
 /// # Errors
 /// Those of socketpair(2) and fork(2).
-pub fn start_broker() -> io::Result<()> {
+pub fn start_broker(commands: Commands) -> io::Result<()> {
     if BROKER.get().is_some() {
         return Ok(());
     }
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let parent = rustix::process::getpid();
     // SAFETY: with a single thread, no lock is held by anybody whom the copy does not have.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(ours);
-            serve(theirs)
+            serve(theirs, Broker { commands, parent, started: Vec::new() })
         }
         _ => {
             BROKER.get_or_init(|| Mutex::new(ours));
@@ -62,10 +77,9 @@ pub(super) fn is_there() -> bool {
 /// as fork(2) and execve(2) take.
 ///
 /// # Errors
-/// Those of execve(2) and fork(2); `BrokenPipe` where the broker has gone.
+/// Those of execve(2) and fork(2); `PermissionDenied` where it is none of the broker's commands;
+/// `BrokenPipe` where the broker has gone.
 pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
-    let broker = BROKER.get().ok_or(io::ErrorKind::NotFound)?;
-    let broker = broker.lock().unwrap_or_else(PoisonError::into_inner);
     if command.others.len() > MOST_OTHERS {
         return Err(io::Error::other("a command can be given 64 descriptors at most"));
     }
@@ -76,18 +90,7 @@ pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FIRST + MOST_OTHERS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(&*broker, &[IoSlice::new(&[1])], &mut control, SendFlags::NOSIGNAL)?;
-    let mut answer = [0; 8];
-    let mut parts = [IoSliceMut::new(&mut answer)];
-    let mut control = RecvAncillaryBuffer::default();
-    let got = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(&*broker, &mut parts, &mut control, RecvFlags::empty())
-    })?;
-    if got.bytes != answer.len() {
-        return Err(io::ErrorKind::BrokenPipe.into());
-    }
-    let [a, b, c, d, e, f, g, h] = answer;
-    match (i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes([e, f, g, h])) {
+    match ask(&[START], &mut control)? {
         (pid, 0) => Ok(pid),
         (pid, error) => {
             if pid > 0 {
@@ -98,6 +101,38 @@ pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
             Err(io::Error::from_raw_os_error(error))
         }
     }
+}
+
+/// Has the broker send a signal to a command that it has started, or to the group that this leads.
+///
+/// # Errors
+/// ESRCH where it has started none of that number, or it is reaped; `BrokenPipe` where the broker has
+/// gone.
+pub(super) fn signal(pid: i32, leads: bool, signal: i32) -> io::Result<()> {
+    let pid = if leads { -pid } else { pid };
+    let request = [&[SIGNAL][..], &pid.to_ne_bytes(), &signal.to_ne_bytes()].concat();
+    match ask(&request, &mut SendAncillaryBuffer::default())? {
+        (_, 0) => Ok(()),
+        (_, error) => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Sends a request, and gives the two numbers of the answer.
+fn ask(request: &[u8], control: &mut SendAncillaryBuffer<'_, '_, '_>) -> io::Result<(i32, i32)> {
+    let broker = BROKER.get().ok_or(io::ErrorKind::NotFound)?;
+    let broker = broker.lock().unwrap_or_else(PoisonError::into_inner);
+    rustix::net::sendmsg(&*broker, &[IoSlice::new(request)], control, SendFlags::NOSIGNAL)?;
+    let mut answer = [0; 8];
+    let mut parts = [IoSliceMut::new(&mut answer)];
+    let mut control = RecvAncillaryBuffer::default();
+    let got = rustix::io::retry_on_intr(|| {
+        rustix::net::recvmsg(&*broker, &mut parts, &mut control, RecvFlags::empty())
+    })?;
+    if got.bytes != answer.len() {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    let [a, b, c, d, e, f, g, h] = answer;
+    Ok((i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes([e, f, g, h])))
 }
 
 /// What the command is, as a file in memory: it can be longer than a message.
@@ -122,10 +157,16 @@ fn write_text(command: &NativeCommand, leads: bool) -> io::Result<File> {
 }
 
 /// The other side of [`write_text`].
-fn read_text(mut file: File, fds: Vec<OwnedFd>) -> io::Result<(NativeCommand, bool)> {
-    let malformed = || io::Error::from(io::ErrorKind::InvalidData);
+fn read_text(file: File, fds: Vec<OwnedFd>) -> io::Result<(NativeCommand, bool)> {
+    let malformed = || io::Error::from_raw_os_error(libc::EINVAL);
+    // Anything else could keep whoever reads it waiting.
+    if !file.metadata()?.is_file() {
+        return Err(malformed());
+    }
     let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
+    if file.take(MOST_TEXT + 1).read_to_end(&mut text)? as u64 > MOST_TEXT {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    }
     let (&[leads, others], rest) = text.split_first_chunk().ok_or_else(malformed)?;
     let (numbers, words) =
         rest.split_at_checked(usize::from(others) * size_of::<RawFd>()).ok_or_else(malformed)?;
@@ -143,95 +184,134 @@ fn read_text(mut file: File, fds: Vec<OwnedFd>) -> io::Result<(NativeCommand, bo
     Ok((NativeCommand { program, args, stdin, stdout, stderr, others }, leads != 0))
 }
 
+/// What a broker knows.
+struct Broker {
+    commands: Commands,
+    /// Whose children its commands are.
+    parent: Pid,
+    /// The commands that have been started, as long as they may run.
+    started: Vec<(Pid, OwnedFd)>,
+}
+
 /// The broker's whole life: ends when its socket does.
-fn serve(socket: OwnedFd) -> ! {
-    let served = keep_only(&socket).and_then(|()| serve_all(socket));
+fn serve(socket: OwnedFd, mut broker: Broker) -> ! {
+    let served = keep_only(&mut vec![socket.as_raw_fd()]).and_then(|()| broker.serve(&socket));
     // SAFETY: ends this process at once, as its parent has things to tidy up that this is a copy of.
     unsafe { libc::_exit(i32::from(served.is_err())) }
 }
 
-/// Closes all but the socket; the standard streams become /dev/null, so that nobody waits for this
-/// process to close them.
-fn keep_only(socket: &OwnedFd) -> io::Result<()> {
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(&null)?;
-    drop(null);
-    let keep = socket.as_raw_fd().unsigned_abs();
-    for (from, to) in [(3, keep.saturating_sub(1)), (keep + 1, u32::MAX)] {
-        if from <= to {
-            // SAFETY: what is closed belongs to values of the parent's that are never touched here.
-            let closed = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
-            if closed != 0 {
-                return Err(io::Error::last_os_error());
+impl Broker {
+    fn serve(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        loop {
+            let mut space =
+                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FIRST + MOST_OTHERS))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut request = [0; 9];
+            let mut parts = [IoSliceMut::new(&mut request)];
+            let got = rustix::io::retry_on_intr(|| {
+                rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+            })?;
+            if got.bytes == 0 {
+                return Ok(());
             }
-        }
-    }
-    Ok(())
-}
-
-fn serve_all(socket: OwnedFd) -> io::Result<()> {
-    loop {
-        let mut space =
-            [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FIRST + MOST_OTHERS))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut byte = [0];
-        let mut parts = [IoSliceMut::new(&mut byte)];
-        let got = rustix::io::retry_on_intr(|| {
-            rustix::net::recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
-        })?;
-        if got.bytes == 0 {
-            return Ok(());
-        }
-        let mut fds = Vec::new();
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                fds.extend(rights);
+            let mut fds = Vec::new();
+            for message in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(rights) = message {
+                    fds.extend(rights);
+                }
             }
-        }
-        let whole = !got.flags.contains(ReturnFlags::CTRUNC) && fds.len() >= FIRST;
-        let started = match whole {
-            true => execute(fds),
-            false => Err(io::ErrorKind::InvalidData.into()),
-        };
-        let (pid, error) = match started {
-            Ok(started) => started,
-            Err(error) => (0, error.raw_os_error().unwrap_or(libc::EIO)),
-        };
-        let answer = [pid.to_ne_bytes(), error.to_ne_bytes()].concat();
-        rustix::net::send(&socket, &answer, SendFlags::NOSIGNAL)?;
-    }
-}
-
-/// Starts what is asked for: its number, and why it could not be executed, or 0.
-fn execute(mut fds: Vec<OwnedFd>) -> io::Result<(i32, i32)> {
-    let text = File::from(fds.remove(0));
-    let (command, leads) = read_text(text, fds)?;
-    let (failure, report) = os_pipe::pipe()?;
-    // What this starts has the same parent.
-    let parent = rustix::process::getppid().ok_or(io::ErrorKind::BrokenPipe)?;
-    let (mut command, reserved) = command.prepared(leads, parent)?;
-    // SAFETY: this process has one thread; the new one executes a program, or ends.
-    let pid =
-        unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0) };
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            let error = command.exec().raw_os_error().unwrap_or(libc::EIO);
-            let _ = (&report).write_all(&error.to_ne_bytes());
-            // SAFETY: as in `serve`.
-            unsafe { libc::_exit(127) }
-        }
-        _ => {
-            drop((report, command, reserved));
-            let mut error = [0; 4];
-            // The end of file says that it has been executed.
-            let error = match (&failure).read_exact(&mut error) {
-                Ok(()) => i32::from_ne_bytes(error),
-                Err(_) => 0,
+            let is_whole = !got.flags.contains(ReturnFlags::CTRUNC);
+            let answer = match request {
+                [START, ..] if is_whole && fds.len() >= FIRST => self.start(fds),
+                [SIGNAL, a, b, c, d, e, f, g, h] => {
+                    let (pid, signal) = ([a, b, c, d], [e, f, g, h]);
+                    self.signal(i32::from_ne_bytes(pid), i32::from_ne_bytes(signal))
+                }
+                _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
             };
-            Ok((i32::try_from(pid).unwrap_or(0), error))
+            let (pid, error) = match answer {
+                Ok(answer) => answer,
+                Err(error) => (0, error.raw_os_error().unwrap_or(libc::EIO)),
+            };
+            let answer = [pid.to_ne_bytes(), error.to_ne_bytes()].concat();
+            rustix::net::send(socket, &answer, SendFlags::NOSIGNAL)?;
         }
     }
+
+    /// Starts what is asked for: its number, and why it could not be executed, or 0.
+    fn start(&mut self, mut fds: Vec<OwnedFd>) -> io::Result<(i32, i32)> {
+        let text = File::from(fds.remove(0));
+        let (command, leads) = read_text(text, fds)?;
+        let words = std::iter::once(&command.program).chain(&command.args);
+        let begins_as = |known: &&Vec<OsString>| {
+            words.clone().take(known.len()).eq(known.iter()) && !known.is_empty()
+        };
+        if self.commands.iter().find(begins_as).is_none() {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        }
+        // It may have gone, and left the request behind.
+        if rustix::process::getppid() != Some(self.parent) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        let (mut command, reserved) = command.prepared(leads, self.parent)?;
+        // Only now: the command's own numbers are taken.
+        let (failure, report) = os_pipe::pipe()?;
+        // SAFETY: this process has one thread; the new one executes a program, or ends.
+        let pid = unsafe {
+            libc::syscall(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0)
+        };
+        match pid {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                let error = command.exec().raw_os_error().unwrap_or(libc::EIO);
+                let _ = (&report).write_all(&error.to_ne_bytes());
+                // SAFETY: as in `serve`.
+                unsafe { libc::_exit(127) }
+            }
+            _ => {
+                drop((report, command, reserved));
+                let mut error = [0; 4];
+                // The end of file says that it has been executed.
+                let error = match (&failure).read_exact(&mut error) {
+                    Ok(()) => i32::from_ne_bytes(error),
+                    Err(_) => 0,
+                };
+                let pid = i32::try_from(pid).unwrap_or(0);
+                if let Some(pid) = Pid::from_raw(pid).filter(|_| error == 0) {
+                    self.started.retain(|(_, pidfd)| is_known(pidfd));
+                    // Without one, it can be sent nothing; its parent's end kills it.
+                    if let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+                        self.started.push((pid, pidfd));
+                    }
+                }
+                Ok((pid, error))
+            }
+        }
+    }
+
+    /// Sends a signal to a command, or to the group that it leads, if that has not been reaped: its number
+    /// is nobody else's then.
+    fn signal(&self, pid: i32, signal: i32) -> io::Result<(i32, i32)> {
+        let is_it =
+            |(known, _): &&(Pid, OwnedFd)| known.as_raw_nonzero().get() == pid.saturating_abs();
+        match self.started.iter().find(is_it) {
+            Some((_, pidfd)) if is_known(pidfd) => {
+                // SAFETY: sends a signal, and touches no memory.
+                match unsafe { libc::kill(pid, signal) } {
+                    0 => Ok((0, 0)),
+                    _ => Err(io::Error::last_os_error()),
+                }
+            }
+            _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    }
+}
+
+/// Whether a process has not been reaped: pidfd_send_signal(2) with no signal.
+fn is_known(pidfd: &OwnedFd) -> bool {
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: sends nothing, and only tells whether it could.
+    let sent =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), 0, nothing, 0) };
+    sent == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }

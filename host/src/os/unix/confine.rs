@@ -11,14 +11,17 @@ mod filter;
 mod landlock;
 mod threads;
 
+pub use threads::unblock_signals_of_ours;
+
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Dir, Mode, OFlags};
 
+use super::sweeper::{self, Trace};
 use super::{Direction, Fifo, native, sealed};
 
 /// What a process keeps when it confines itself. By default: the descriptors that it has, pipes and
@@ -27,9 +30,9 @@ use super::{Direction, Fifo, native, sealed};
 pub struct Powers {
     files: Vec<(OwnedFd, Access)>,
     folders: Vec<(OwnedFd, Access)>,
-    /// The folders of what is to be removed.
-    removals: Vec<OwnedFd>,
-    /// The names in them, and in those of FIFOs that stay.
+    /// What is to be removed at the end; by another process.
+    traces: Vec<Trace>,
+    /// What FIFOs are called in their folders, to be looked for there.
     names: Vec<CString>,
     natives: bool,
 }
@@ -51,12 +54,40 @@ impl Access {
 }
 
 /// What [`confine`] could not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// The kernel has no Landlock, or it is switched off.
+    #[error("this kernel has no Landlock: files are bounded by the engine alone")]
     Landlock,
     /// The kernel takes no seccomp filter.
+    #[error("this kernel has no seccomp filters: system calls are bounded by the engine alone")]
     Seccomp,
+    /// The kernel has it, and refuses.
+    #[error("{fence} is refused: {error}")]
+    Refused {
+        /// Which of them.
+        fence: &'static str,
+        /// The system's answer.
+        error: io::Error,
+    },
+    /// A Landlock that does not bound everything that this one is asked for: truncating files before
+    /// version 3, devices before 5, signals before 7.
+    #[error(
+        "this kernel's Landlock is of version {0}: it does not bound truncating, devices or signals"
+    )]
+    Old(i32),
+    /// Before Linux 6.10: what breaks out can change the paths that the filter permits.
+    #[error(
+        "this kernel does not seal memory: the filter bounds paths only as long as nobody changes them"
+    )]
+    Sealing,
+}
+
+impl Missing {
+    /// Whether what is left is far less than it should be.
+    pub fn is_grave(&self) -> bool {
+        !matches!(self, Self::Old(_) | Self::Sealing)
+    }
 }
 
 impl Powers {
@@ -66,9 +97,8 @@ impl Powers {
     /// Where no descriptor is to be had.
     pub fn fifo(&mut self, fifo: &Fifo, directions: &[Direction]) -> io::Result<()> {
         self.files.push((fifo.handle().try_clone()?, Access::of(directions)));
-        let (folders, names) = fifo.traces()?;
-        self.removals.extend(folders);
-        self.names.extend(names);
+        self.traces.extend(fifo.traces()?);
+        self.names.push(fifo.name()?);
         Ok(())
     }
 
@@ -98,33 +128,80 @@ impl Powers {
     }
 }
 
-/// Confines this process, all its threads, for ever. Gives what the kernel does not have; the rest is
-/// in force.
+static CONFINED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`confine`] has been called.
+pub(super) fn is_confined() -> bool {
+    CONFINED.load(Ordering::SeqCst)
+}
+
+/// Confines this process, all its threads, for ever. Gives what it could not have; the rest is in force.
+///
+/// Closes the descriptors that this process has inherited and nobody has taken: all above 2 that are not
+/// close-on-exec, as none of its own are.
 ///
 /// # Errors
-/// Where a fence that the kernel has could not be put up whole. The process may then be confined in
-/// part.
-pub fn confine(powers: &Powers) -> io::Result<Vec<Missing>> {
+/// Where a process that removes what is to be removed cannot be made. Nothing was done then.
+pub fn confine(powers: Powers) -> io::Result<Vec<Missing>> {
+    let Powers { files, folders, traces, names, natives } = powers;
+    // By a copy of what is not confined yet.
+    sweeper::start(traces)?;
+    CONFINED.store(true, Ordering::SeqCst);
     let mut missing = Vec::new();
-    undumpable()?;
-    if powers.natives {
+    let mut refused = |fence, error| missing.push(Missing::Refused { fence, error });
+    let close = close_strays().map_err(|error| refused("closing what was inherited", error));
+    let undumpable = undumpable().map_err(|error| refused("PR_SET_DUMPABLE", error));
+    let _ = (close, undumpable);
+    if natives {
         // Looked at while that is permitted.
         native::has_terminal();
     }
-    let names: Vec<_> = powers.names.iter().map(CString::as_c_str).collect();
-    let sealed = sealed::seal(&names)?;
-    match landlock::ruleset(powers)? {
-        Some(ruleset) => threads::restrict(&ruleset)?,
-        None => missing.push(Missing::Landlock),
+    let kept = Kept { files, folders, natives };
+    let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
+    let sealed = sealed::seal(&names);
+    match landlock::ruleset(&kept).and_then(|ruleset| {
+        ruleset.map(|(ruleset, version)| threads::restrict(&ruleset).map(|()| version)).transpose()
+    }) {
+        Ok(Some(version)) if version >= landlock::WANTED => {}
+        Ok(Some(version)) => missing.push(Missing::Old(version)),
+        Ok(None) => missing.push(Missing::Landlock),
+        Err(error) => missing.push(Missing::Refused { fence: "Landlock", error }),
     }
-    if !sealed.lasting {
-        tracing::debug!("this kernel does not seal memory: paths are only read-only");
+    match &sealed {
+        Ok(sealed) if sealed.lasting => {}
+        Ok(_) => missing.push(Missing::Sealing),
+        // Without them, the filter lets nothing be opened.
+        Err(_) => {}
     }
     // Last: it refuses what the others need.
-    if !filter::install(powers, sealed)? {
-        missing.push(Missing::Seccomp);
+    match sealed.and_then(|sealed| filter::install(&kept, sealed)) {
+        Ok(true) => {}
+        Ok(false) => missing.push(Missing::Seccomp),
+        Err(error) => missing.push(Missing::Refused { fence: "a seccomp filter", error }),
     }
     Ok(missing)
+}
+
+/// What of [`Powers`] the fences let through.
+struct Kept {
+    files: Vec<(OwnedFd, Access)>,
+    folders: Vec<(OwnedFd, Access)>,
+    natives: bool,
+}
+
+/// Closes what was inherited and is nobody's.
+fn close_strays() -> io::Result<()> {
+    for entry in Dir::read_from(std::fs::File::open("/proc/self/fd")?)? {
+        let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok());
+        let Some(number) = number.filter(|number| *number > 2) else { continue };
+        // SAFETY: fcntl(2) with F_GETFD touches no memory.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: no value of this process's owns it: those that do are close-on-exec.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
 }
 
 /// PR_SET_DUMPABLE of prctl(2): no core file, and /proc/PID/mem is nobody's but root's.

@@ -16,9 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::names::{self, Identity, Removed, Unnamed};
+use super::names::{self, GIVEN_UP, Identity, Removed, Unnamed};
 use super::private::PrivateError;
 use super::runtime::{Lock, Place};
+use super::sweeper::{self, Trace};
 use super::{Direction, End, ReaderWait, reopen, sealed};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
@@ -26,10 +27,6 @@ const ATTEMPTS: usize = 16;
 
 const GROUP_OR_WORLD_WRITES: u32 = 0o022;
 const WORLD_WRITES: u32 = 0o002;
-
-/// The bit of a FIFO's mode, without a meaning of its own, by which the host that made it says that it is
-/// about to remove it: other hosts that use it need not warn then.
-const GIVEN_UP: Mode = Mode::SVTX;
 
 /// What to do about a path. By default a missing FIFO is made, and removed at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -205,6 +202,10 @@ impl Fifo {
             let folder_stat = rustix::fs::fstat(&folder)
                 .map_err(|error| fail("asking about its folder", error))?;
             check(path, &stat, &folder_stat, options)?;
+            if unnamed.is_some() && stat.st_nlink != 1 {
+                // Somebody has put another of ours in its place.
+                continue;
+            }
             let identity = Identity::of(&stat);
             let locks = locks(path, identity, ways)?;
             let made = unnamed.is_some();
@@ -236,25 +237,34 @@ impl Fifo {
         Err(fail("making it", Errno::EXIST))
     }
 
-    /// Where it has left, or will leave, something that is removed at the end; and the names that it
-    /// has in its folder.
+    /// What of it is to be removed at the end.
     ///
     /// # Errors
     /// Where no descriptor is to be had.
-    pub(super) fn traces(&self) -> io::Result<(Vec<OwnedFd>, Vec<CString>)> {
-        let mut folders = Vec::new();
-        let mut names = vec![CString::new(self.file_name.as_bytes())?];
+    pub(super) fn traces(&self) -> io::Result<Vec<Trace>> {
+        let mut traces = Vec::new();
         if self.ours {
-            folders.push(self.folder.try_clone()?);
-            names.push(CString::new(&*self.aside)?);
+            traces.push(Trace::Fifo {
+                handle: self.handle.try_clone()?,
+                folder: self.folder.try_clone()?,
+                name: self.name()?,
+                aside: CString::new(&*self.aside)?,
+                identity: self.identity,
+            });
+        }
+        if let Some(place) = &self.place {
+            traces.push(place.trace()?);
         }
         let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        let locks = locks.iter().map(|lock| lock.trace());
-        for (folder, name) in locks.chain(self.place.as_ref().map(Place::trace)) {
-            folders.push(folder.try_clone_to_owned()?);
-            names.push(CString::new(name)?);
+        for lock in locks.iter() {
+            traces.push(lock.trace()?);
         }
-        Ok((folders, names))
+        Ok(traces)
+    }
+
+    /// The name that it has in its folder.
+    pub(super) fn name(&self) -> io::Result<CString> {
+        Ok(CString::new(self.file_name.as_bytes())?)
     }
 
     /// The path that it was found at.
@@ -294,8 +304,11 @@ impl Fifo {
             self.unlock();
             return;
         }
-        self.give_up();
-        match names::remove(&self.folder, &self.file_name, &self.aside, self.identity) {
+        let removed = sweeper::remove(&self.aside).unwrap_or_else(|| {
+            let Self { handle, folder, file_name, aside, .. } = self;
+            names::take_away(handle, folder, file_name, aside, self.identity)
+        });
+        match removed {
             Ok(Removed::Yes) => {}
             Ok(Removed::NotThere) => self.say_missing(),
             Ok(Removed::Displaced(name)) => {
@@ -320,18 +333,6 @@ impl Fifo {
     /// Lets other hosts have it. Not left to drop: a process that a signal ends drops nothing.
     fn unlock(&self) {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Lets other hosts that use it know that its maker removes it.
-    fn give_up(&self) {
-        if let (Ok(there), Ok(stat)) =
-            (Identity::of_name(&self.folder, &self.file_name), rustix::fs::fstat(&self.handle))
-            && there == self.identity
-        {
-            let mode = Mode::from_raw_mode(stat.st_mode) | GIVEN_UP;
-            // Where that is refused they warn, and nothing worse.
-            let _ = rustix::fs::chmod(sealed::descriptor(self.handle.as_fd()), mode);
-        }
     }
 
     /// Says once, as a warning, that others have removed or replaced the FIFO, if they have.

@@ -47,6 +47,10 @@ impl Identity {
     }
 }
 
+/// The bit of a FIFO's mode, without a meaning of its own, by which the host that made it says that it is
+/// about to remove it: other hosts that use it need not warn then.
+pub(super) const GIVEN_UP: Mode = Mode::SVTX;
+
 /// What [`remove`] came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Removed {
@@ -102,6 +106,27 @@ impl Drop for Unnamed<'_> {
     }
 }
 
+/// As [`remove`], for the host that made it, which has it open as `handle`: lets other hosts know first.
+///
+/// # Errors
+/// As [`remove`].
+pub(super) fn take_away(
+    handle: &OwnedFd,
+    folder: &OwnedFd,
+    name: &OsStr,
+    aside: &str,
+    ours: Identity,
+) -> Result<Removed, Errno> {
+    if let (Ok(there), Ok(stat)) = (Identity::of_name(folder, name), rustix::fs::fstat(handle))
+        && there == ours
+    {
+        let mode = Mode::from_raw_mode(stat.st_mode) | GIVEN_UP;
+        // Where that is refused they warn, and nothing worse.
+        let _ = rustix::fs::chmod(sealed::descriptor(handle.as_fd()), mode);
+    }
+    remove(folder, name, aside, ours)
+}
+
 /// Takes away `name` if it leads to what is `ours`, which must be open, and to nothing else.
 ///
 /// In a folder where others may rename and remove what they like, only somebody who watches it and acts
@@ -122,13 +147,14 @@ pub(super) fn remove(
     if Identity::of_name(folder, name) != Ok(ours) {
         return Ok(Removed::NotThere);
     }
-    match rename(folder, name, aside.as_ref()) {
+    // Nothing is called as nobody knows: there is nothing to be replaced.
+    match rustix::fs::renameat(folder, name, folder, aside) {
         Ok(()) => {}
         Err(Errno::NOENT) => return Ok(Removed::NotThere),
         Err(error) => return Err(error),
     }
     if Identity::of_name(folder, aside.as_ref()) == Ok(ours) {
-        rustix::fs::unlinkat(folder, sealed::name(aside.as_ref())?, AtFlags::empty())?;
+        rustix::fs::unlinkat(folder, aside, AtFlags::empty())?;
         return Ok(Removed::Yes);
     }
     for _ in 0..ATTEMPTS {
@@ -144,7 +170,6 @@ pub(super) fn remove(
 /// renameat2(2) with RENAME_NOREPLACE; by link(2), which does not replace anything either, where the file
 /// system does not know that.
 fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
-    let (from, to) = (&*sealed::name(from)?, &*sealed::name(to)?);
     match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS) => {
             rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::broker;
+use super::{broker, confine};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -54,6 +54,8 @@ pub struct Native {
     pid: Pid,
     /// It leads a process group of its own.
     leads: bool,
+    /// The broker has started it.
+    by_broker: bool,
     /// Becomes readable when it has ended.
     pidfd: Option<AsyncFd<OwnedFd>>,
 }
@@ -63,14 +65,21 @@ pub struct Native {
 static LIVING: Mutex<Living> = Mutex::new(Living { commands: Vec::new(), leaving: false });
 
 struct Living {
-    /// Each with whether it leads a process group.
-    commands: Vec<(Pid, bool)>,
+    commands: Vec<Known>,
     /// This process is about to end without tidying up: what starts now is killed at once.
     leaving: bool,
 }
 
 fn living() -> MutexGuard<'static, Living> {
     LIVING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A command that may be sent a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    pid: Pid,
+    leads: bool,
+    by_broker: bool,
 }
 
 impl NativeCommand {
@@ -94,7 +103,8 @@ impl NativeCommand {
         let leads = !has_terminal();
         count_on_sigchld();
         // This can take as long as a file system likes: nothing is locked meanwhile.
-        let pid = match broker::is_there() {
+        let by_broker = broker::is_there() && confine::is_confined();
+        let pid = match by_broker {
             true => broker::start(&self, leads)?,
             false => {
                 let this = rustix::process::getpid();
@@ -106,10 +116,10 @@ impl NativeCommand {
             Pid::from_raw(pid).ok_or_else(|| io::Error::other("a process without a number"))?;
         let leaving = {
             let mut living = living();
-            living.commands.push((pid, leads));
+            living.commands.push(Known { pid, leads, by_broker });
             living.leaving
         };
-        let mut native = Native { pid, leads, pidfd: None };
+        let mut native = Native { pid, leads, by_broker, pidfd: None };
         // From here on an early return kills it. Nothing of the child is waited for by `std`.
         if leaving {
             return Err(io::Error::other("this process is about to end"));
@@ -231,9 +241,12 @@ impl Native {
     /// kill(2): sends a signal to the command, and to what it started, where it leads a group.
     pub fn signal(&self, number: i32) {
         let living = living();
-        let known = living.commands.contains(&(self.pid, self.leads));
-        if let Some(signal) = Signal::from_named_raw(number).filter(|_| known) {
-            send(self.pid, self.leads, signal);
+        let Self { pid, leads, by_broker, .. } = *self;
+        let known = Known { pid, leads, by_broker };
+        if let Some(signal) = Signal::from_named_raw(number)
+            && living.commands.contains(&known)
+        {
+            known.send(signal);
         }
     }
 
@@ -281,7 +294,7 @@ impl Drop for Native {
 fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     // Reaping and forgetting are one step for all who look.
     let mut living = living();
-    if !living.commands.iter().any(|(known, _)| *known == pid) {
+    if !living.commands.iter().any(|known| known.pid == pid) {
         return Err(io::Error::other("the command has been waited for before"));
     }
     let mut status = 0;
@@ -298,12 +311,12 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
                 io::ErrorKind::Interrupted => Ok(None),
                 _ => {
                     // Somebody else has reaped it: the number is no longer ours to use.
-                    living.commands.retain(|(known, _)| *known != pid);
+                    living.commands.retain(|known| known.pid != pid);
                     Err(error)
                 }
             };
         }
-        _ => living.commands.retain(|(known, _)| *known != pid),
+        _ => living.commands.retain(|known| known.pid != pid),
     }
     let end = match libc::WIFEXITED(status) {
         true => NativeEnd::Exited((libc::WEXITSTATUS(status) & 0xff) as u8),
@@ -323,17 +336,33 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
 pub fn kill_natives() {
     let mut living = living();
     living.leaving = true;
-    for (pid, leads) in &living.commands {
-        send(*pid, *leads, Signal::KILL);
+    for known in &living.commands {
+        known.send(Signal::KILL);
     }
 }
 
-/// The error says that it is gone, which is as well.
-fn send(pid: Pid, leads: bool, signal: Signal) {
-    let _ = match leads {
-        true => rustix::process::kill_process_group(pid, signal),
-        false => rustix::process::kill_process(pid, signal),
+impl Known {
+    /// The error says that it is gone, which is as well.
+    fn send(&self, signal: Signal) {
+        let _ = match (self.by_broker, self.leads) {
+            (true, leads) => {
+                let _ = broker::signal(self.pid.as_raw_nonzero().get(), leads, signal.as_raw());
+                return;
+            }
+            (false, true) => rustix::process::kill_process_group(self.pid, signal),
+            (false, false) => rustix::process::kill_process(self.pid, signal),
+        };
+    }
+}
+
+/// The commands that this process has started itself and that run: what kill(2) is to be asked for, by
+/// its first argument.
+pub(super) fn signalled() -> Vec<i32> {
+    let number = |known: &Known| {
+        let pid = known.pid.as_raw_nonzero().get();
+        if known.leads { -pid } else { pid }
     };
+    living().commands.iter().filter(|known| !known.by_broker).map(number).collect()
 }
 
 /// The standard streams of this process, of which it has no more need: /dev/null takes their place, so

@@ -11,8 +11,6 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::sealed;
-
 /// Bits of a mode that let others than the owner do anything.
 const OTHERS: u32 = 0o077;
 
@@ -157,7 +155,6 @@ impl PrivateFolder {
     /// # Errors
     /// Those of the system.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        let name = sealed::name(name.as_ref())?;
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 

@@ -126,7 +126,7 @@ impl Drop for ReaderWait {
 }
 
 /// Lets `signal` reach this thread, whatever mask it was started with.
-fn unblock(signal: libc::c_int) {
+pub(super) fn unblock(signal: libc::c_int) {
     // SAFETY: `sigemptyset` makes the set valid before it is used, and only this thread's mask
     // changes.
     unsafe {

@@ -6,8 +6,9 @@
 //! Whoever gets a lock looks whether its name still leads to what it locked, and starts anew if not: so
 //! cleaning away what nobody holds needs no lock beyond that.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
@@ -15,8 +16,9 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::names::Removed;
 use super::private::{PrivateError, PrivateFolder, unique};
-use super::sealed;
+use super::sweeper::{self, Trace};
 
 /// How often something is tried that others can make fail for a moment.
 const ATTEMPTS: usize = 16;
@@ -97,17 +99,21 @@ impl Place {
         self.fd.try_clone()
     }
 
-    /// What it lies in, and what it is called there.
-    pub(super) fn trace(&self) -> (BorrowedFd<'_>, &str) {
-        (self.runtime.as_fd(), &self.name)
+    /// # Errors
+    /// Where no descriptor is to be had.
+    pub(super) fn trace(&self) -> io::Result<Trace> {
+        let name = CString::new(&*self.name)?;
+        Ok(Trace::Place { folder: sweeper::copy(&self.runtime)?, name })
     }
 
     /// rmdir(2). What is missing already is none of its concern.
     pub(super) fn remove(&self) {
-        let removed = sealed::name(self.name.as_ref())
-            .and_then(|name| rustix::fs::unlinkat(&self.runtime, name, AtFlags::REMOVEDIR));
+        let removed = sweeper::remove(&self.name).unwrap_or_else(|| {
+            rustix::fs::unlinkat(&self.runtime, &self.name, AtFlags::REMOVEDIR)?;
+            Ok(Removed::Yes)
+        });
         match removed {
-            Ok(()) | Err(Errno::NOENT) => {}
+            Ok(_) | Err(Errno::NOENT) => {}
             Err(error) => tracing::debug!("{}: stays: {error}", self.path().display()),
         }
     }
@@ -164,16 +170,20 @@ impl Lock {
 }
 
 impl Lock {
-    /// What it lies in, and what it is called there.
-    pub(super) fn trace(&self) -> (BorrowedFd<'_>, &str) {
-        (self.folder.as_fd(), &self.name)
+    /// # Errors
+    /// Where no descriptor is to be had.
+    pub(super) fn trace(&self) -> io::Result<Trace> {
+        let name = CString::new(&*self.name)?;
+        Ok(Trace::Lock { folder: sweeper::copy(&self.folder)?, name })
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // While it is held: nobody else's is removed.
-        let _ = self.folder.remove(&self.name);
+        if sweeper::remove(&self.name).is_none() {
+            let _ = self.folder.remove(&self.name);
+        }
     }
 }
 

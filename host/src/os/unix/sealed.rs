@@ -2,7 +2,7 @@
 //!
 //! A seccomp filter sees the address of a path, not its text. So the few paths that are still needed
 //! then are written to memory that becomes read-only and is sealed (mseal(2)), and the filter permits
-//! open(2) and unlink(2) with addresses in that memory alone.
+//! open(2) and stat(2) with addresses in that memory alone.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
@@ -32,7 +32,7 @@ static SEALED: OnceLock<Sealed> = OnceLock::new();
 pub(super) struct Sealed {
     /// What may be opened: the descriptors, each under its number, then /dev/null.
     paths: Area,
-    /// What may be removed, each with the folder that it is in.
+    /// What may be looked for in folders.
     names: Area,
     /// Whether the kernel seals memory: Linux 6.10.
     pub(super) lasting: bool,
@@ -121,7 +121,7 @@ impl Area {
 /// mseal(2) has this number on all architectures.
 const MSEAL: libc::c_long = 462;
 
-/// Makes the paths. `names` are those of the files that may be removed later. To be called once;
+/// Makes the paths. `names` are those of the files that may be looked for later. To be called once;
 /// later calls change nothing.
 ///
 /// # Errors
@@ -137,12 +137,12 @@ pub(super) fn seal(names: &[&CStr]) -> io::Result<&'static Sealed> {
         paths.write(number, &text[..14 + digits]);
     }
     paths.write(DESCRIPTORS, NULL_DEVICE.to_bytes());
-    let removable = Area::of(names.len(), NAME_SLOT)?;
+    let looked_for = Area::of(names.len(), NAME_SLOT)?;
     for (at, name) in names.iter().enumerate() {
-        removable.write(at, name.to_bytes());
+        looked_for.write(at, name.to_bytes());
     }
-    let lasting = paths.seal()? & removable.seal()?;
-    Ok(SEALED.get_or_init(|| Sealed { paths, names: removable, lasting }))
+    let lasting = paths.seal()? & looked_for.seal()?;
+    Ok(SEALED.get_or_init(|| Sealed { paths, names: looked_for, lasting }))
 }
 
 fn write_digits(to: &mut [u8], number: usize) -> usize {

@@ -32,6 +32,7 @@ pub(crate) fn passwd() -> Option<i32> {
 pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
     let beside = CString::new(beside.as_os_str().as_bytes()).unwrap();
     let beside_new = CString::new([beside.as_bytes(), b"-new"].concat()).unwrap();
+    let folder = beside_folder(&beside);
     let home = CString::new(std::env::var("HOME").unwrap_or("/root".into())).unwrap();
     let memory = CString::new(format!("/proc/{victim}/mem")).unwrap();
     let cell = 0u64;
@@ -52,6 +53,21 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
             ("renaming a file", call(libc::rename(beside.as_ptr(), beside_new.as_ptr()).into())),
             ("truncating a file", call(libc::truncate(beside.as_ptr(), 0).into())),
             ("a file's mode", call(libc::chmod(beside.as_ptr(), 0o777).into())),
+            ("the FIFO's folder's mode", call(libc::chmod(folder.as_ptr(), 0o757).into())),
+            ("the mode of what is open", call(libc::fchmod(0, 0o666).into())),
+            ("a signal by way of a pipe", {
+                let mut ends = [0; 2];
+                libc::pipe(ends.as_mut_ptr());
+                call(libc::fcntl(ends[0], libc::F_SETOWN, victim).into())
+            }),
+            ("a signal to everybody", call(libc::kill(-1, 0).into())),
+            ("a datagram to somebody", {
+                let mut ends = [0; 2];
+                libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM, 0, ends.as_mut_ptr());
+                let address = 0x7000_0000_0000 as *const libc::sockaddr;
+                call(libc::sendto(ends[0], (&raw const cell).cast(), 8, 0, address, 16) as i64)
+            }),
+            ("a program of its own choice", broker_starts(c"/bin/sh")),
             ("an internet socket", call(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0).into())),
             ("a local socket", call(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0).into())),
             ("io_uring", call(libc::syscall(libc::SYS_io_uring_setup, 1, &raw const cell))),
@@ -91,6 +107,26 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
             }),
         ]
     }
+}
+
+fn beside_folder(path: &CStr) -> CString {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
+    CString::new(path.parent().unwrap().as_os_str().as_bytes()).unwrap()
+}
+
+/// Asks the broker, if there is one, for a program that was not granted.
+fn broker_starts(program: &CStr) -> Option<i32> {
+    let null = || super::super::null().unwrap();
+    let command = super::super::NativeCommand {
+        program: std::ffi::OsStr::from_bytes(program.to_bytes()).into(),
+        args: Vec::new(),
+        stdin: null(),
+        stdout: null(),
+        stderr: null(),
+        others: Vec::new(),
+    };
+    let error = super::super::broker::start(&command, true).err()?;
+    Some(error.raw_os_error().unwrap_or(libc::ENOENT))
 }
 
 /// execve(2): returns only where that is refused.

@@ -10,7 +10,8 @@ use seccompiler::{
 };
 
 use super::super::sealed::{Area, Sealed};
-use super::Powers;
+use super::super::{broker, native};
+use super::Kept;
 
 /// Calls that can do no harm with what this process has: on its descriptors, its own memory, its own
 /// threads, and the clocks.
@@ -34,7 +35,6 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_pipe2,
     libc::SYS_dup,
     libc::SYS_dup3,
-    libc::SYS_fcntl,
     libc::SYS_eventfd2,
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
@@ -108,7 +108,6 @@ const WRITABLE_FOLDERS: &[libc::c_long] = &[
     libc::SYS_linkat,
     libc::SYS_symlinkat,
     libc::SYS_utimensat,
-    libc::SYS_fchmod,
     libc::SYS_fallocate,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
@@ -116,8 +115,7 @@ const WRITABLE_FOLDERS: &[libc::c_long] = &[
 ];
 
 /// What is asked of native commands that run.
-const NATIVES: &[libc::c_long] =
-    &[libc::SYS_wait4, libc::SYS_waitid, libc::SYS_kill, libc::SYS_pidfd_open];
+const NATIVES: &[libc::c_long] = &[libc::SYS_wait4, libc::SYS_waitid, libc::SYS_pidfd_open];
 
 /// How a broker is asked to start native commands.
 const BROKER: &[libc::c_long] = &[libc::SYS_sendmsg, libc::SYS_recvmsg];
@@ -125,6 +123,21 @@ const BROKER: &[libc::c_long] = &[libc::SYS_sendmsg, libc::SYS_recvmsg];
 /// The ioctl(2)s that are used: how much a pipe holds, whether something is a terminal. Not among
 /// them: TIOCSTI, by which a terminal is told what its user has typed.
 const IOCTLS: &[u64] = &[libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO];
+
+/// The fcntl(2)s: copies, flags, how much a pipe holds. Not among them: F_SETOWN and F_SETSIG, by which the
+/// kernel sends signals to whomever one likes.
+const FCNTLS: &[i32] = &[
+    libc::F_DUPFD,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_GETPIPE_SZ,
+    libc::F_SETPIPE_SZ,
+    libc::F_ADD_SEALS,
+    libc::F_GET_SEALS,
+];
 
 /// The prctl(2)s: a thread's name, a mapping's name, what the kernel told at the start. Not among them:
 /// becoming dumpable again.
@@ -138,7 +151,7 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 ///
 /// # Errors
 /// Where it can, but a thread has another filter.
-pub(super) fn install(powers: &Powers, sealed: &Sealed) -> io::Result<bool> {
+pub(super) fn install(powers: &Kept, sealed: &Sealed) -> io::Result<bool> {
     if !is_there() {
         return Ok(false);
     }
@@ -173,7 +186,7 @@ fn unknown_calls() -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture()?)?.try_into()
 }
 
-fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::BackendError> {
+fn compile(powers: &Kept, sealed: &Sealed) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: Rules = HARMLESS
         .iter()
         .chain(HARMLESS_HERE)
@@ -194,28 +207,28 @@ fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::
     let process = u64::from(std::process::id());
     permit(libc::SYS_tgkill, vec![equals(0, process)?])?;
     permit(libc::SYS_kill, vec![equals(0, process)?])?;
+    for number in native::signalled() {
+        // As the kernel sees it: 32 bits.
+        permit(libc::SYS_kill, vec![equals(0, u64::from(number.cast_unsigned()))?])?;
+    }
     for request in IOCTLS {
         permit(libc::SYS_ioctl, vec![equals(1, *request)?])?;
+    }
+    for request in FCNTLS {
+        permit(libc::SYS_fcntl, vec![equals(1, u64::from(request.unsigned_abs()))?])?;
     }
     for option in PRCTLS {
         permit(libc::SYS_prctl, vec![equals(0, u64::from(option.unsigned_abs()))?])?;
     }
     // Standard streams can be sockets: bytes, and no address.
-    permit(libc::SYS_recvfrom, vec![equals(4, 0)?])?;
-    permit(libc::SYS_sendto, vec![equals(4, 0)?])?;
+    permit(libc::SYS_recvfrom, vec![bits(4, u64::MAX, 0)?])?;
+    permit(libc::SYS_sendto, vec![bits(4, u64::MAX, 0)?])?;
     // The paths that are sealed.
     permit(libc::SYS_openat, vec![sealed_path(1, sealed.paths())?])?;
     // Some ask by its older name.
     #[cfg(target_arch = "x86_64")]
-    for call in [libc::SYS_open, libc::SYS_chmod] {
-        permit(call, vec![sealed_path(0, sealed.paths())?])?;
-    }
-    permit(libc::SYS_fchmodat, vec![sealed_path(1, sealed.paths())?])?;
-    permit(libc::SYS_unlinkat, vec![sealed_path(1, sealed.names())?])?;
+    permit(libc::SYS_open, vec![sealed_path(0, sealed.paths())?])?;
     permit(libc::SYS_newfstatat, vec![sealed_path(1, sealed.names())?])?;
-    for call in [libc::SYS_renameat2, libc::SYS_linkat] {
-        permit(call, vec![sealed_path(1, sealed.names())?, sealed_path(3, sealed.names())?])?;
-    }
 
     // An entry without rules permits the call whatever its arguments are.
     let mut whole = |calls: &[libc::c_long]| {
@@ -229,6 +242,8 @@ fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::
     }
     if powers.natives {
         whole(NATIVES);
+    }
+    if broker::is_there() {
         whole(BROKER);
     }
     let errno = SeccompAction::Errno(libc::EPERM.unsigned_abs());

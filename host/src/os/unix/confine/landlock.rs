@@ -9,7 +9,8 @@ use landlock::{
 };
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
-use super::{Access, Powers};
+use super::super::native;
+use super::{Access, Kept};
 
 /// The newest version whose every right is handled here. On an older kernel, those that it knows.
 const KNOWN: ABI = ABI::V7;
@@ -17,15 +18,19 @@ const KNOWN: ABI = ABI::V7;
 /// Since this version, threads that confined themselves one by one may send each other signals.
 const THREADS_SIGNAL: i32 = 7;
 
-/// The rules for what is kept; `None` where the kernel has no Landlock.
+/// The oldest version that bounds all that is asked for here.
+pub(super) const WANTED: i32 = THREADS_SIGNAL;
+
+/// The rules for what is kept, and the kernel's version; `None` where the kernel has no Landlock.
 ///
 /// # Errors
 /// Where the kernel has it, but refuses a rule.
-pub(super) fn ruleset(powers: &Powers) -> io::Result<Option<OwnedFd>> {
+pub(super) fn ruleset(powers: &Kept) -> io::Result<Option<(OwnedFd, i32)>> {
     let Some(version) = version() else { return Ok(None) };
-    let ruleset = handled(version, powers).map_err(io::Error::other)?;
+    let ruleset = handled(version).map_err(io::Error::other)?;
     let ruleset = rules(ruleset, powers).map_err(io::Error::other)?;
-    Ok(ruleset.into())
+    let ruleset: Option<OwnedFd> = ruleset.into();
+    Ok(ruleset.map(|ruleset| (ruleset, version)))
 }
 
 /// LANDLOCK_CREATE_RULESET_VERSION of landlock_create_ruleset(2); `None` where there is no Landlock, or
@@ -39,20 +44,20 @@ fn version() -> Option<i32> {
 
 type Failed = landlock::RulesetError;
 
-fn handled(version: i32, powers: &Powers) -> Result<RulesetCreated, Failed> {
+fn handled(version: i32) -> Result<RulesetCreated, Failed> {
     let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::AbstractUnixSocket)?;
-    // The threads of this process do send each other signals; native commands are outside of the
-    // fence, and are sent some too.
-    if version >= THREADS_SIGNAL && !powers.natives {
+    // The threads of this process do send each other signals; native commands that were started before
+    // are outside of the fence, and are sent some too: the filter knows them.
+    if version >= THREADS_SIGNAL && native::signalled().is_empty() {
         ruleset = ruleset.scope(Scope::Signal)?;
     }
     ruleset.create()
 }
 
-fn rules(mut ruleset: RulesetCreated, powers: &Powers) -> Result<RulesetCreated, Failed> {
+fn rules(mut ruleset: RulesetCreated, powers: &Kept) -> Result<RulesetCreated, Failed> {
     for (fd, access) in &powers.files {
         if let Some(rights) = rights_of_file(fd, *access) {
             ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
@@ -67,13 +72,6 @@ fn rules(mut ruleset: RulesetCreated, powers: &Powers) -> Result<RulesetCreated,
                 & !AccessFs::IoctlDev;
         }
         ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
-    }
-    for folder in &powers.removals {
-        // What is removed is renamed first, and renamed back if it turns out to be another's, of
-        // whatever kind. The filter bounds all of it to a few names.
-        let rights = AccessFs::from_write(KNOWN)
-            & !(AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev | AccessFs::Refer);
-        ruleset = ruleset.add_rule(PathBeneath::new(folder, rights))?;
     }
     if let Ok(null) = rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
         let rights = AccessFs::ReadFile | AccessFs::WriteFile;

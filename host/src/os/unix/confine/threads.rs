@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Dir, Mode, OFlags};
 
+use super::super::reader_wait::unblock;
+
 /// How long a thread may take to answer. It takes microseconds, unless a file system that is gone
 /// keeps it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,12 +24,24 @@ static FAILED: AtomicI32 = AtomicI32::new(0);
 /// Those of the call on any of them; `TimedOut` where one does not answer.
 pub(super) fn restrict(ruleset: &OwnedFd) -> io::Result<()> {
     RULESET.store(ruleset.as_raw_fd(), Ordering::SeqCst);
-    let before = handle(libc::SIGRTMIN() + 8, ask_here)?;
+    let before = handle(ask_signal(), ask_here)?;
     let outcome = restrict_each();
     RULESET.store(-1, Ordering::SeqCst);
     // SAFETY: puts back the action that was in force.
-    unsafe { libc::sigaction(libc::SIGRTMIN() + 8, &before, std::ptr::null_mut()) };
+    unsafe { libc::sigaction(ask_signal(), &before, std::ptr::null_mut()) };
     outcome
+}
+
+/// The signal by which a thread is asked. Whoever started this process may have left it blocked: see
+/// [`unblock_signals_of_ours`].
+fn ask_signal() -> libc::c_int {
+    libc::SIGRTMIN() + 8
+}
+
+/// Lets signals reach this thread, and those that it starts, that threads of this process send each other.
+/// To be called while there is one thread only.
+pub fn unblock_signals_of_ours() {
+    unblock(ask_signal());
 }
 
 fn restrict_each() -> io::Result<()> {
@@ -64,7 +78,7 @@ fn restrict_other(thread: i32) -> io::Result<()> {
     let answers = ANSWERS.load(Ordering::SeqCst);
     let process = rustix::process::getpid().as_raw_nonzero().get();
     // SAFETY: sends a signal, whose handler is installed, to a thread of this process.
-    let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGRTMIN() + 8) };
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, ask_signal()) };
     if sent != 0 {
         let error = io::Error::last_os_error();
         // It has ended.
