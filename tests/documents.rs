@@ -71,7 +71,7 @@ fn every_row_of_faults_has_a_test() {
         };
         assert!(known.iter().find(is_of_row).is_some(), "row {row} has no test");
         // The files that the row names.
-        let files = line.split(['|', ',', ' ']).filter(|it| it.starts_with("tests/"));
+        let files = line.split(['|', ',', ';', ' ']).filter(|it| it.starts_with("tests/"));
         for file in files {
             assert!(top().join(file.trim()).exists(), "{line}");
         }

@@ -45,13 +45,19 @@ fn a_swapper() {
     let move_to = |from: &Path, to: &Path, flags| {
         rustix::fs::renameat_with(CWD, from, CWD, to, flags).is_ok()
     };
-    let mut turn = 0;
+    let mut turn: u64 = 0;
     while !folder.join("stop").exists() {
         for own in &names {
             turn += 1;
             match turn % 4 {
                 0 | 1 => drop(move_to(own, &path, RenameFlags::NOREPLACE)),
-                2 => drop(move_to(&path, own, RenameFlags::NOREPLACE)),
+                2 => {
+                    move_to(&path, own, RenameFlags::NOREPLACE);
+                    // Nothing is there for a while: shorter or longer than it takes to make something.
+                    for _ in 0..turn * 7919 % 4096 {
+                        std::hint::spin_loop();
+                    }
+                }
                 _ => drop(move_to(own, &path, RenameFlags::EXCHANGE)),
             }
             // One of pipehost's may have come along.
@@ -126,7 +132,7 @@ async fn row_24_swapped_between_check_and_use() {
     let mut counts = Counts::default();
     let mut tried = 0;
     // On a busy machine, the two may leave it nothing for a while.
-    while tried < tries || counts.removed == 0 && tried < 50 * tries {
+    while tried < tries || counts.removed == 0 && tried < 200 * tries {
         tried += 1;
         match Fifo::prepare(&folder.join("x"), FifoOptions::default()) {
             Ok(fifo) => one_try(&fifo, target, &mut counts),

@@ -17,7 +17,10 @@ const ARGS: &str = "PIPEHOST_TEST_ARGS";
 const BESIDE: &str = "PIPEHOST_TEST_BESIDE";
 
 /// Another thread of this process, that was there before it confined itself.
-static OTHER: OnceLock<Mutex<(mpsc::Sender<()>, mpsc::Receiver<Option<i32>>)>> = OnceLock::new();
+static OTHER: OnceLock<Mutex<Asking>> = OnceLock::new();
+
+/// Has it try, and what comes of that.
+type Asking = (mpsc::Sender<()>, mpsc::Receiver<Option<i32>>);
 
 /// The guest has broken out: called where it would run.
 pub(crate) fn broken_out() {
@@ -153,7 +156,9 @@ fn without_the_sandbox_all_of_it_can_be_had() {
         "/etc/passwd",
         "a new file",
         "a file's mode",
+        "truncating a file",
         "the FIFO's folder's mode",
+        "a datagram to somebody",
         "an internet socket",
         "a signal by way of a pipe",
         "new code",

@@ -319,6 +319,28 @@ mod tests {
     }
 
     #[test]
+    fn text_that_nobody_sees_is_no_colour() {
+        for hidden in
+            ["\x1b[8m", "\x1b[1;08m", "\x1b[38;8m", "\x1b[38;5;1;8m", "\x1b[38;2;1;2;3;8m"]
+        {
+            assert_eq!(text(hidden.as_bytes()), hidden.replace('\x1b', "\\x1b"));
+        }
+        for colour in ["\x1b[38;5;8m", "\x1b[48;2;8;8;8m", "\x1b[58;5;8;1m", "\x1b[18m", "\x1b[80m"]
+        {
+            assert_eq!(text(colour.as_bytes()), format!("{colour}\x1b[0m"));
+        }
+    }
+
+    #[test]
+    fn where_terminals_are_shared_colours_are_shown() {
+        let (mut escaper, mut out) = (Escaper::colourless(), Vec::new());
+        escaper.push(b"\x1b[1mbold", &mut out);
+        escaper.push(b"\x1b[", &mut out);
+        escaper.finish(&mut out);
+        assert_eq!(out, b"\\x1b[1mbold\\x1b[");
+    }
+
+    #[test]
     fn every_byte_and_every_mark() {
         for byte in 0..=0xff_u8 {
             let stays = matches!(byte, b' '..=b'~' | b'\n' | b'\t');

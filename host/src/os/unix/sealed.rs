@@ -198,7 +198,7 @@ mod tests {
         let path = descriptor(file.as_fd());
         assert_eq!(path.to_str().unwrap(), format!("/proc/self/fd/{}", file.as_raw_fd()));
         assert_eq!(path.as_ptr() as u64 & sealed.paths.mask(), sealed.paths.value());
-        assert_ne!(path.as_ptr() as u64 + 1 & sealed.paths.mask(), sealed.paths.value());
+        assert_ne!((path.as_ptr() as u64 + 1) & sealed.paths.mask(), sealed.paths.value());
         for number in [0, 9, 10, 99, 100, 4095] {
             let text = sealed.paths.text(number).to_str().unwrap();
             assert_eq!(text, format!("/proc/self/fd/{number}"));

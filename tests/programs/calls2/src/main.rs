@@ -262,11 +262,16 @@ impl Guest {
         else {
             return SKIPPED;
         };
-        let ready = || reader.subscribe().ready() && writer.check_write().is_ok_and(|n| n > 0);
-        match when_ready {
-            true if !ready() => (Outcome::Wait, 0, 0),
-            true => count(writer.blocking_splice(reader, size as u64)),
-            false => count(writer.splice(reader, size as u64)),
+        if !when_ready {
+            return count(writer.splice(reader, size as u64));
+        }
+        if !reader.subscribe().ready() {
+            return (Outcome::Wait, 0, 0);
+        }
+        match writer.check_write() {
+            Ok(0) => (Outcome::Wait, 0, 0),
+            Ok(_) => count(writer.blocking_splice(reader, size as u64)),
+            Err(error) => stream_failed(&error),
         }
     }
 

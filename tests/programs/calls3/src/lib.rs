@@ -435,6 +435,8 @@ impl Guest {
         for (slot, mut reader) in self.readers.into_iter().enumerate() {
             all.push(Box::pin(async move {
                 loop {
+                    // One of no bytes tells nothing.
+                    let may_be_nothing = matches!(reader, Reader::Reading(_));
                     let reading = match reader {
                         Reader::None | Reader::Ended(_) => return,
                         Reader::End(end) => {
@@ -446,7 +448,9 @@ impl Guest {
                     };
                     let told;
                     (reader, told) = after_read(reading.future.await).await;
-                    tell(Op::Read, slot, told);
+                    if told != WAIT || !may_be_nothing {
+                        tell(Op::Read, slot, told);
+                    }
                 }
             }));
         }

@@ -90,7 +90,7 @@ fn rights_of_file(fd: impl AsFd, access: Access) -> Option<BitFlags<AccessFs>> {
         _ => return None,
     };
     // An anonymous pipe has a size of its own kind of file system, and Landlock lets it be.
-    if rustix::fs::fstatfs(&fd).is_ok_and(|kind| kind.f_type as i64 == PIPEFS) {
+    if rustix::fs::fstatfs(&fd).is_ok_and(|kind| kind.f_type == PIPEFS) {
         return None;
     }
     let mut rights = device;

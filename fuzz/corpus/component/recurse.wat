@@ -1,0 +1,1 @@
+(module (func $f (call $f)) (start $f) (func (export "_start")))

@@ -1,0 +1,11 @@
+(module
+  (type $t (func (param i32) (result i32)))
+  (table (export "t") 4 100000 funcref)
+  (elem (i32.const 1) $a $b)
+  (global $g (mut i64) (i64.const 7))
+  (func $a (type $t) (i32.add (local.get 0) (i32.const 1)))
+  (func $b (type $t) (return_call_indirect (type $t) (local.get 0) (i32.const 1)))
+  (func (export "_start")
+    (drop (table.grow 0 (ref.null func) (i32.const 1000)))
+    (global.set $g (i64.extend_i32_u (call_indirect (type $t) (i32.const 5) (i32.const 2))))
+    (drop (call_indirect (type $t) (i32.const 5) (i32.const 3)))))
