@@ -45,16 +45,20 @@ fn a_swapper() {
     let move_to = |from: &Path, to: &Path, flags| {
         rustix::fs::renameat_with(CWD, from, CWD, to, flags).is_ok()
     };
-    let mut turn: u64 = 0;
+    let (mut turn, mut chance) = (0, u64::from(std::process::id()));
     while !folder.join("stop").exists() {
         for own in &names {
             turn += 1;
-            match turn % 4 {
+            // By chance, or each would always do the same with the same thing.
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            match chance >> 33 & 3 {
                 0 | 1 => drop(move_to(own, &path, RenameFlags::NOREPLACE)),
                 2 => {
                     move_to(&path, own, RenameFlags::NOREPLACE);
                     // Nothing is there for a while: shorter or longer than it takes to make something.
-                    for _ in 0..turn * 7919 % 4096 {
+                    for _ in 0..chance >> 40 & 4095 {
                         std::hint::spin_loop();
                     }
                 }

@@ -167,5 +167,5 @@ fn without_the_sandbox_all_of_it_can_be_had() {
         assert!(lines.contains(&format!("{what}: done")), "{what}: {lines:?}");
     }
     // The process has become another program, and says no more.
-    assert!(!lines.iter().any(|line| line.starts_with("a program")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.starts_with("a program: ")), "{lines:?}");
 }

@@ -185,8 +185,11 @@ impl Model {
         let (mut least, mut most) = (0, 0);
         let is_new = self.version == Version::V0_3;
         for (at, pipe) in self.pipes.iter().enumerate() {
-            let reads = pipe.reader == State::Open && !(is_new && pipe.ended);
-            let writes = pipe.writer == State::Open && !(is_new && pipe.broken);
+            // 0.3: what a read or a write under way meets, the host knows before it is told.
+            let ended = is_new && (pipe.ended || pipe.may_end());
+            let broken = is_new && (pipe.broken || pipe.reader == State::Dropped);
+            let reads = pipe.reader == State::Open && !ended;
+            let writes = pipe.writer == State::Open && !broken;
             let lingers = pipe.is_lingering();
             // The named ones come first, and count for each end.
             match at >= GRANTED.len() {

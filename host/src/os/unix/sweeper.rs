@@ -195,11 +195,6 @@ fn block_signals() -> io::Result<libc::sigset_t> {
 pub(super) fn keep_only(keep: &mut Vec<RawFd>) -> io::Result<()> {
     // Signals for the whole job are none of its concern. Fails where it leads a group, which it does not.
     let _ = rustix::process::setsid();
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(&null)?;
-    drop(null);
     keep.push(2);
     keep.sort_unstable();
     let from = keep.iter().map(|fd| fd.unsigned_abs() + 1);
@@ -214,6 +209,11 @@ pub(super) fn keep_only(keep: &mut Vec<RawFd>) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
+    // Now there is a descriptor to be had.
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
     Ok(())
 }
 

@@ -30,7 +30,8 @@ impl Model {
                     false => Ok(()),
                 }
             }
-            Outcome::Wait => expect(from.certain() == 0 && !to.broken),
+            // A FIFO's writer that comes after the reader has left waits for the next.
+            Outcome::Wait => expect((to.loose || from.certain() == 0) && !to.broken),
             Outcome::Closed => {
                 let (ended, broken) =
                     (from.ended || from.may_end(), to.broken || to.reader == State::Dropped);

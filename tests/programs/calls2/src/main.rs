@@ -265,13 +265,12 @@ impl Guest {
         if !when_ready {
             return count(writer.splice(reader, size as u64));
         }
-        if !reader.subscribe().ready() {
-            return (Outcome::Wait, 0, 0);
-        }
         match writer.check_write() {
-            Ok(0) => (Outcome::Wait, 0, 0),
-            Ok(_) => count(writer.blocking_splice(reader, size as u64)),
             Err(error) => stream_failed(&error),
+            Ok(n) if n > 0 && reader.subscribe().ready() => {
+                count(writer.blocking_splice(reader, size as u64))
+            }
+            Ok(_) => (Outcome::Wait, 0, 0),
         }
     }
 

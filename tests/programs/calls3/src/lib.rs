@@ -474,17 +474,25 @@ impl Guest {
                 return false;
             }
         }
-        // A FIFO's writer that gave up before the reader came was none.
+        // A FIFO's writer that gave up before the reader came was none. With a reader there, the next one is
+        // one at once.
+        if slot == FIFO && matches!(self.writers[slot], Writer::End(_) | Writer::Idle(..)) {
+            self.writers[slot] = Writer::None;
+        }
+        let (reader, writer) = (&self.readers[slot], &self.writers[slot]);
+        if slot != FIFO || !matches!(writer, Writer::None) {
+            // A write that began after the reader had left waits for the next one.
+            let nobody = matches!(reader, Reader::None | Reader::Ended(_));
+            return slot != FIFO || !matches!(writer, Writer::Writing(_)) || !nobody;
+        }
         for _ in 0..1000 {
-            if slot != FIFO || !matches!(self.writers[slot], Writer::None) {
-                break;
-            }
             match named::open_writer(name(slot)) {
-                Ok(_) => break,
+                Ok(_) => return true,
                 Err(_) => yield_async().await,
             }
         }
-        true
+        // All that it may have open are in use.
+        false
     }
 }
 
