@@ -105,6 +105,8 @@ pub(super) fn start(traces: Vec<Trace>) -> io::Result<()> {
     // SAFETY: the copy takes no lock but malloc's, which the C library sees to.
     let forked = unsafe { libc::fork() };
     if forked == 0 {
+        // What is typed at a terminal, and a signal to the whole job, are none of its concern.
+        let _ = rustix::process::setsid();
         let outcome = keep_only(&mut keep).and_then(|()| sweep(&theirs, &traces));
         // SAFETY: ends this process at once, as its parent has things to tidy up that this is a copy of.
         unsafe { libc::_exit(i32::from(outcome.is_err())) }
@@ -190,11 +192,9 @@ fn block_signals() -> io::Result<libc::sigset_t> {
     }
 }
 
-/// For a copy of this process: closes all descriptors but these, and leaves its terminal. The standard
-/// streams become /dev/null, so that nobody waits for this process to close them.
+/// For a copy of this process: closes all descriptors but these. The standard streams become /dev/null, so
+/// that nobody waits for this process to close them.
 pub(super) fn keep_only(keep: &mut Vec<RawFd>) -> io::Result<()> {
-    // Signals for the whole job are none of its concern. Fails where it leads a group, which it does not.
-    let _ = rustix::process::setsid();
     keep.push(2);
     keep.sort_unstable();
     let from = keep.iter().map(|fd| fd.unsigned_abs() + 1);
