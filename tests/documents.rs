@@ -9,7 +9,7 @@ fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The names of all functions in Rust files below a folder.
+/// The names of all tests in Rust files below a folder.
 fn functions(folder: &Path, into: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
@@ -17,8 +17,14 @@ fn functions(folder: &Path, into: &mut BTreeSet<String>) {
             functions(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            let names = text.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
-            into.extend(names.map(str::to_owned));
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                let name = line.trim_start_matches("async ").strip_prefix("fn ");
+                if let (true, Some(name)) = (is_test, name.and_then(|it| it.split('(').next())) {
+                    into.insert(name.to_owned());
+                }
+                is_test = line.ends_with("test]") || is_test && !line.contains("fn ");
+            }
         }
     }
 }

@@ -72,7 +72,44 @@ fn row_21_a_fifo_that_others_own_or_may_write_to_is_refused() {
 }
 
 #[test]
-fn row_22_and_36_the_fifo_that_a_killed_run_left_is_used() {
+fn row_22_our_own_fifo_from_before_is_used() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let x = dir.fifo("x");
+    let running = run("@cat", fifo("x", &x, "")).start();
+    fs::write(&x, "from before").unwrap();
+    assert_eq!(running.end().expect(0).stdout, "from before");
+    assert!(x.exists(), "what was there stays");
+}
+
+/// One host after the other on one path: each has a FIFO there that a peer finds.
+#[test]
+fn row_22_one_run_takes_over_as_another_ends() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let x = dir.path("x");
+    for _ in 0..40 {
+        let mut first = run("probe2", fifo("x", &x, "")).args(["--", "list"]).start();
+        until("the FIFO is there", || x.exists() || first.is_over());
+        // At any moment of the end of the first.
+        let second = loop {
+            let mut second = run("@cat", fifo("x", &x, ",r")).start();
+            until("it has a FIFO, or was refused", || {
+                second.is_over() || first.is_over() && second.has_open(&x)
+            });
+            if !second.is_over() {
+                break second;
+            }
+            second.end().expect_line(73, &["another pipehost"]);
+        };
+        first.end().expect(0);
+        fs::write(&x, "found").unwrap();
+        assert_eq!(second.end().expect(0).stdout, "found");
+    }
+}
+
+#[test]
+fn row_36_the_fifo_that_a_killed_run_left_is_used() {
     let _dog = watchdog();
     let dir = Dir::new();
     let x = dir.path("x");

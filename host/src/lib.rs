@@ -28,6 +28,8 @@
 //! nothing that another needs. A guest can still wait for itself: see the documentation of
 //! `pipehost_guest`.
 //!
+//! SIGPIPE is to be ignored, as it is in every program whose `main` is Rust's: the host counts on EPIPE.
+//!
 //! # Layers
 //!
 //! [`os`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,

@@ -22,6 +22,10 @@ pub(crate) const MAX_CALL_BYTES: usize = 64 * 1024 * 1024;
 /// Core instances, tables and memories, each.
 const MAX_PARTS: usize = 1_000;
 
+/// Instances of core modules in one guest: each has globals and tables of functions beside what counts as
+/// memory.
+const MAX_INSTANCES: usize = 200;
+
 /// What a table's element costs the host, about.
 const TABLE_ELEMENT: usize = size_of::<usize>() * 2;
 
@@ -133,7 +137,7 @@ impl ResourceLimiter for MemoryBudget {
     }
 
     fn instances(&self) -> usize {
-        MAX_PARTS
+        MAX_INSTANCES
     }
 
     fn tables(&self) -> usize {

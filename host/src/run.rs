@@ -386,7 +386,19 @@ impl End {
     pub fn trap_summary(error: &wasmtime::Error) -> String {
         match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
-            None => crate::guest::one_line(&error.root_cause()),
+            None => {
+                let text = crate::guest::one_line(&error.root_cause());
+                let limit = match &*text {
+                    it if it.contains("handle limit") || it.contains("no free keys") => {
+                        format!("; a guest may have {MAX_HANDLES} handles")
+                    }
+                    it if it.contains("for hostcalls") => {
+                        format!("; a call may pass {} MiB", MAX_CALL_BYTES >> 20)
+                    }
+                    _ => String::new(),
+                };
+                text + &limit
+            }
         }
     }
 }

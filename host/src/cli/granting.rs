@@ -393,6 +393,14 @@ pub(crate) fn check<'a>(
 ) -> Result<(), Failure> {
     let fifos = options.fifo.iter().map(|spec| &spec.name);
     let fds = options.fd.iter().map(|spec| &spec.name);
+    let (own, streams) = (fifos.clone().chain(fds.clone()), ["stdin", "stdout", "stderr"]);
+    if let Some(name) = { own }.find(|name| streams.contains(&name.as_str())) {
+        let error = anyhow!(
+            "`{name}` is the name of a standard stream: say --{name} for that, or give the pipe another \
+             name: NAME=PATH"
+        );
+        return Err(error).or_status(Status::Usage);
+    }
     if let Some(name) = twice(wired.chain(fifos).chain(fds)) {
         let error = anyhow!("the pipe name `{name}` is granted twice; give one another: NAME=PATH");
         return Err(error).or_status(Status::Usage);

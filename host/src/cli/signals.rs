@@ -68,10 +68,11 @@ impl SignalWatch {
 
 /// Removes what must not be left behind, and ends native commands that still run.
 pub(crate) fn clean_up(leftovers: &Leftovers) {
-    os::kill_natives();
     for fifo in leftovers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         fifo.remove();
     }
+    os::kill_natives();
+    os::end_helpers();
 }
 
 fn leave(leftovers: &Leftovers, number: u8) -> ! {

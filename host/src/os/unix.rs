@@ -37,8 +37,8 @@ pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use fifo_watch::FifoWatch;
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use native::{
-    MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, kill_natives,
-    retire_standard_input_and_output, thread_cpu_time,
+    MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, end_helpers,
+    kill_natives, retire_standard_input_and_output, thread_cpu_time,
 };
 pub use private::{FileInfo, PrivateError, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;

@@ -164,7 +164,9 @@ impl Meter {
         if let Some(budget) = &self.budget {
             budget.spend(bytes);
         }
-        self.watched.iter().for_each(Activity::touch);
+        if bytes > 0 {
+            self.watched.iter().for_each(Activity::touch);
+        }
         self.goes_on();
     }
 

@@ -307,8 +307,8 @@ impl Reader {
             State::Failed(fault) => return Err(*fault),
         };
         // In this order: once the last writer is gone, nothing comes any more.
-        match (end.hung_up(), end.available()) {
-            (Ok(true), Ok(0)) => {
+        match (end.is_at_end(), end.available()) {
+            (Ok(true), _) => {
                 self.peer_seen = true;
                 Ok(self.settle(Ok(0))?.unwrap_or(Read::Wait))
             }

@@ -250,8 +250,11 @@ impl Writer {
     /// Takes what comes after nothing else that waits.
     fn take_on(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         if self.flow.terminal.is_some() {
-            self.flow.append(bytes);
-            return self.flow.deliver().map(|_| ());
+            // The rate was looked at when the permit was given.
+            let most = self.flow.allowance(bytes.len())?.unwrap_or(bytes.len());
+            self.flow.append(&bytes[..most]);
+            self.flow.deliver()?;
+            return if most < bytes.len() { Err(self.flow.exceeded()) } else { Ok(()) };
         }
         while !bytes.is_empty() {
             match self.flow.write(bytes)? {

@@ -14,7 +14,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt as _;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -24,7 +25,7 @@ use rustix::net::{
 use rustix::process::{Pid, PidfdFlags};
 
 use super::native::{MOST_OTHERS, NativeCommand};
-use super::sweeper::keep_only;
+use super::sweeper::{bury, keep_only};
 
 /// The text of the command, and its standard streams.
 const FIRST: usize = 4;
@@ -36,7 +37,8 @@ const SIGNAL: u8 = 2;
 /// A command's text is no longer than what execve(2) takes: two million bytes on Linux.
 const MOST_TEXT: u64 = 2 << 20;
 
-static BROKER: OnceLock<Mutex<OwnedFd>> = OnceLock::new();
+static BROKER: OnceLock<Mutex<Option<OwnedFd>>> = OnceLock::new();
+static PID: AtomicI32 = AtomicI32::new(0);
 
 /// What a broker may be asked to start: each a program and the arguments that it begins with.
 pub(super) type Commands = Vec<Vec<OsString>>;
@@ -61,8 +63,9 @@ pub fn start_broker(commands: Commands) -> io::Result<()> {
             drop(ours);
             serve(theirs, Broker { commands, parent, started: Vec::new() })
         }
-        _ => {
-            BROKER.get_or_init(|| Mutex::new(ours));
+        pid => {
+            PID.store(pid, Ordering::SeqCst);
+            BROKER.get_or_init(|| Mutex::new(Some(ours)));
             Ok(())
         }
     }
@@ -90,7 +93,9 @@ pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FIRST + MOST_OTHERS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    match ask(&[START], &mut control)? {
+    let broker = BROKER.get().ok_or(io::ErrorKind::NotFound)?;
+    let socket = broker.lock().unwrap_or_else(PoisonError::into_inner);
+    match ask(&socket, &[START], &mut control)? {
         (pid, 0) => Ok(pid),
         (pid, error) => {
             if pid > 0 {
@@ -103,30 +108,51 @@ pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
     }
 }
 
-/// Has the broker send a signal to a command that it has started, or to the group that this leads.
-///
-/// # Errors
-/// ESRCH where it has started none of that number, or it is reaped; `BrokenPipe` where the broker has
-/// gone.
-pub(super) fn signal(pid: i32, leads: bool, signal: i32) -> io::Result<()> {
+/// Has the broker send a signal to a command that it has started, or to the group that this leads, if
+/// there is such a one still. Waits where the broker starts a command just now, if it `may_wait`; whether
+/// it has been asked.
+pub(super) fn signal(pid: i32, leads: bool, signal: i32, may_wait: bool) -> bool {
+    let Some(broker) = BROKER.get() else { return true };
+    let socket = match broker.try_lock() {
+        Ok(socket) => socket,
+        Err(TryLockError::Poisoned(socket)) => socket.into_inner(),
+        Err(TryLockError::WouldBlock) if may_wait => {
+            broker.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+        Err(TryLockError::WouldBlock) => return false,
+    };
     let pid = if leads { -pid } else { pid };
     let request = [&[SIGNAL][..], &pid.to_ne_bytes(), &signal.to_ne_bytes()].concat();
-    match ask(&request, &mut SendAncillaryBuffer::default())? {
-        (_, 0) => Ok(()),
-        (_, error) => Err(io::Error::from_raw_os_error(error)),
+    // The error says that it is gone, which is as well.
+    let _ = ask(&socket, &request, &mut SendAncillaryBuffer::default());
+    true
+}
+
+/// Has the broker end: for a process that is about to.
+pub(super) fn end() {
+    let Some(broker) = BROKER.get() else { return };
+    // One that is busy ends by itself, a little later.
+    if let Ok(mut socket) = broker.try_lock()
+        && socket.take().is_some()
+    {
+        drop(socket);
+        bury(PID.load(Ordering::SeqCst));
     }
 }
 
 /// Sends a request, and gives the two numbers of the answer.
-fn ask(request: &[u8], control: &mut SendAncillaryBuffer<'_, '_, '_>) -> io::Result<(i32, i32)> {
-    let broker = BROKER.get().ok_or(io::ErrorKind::NotFound)?;
-    let broker = broker.lock().unwrap_or_else(PoisonError::into_inner);
-    rustix::net::sendmsg(&*broker, &[IoSlice::new(request)], control, SendFlags::NOSIGNAL)?;
+fn ask(
+    socket: &Option<OwnedFd>,
+    request: &[u8],
+    control: &mut SendAncillaryBuffer<'_, '_, '_>,
+) -> io::Result<(i32, i32)> {
+    let socket = socket.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+    rustix::net::sendmsg(socket, &[IoSlice::new(request)], control, SendFlags::NOSIGNAL)?;
     let mut answer = [0; 8];
     let mut parts = [IoSliceMut::new(&mut answer)];
     let mut control = RecvAncillaryBuffer::default();
     let got = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(&*broker, &mut parts, &mut control, RecvFlags::empty())
+        rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::empty())
     })?;
     if got.bytes != answer.len() {
         return Err(io::ErrorKind::BrokenPipe.into());

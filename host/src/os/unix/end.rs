@@ -355,6 +355,35 @@ impl End {
         }
     }
 
+    /// Whether a read would tell of the end of file now. Takes nothing out. What cannot be asked that, a
+    /// device, is at its end if it is /dev/null.
+    pub fn is_at_end(&self) -> io::Result<bool> {
+        if self.pipe {
+            // In this order: once the last writer is gone, nothing comes any more.
+            return Ok(self.hung_up()? && self.available()? == 0);
+        }
+        let stat = rustix::fs::fstat(self)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {
+                Ok(rustix::fs::tell(self)? >= u64::try_from(stat.st_size).unwrap_or(0))
+            }
+            FileType::Socket => {
+                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                match restart(|| rustix::net::recv(self, &mut [0; 1], flags)) {
+                    Ok((_, n)) => Ok(n == 0),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+            // What is typed there to end it.
+            _ if self.terminal().is_some() => {
+                let events = poll(self, Direction::Read)?;
+                Ok(events.contains(PollFlags::IN) && self.available()? == 0 || hung_up(events))
+            }
+            _ => Ok(stat.st_rdev == rustix::fs::makedev(1, 3)),
+        }
+    }
+
     /// Whether the first peer may be yet to come, as far as is known from before this end was
     /// made.
     pub fn awaits_peer(&self) -> bool {

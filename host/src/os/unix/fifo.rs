@@ -209,6 +209,10 @@ impl Fifo {
             let identity = Identity::of(&stat);
             let locks = locks(path, identity, ways)?;
             let made = unnamed.is_some();
+            if !made && Identity::of_name(&folder, file_name) != Ok(identity) {
+                // Whoever had it has removed it meanwhile: no peer would find it any more.
+                continue;
+            }
             if made && stat.st_mode & 0o777 != 0o600 {
                 // The umask took bits away that the owner needs.
                 let name = sealed::descriptor(handle.as_fd());

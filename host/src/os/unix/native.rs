@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::{broker, confine};
+use super::{broker, confine, sweeper};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -240,14 +240,12 @@ pub const MOST_OTHERS: usize = 64;
 impl Native {
     /// kill(2): sends a signal to the command, and to what it started, where it leads a group.
     pub fn signal(&self, number: i32) {
-        let living = living();
+        self.known().send_if_it_lives(number, false);
+    }
+
+    fn known(&self) -> Known {
         let Self { pid, leads, by_broker, .. } = *self;
-        let known = Known { pid, leads, by_broker };
-        if let Some(signal) = Signal::from_named_raw(number)
-            && living.commands.contains(&known)
-        {
-            known.send(signal);
-        }
+        Known { pid, leads, by_broker }
     }
 
     /// Whether it leads a process group of its own.
@@ -274,13 +272,17 @@ impl Native {
 
 impl Drop for Native {
     fn drop(&mut self) {
-        self.signal(libc::SIGKILL);
+        let known = self.known();
+        let told = known.send_if_it_lives(libc::SIGKILL, false);
         // Reaped before, or just now; else it takes a moment to die.
         if !matches!(reap(self.pid), Ok(None)) {
             return;
         }
         let pid = self.pid;
         let reap = move || {
+            if !told {
+                known.send_if_it_lives(libc::SIGKILL, true);
+            }
             while matches!(reap(pid), Ok(None)) {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -336,23 +338,50 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
 pub fn kill_natives() {
     let mut living = living();
     living.leaving = true;
-    for known in &living.commands {
+    let commands = living.commands.clone();
+    for known in commands.iter().filter(|known| !known.by_broker) {
         known.send(Signal::KILL);
+    }
+    drop(living);
+    // Where the broker is busy, they are killed when this process ends.
+    for known in commands.iter().filter(|known| known.by_broker) {
+        known.send_if_it_lives(libc::SIGKILL, false);
     }
 }
 
 impl Known {
-    /// The error says that it is gone, which is as well.
+    /// Whether it has been sent, or need not be: only a broker that starts a command just now, which may
+    /// take long, cannot be asked without waiting.
+    fn send_if_it_lives(&self, number: i32, may_wait: bool) -> bool {
+        let living = living();
+        let Some(signal) =
+            Signal::from_named_raw(number).filter(|_| living.commands.contains(self))
+        else {
+            return true;
+        };
+        if !self.by_broker {
+            self.send(signal);
+            return true;
+        }
+        // It looks by itself whether the number is still that of its command.
+        drop(living);
+        broker::signal(self.pid.as_raw_nonzero().get(), self.leads, number, may_wait)
+    }
+
+    /// To be called while all that live are locked. The error says that it is gone, which is as well.
     fn send(&self, signal: Signal) {
-        let _ = match (self.by_broker, self.leads) {
-            (true, leads) => {
-                let _ = broker::signal(self.pid.as_raw_nonzero().get(), leads, signal.as_raw());
-                return;
-            }
-            (false, true) => rustix::process::kill_process_group(self.pid, signal),
-            (false, false) => rustix::process::kill_process(self.pid, signal),
+        let _ = match self.leads {
+            true => rustix::process::kill_process_group(self.pid, signal),
+            false => rustix::process::kill_process(self.pid, signal),
         };
     }
+}
+
+/// Ends the copies of this process that remove files and start commands, and waits for that, some
+/// milliseconds at the most: for a process that is about to end, and has removed what it was to remove.
+pub fn end_helpers() {
+    sweeper::end();
+    broker::end();
 }
 
 /// The commands that this process has started itself and that run: what kill(2) is to be asked for, by

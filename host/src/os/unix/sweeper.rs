@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -42,11 +43,16 @@ const REMOVED: i32 = 0;
 const NOT_THERE: i32 = -1;
 const DISPLACED: i32 = -2;
 
+/// Where they have to be closed one by one, descriptors above this are not.
+const MOST_DESCRIPTORS: u32 = 1 << 16;
+
 static SWEEPER: OnceLock<Sweeper> = OnceLock::new();
 
 #[derive(Debug)]
 struct Sweeper {
-    socket: Mutex<OwnedFd>,
+    /// `None` once it has been told that nothing more comes.
+    socket: Mutex<Option<OwnedFd>>,
+    pid: libc::pid_t,
     /// What traces are called, in order.
     names: Vec<CString>,
 }
@@ -117,7 +123,7 @@ pub(super) fn start(traces: Vec<Trace>) -> io::Result<()> {
     if forked < 0 {
         return Err(error);
     }
-    SWEEPER.get_or_init(|| Sweeper { socket: Mutex::new(ours), names });
+    SWEEPER.get_or_init(|| Sweeper { socket: Mutex::new(Some(ours)), pid: forked, names });
     Ok(())
 }
 
@@ -126,13 +132,14 @@ pub(super) fn start(traces: Vec<Trace>) -> io::Result<()> {
 pub(super) fn remove(name: &str) -> Option<Result<Removed, Errno>> {
     let sweeper = SWEEPER.get()?;
     let at = sweeper.names.iter().position(|known| known.as_bytes() == name.as_bytes())?;
+    let socket = sweeper.socket.lock().unwrap_or_else(PoisonError::into_inner);
+    let socket = socket.as_ref()?;
     let ask = || {
-        let socket = sweeper.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let at = u32::try_from(at).map_err(|_| Errno::INVAL)?;
         // No SIGPIPE: this process ignores it.
-        rustix::io::retry_on_intr(|| rustix::io::write(&*socket, &at.to_ne_bytes()))?;
+        rustix::io::retry_on_intr(|| rustix::io::write(socket, &at.to_ne_bytes()))?;
         let mut answer = [0; 4];
-        match rustix::io::retry_on_intr(|| rustix::io::read(&*socket, &mut answer))? {
+        match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut answer))? {
             4 => Ok(i32::from_ne_bytes(answer)),
             _ => Err(Errno::PIPE),
         }
@@ -145,6 +152,34 @@ pub(super) fn remove(name: &str) -> Option<Result<Removed, Errno>> {
         Err(error) => Err(error),
     })
 }
+
+/// Has the copy remove what is left, and end: for a process that is about to. Waits for that, some
+/// milliseconds at the most.
+pub(super) fn end() {
+    if let Some(sweeper) = SWEEPER.get() {
+        let socket = sweeper.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if socket.is_some() {
+            drop(socket);
+            bury(sweeper.pid);
+        }
+    }
+}
+
+/// Reaps a copy of this process that is about to end, so that it is nobody else's to reap.
+pub(super) fn bury(pid: libc::pid_t) {
+    let asked = Instant::now();
+    loop {
+        // SAFETY: waits for a child of this process, and wants to know nothing of it.
+        let reaped = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+        if reaped != 0 || asked.elapsed() > PATIENCE {
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// How long a process that ends waits for a copy of itself to end.
+const PATIENCE: Duration = Duration::from_millis(30);
 
 /// The copy's whole life.
 fn sweep(socket: &OwnedFd, traces: &[Trace]) -> io::Result<()> {
@@ -206,7 +241,11 @@ pub(super) fn keep_only(keep: &mut Vec<RawFd>) -> io::Result<()> {
         // SAFETY: what is closed belongs to values of the parent's that are never touched here.
         let closed = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
         if closed != 0 {
-            return Err(io::Error::last_os_error());
+            // Before Linux 5.9, or where somebody else's filter does not know the call.
+            for fd in from..=to.min(MOST_DESCRIPTORS) {
+                // SAFETY: as above.
+                unsafe { libc::close(fd.cast_signed()) };
+            }
         }
     }
     // Now there is a descriptor to be had.
