@@ -227,11 +227,19 @@ impl State {
         command
     }
 
+    fn is_flushing(&self) -> bool {
+        self.what == STATES[FLUSHES].what
+    }
+
     /// Starts it, and gives it back once it is in its state.
-    fn reached(&self, mut command: Command, dir: Dir) -> Place {
+    fn reached(&self, command: Command, dir: Dir) -> Place {
+        self.reached_telling(command, dir, Stdio::piped())
+    }
+
+    fn reached_telling(&self, mut command: Command, dir: Dir, stderr: Stdio) -> Place {
         let mut terminal = None;
-        command.stderr(Stdio::piped()).stdout(Stdio::piped());
-        if self.what == STATES[FLUSHES].what {
+        command.stderr(stderr).stdout(Stdio::piped());
+        if self.is_flushing() {
             let (master, slave) = pseudo_terminal();
             command.stdout(slave.try_clone().unwrap());
             terminal = Some((master, slave));
@@ -445,15 +453,28 @@ fn blocked_states_end_with_their_parents() {
             let dir = Dir::new();
             let mut command = state.command(round, &dir, true);
             command.stdin(Stdio::piped());
-            let mut place = state.reached(command, dir);
+            let says = dir.path("says");
+            let stderr = File::create(&says).unwrap();
+            let mut place = state.reached_telling(command, dir, stderr.into());
             let natives = natives_of(place.running.pid(), "sleep");
             let mut stdin = place.running.stdin();
             let told = Instant::now();
             stdin.write_all(b"k").unwrap();
+            let killed = || fs::read_to_string(&says).unwrap().lines().any(|line| line == "killed");
+            if state.is_flushing() {
+                // The parent has heard of its child's end, and has come to its own. What both had handed
+                // over stays until the terminal takes it, or is gone.
+                until("the parent hears of it", killed);
+                let took = told.elapsed();
+                place.terminal = None;
+                let ended = place.running.end();
+                assert!(matches!(ended.code, Some(0 | 74)), "{ended:?}");
+                return took;
+            }
             let ended = place.running.end();
             until("no command is left", || natives.iter().all(|pid| is_gone(*pid)));
             let took = told.elapsed();
-            assert!(ended.stderr.lines().any(|line| line == "killed"), "{ended:?}");
+            assert!(killed(), "{ended:?}");
             ended.expect(0);
             took
         },

@@ -245,8 +245,13 @@ fn row_15_empty_writes_pile_up_nowhere() {
             let dir = Dir::new();
             let x = dir.fifo("x");
             let started = Instant::now();
-            let mut command = run(probe, fifo("x", &x, ",w"));
-            let mut running = command.args(["--", "empty-writes", "x", &count.to_string()]).start();
+            let count = count.to_string();
+            let (mut command, name) = match probe {
+                "probe2" => (run(probe, ["--stdout", &format!("fifo:{}", x.display())]), "-"),
+                _ => (run(probe, fifo("x", &x, ",w")), "x"),
+            };
+            command.args(["--", "empty-writes", name, &count]);
+            let mut running = Running::new(&mut command);
             let mut reader = File::open(&x).unwrap();
             let peak = peak_of(&mut running);
             running.end().expect(0);
