@@ -143,6 +143,25 @@ fn exactly_the_bytes_are_handed_on() {
     }
 }
 
+/// Neither a pipe nor a file: the end of file that comes in place of one byte more.
+#[test]
+fn the_end_of_a_socket_is_one_where_nothing_more_may_be_read() {
+    let _dog = watchdog();
+    for (most, status) in [("5", 0), ("6", 0), ("4", 74)] {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut command = run("@cat", ["--max-bytes", most]);
+        command.stdin(std::os::fd::OwnedFd::from(theirs));
+        let running = command.start();
+        drop(command);
+        (&ours).write_all(b"hello").unwrap();
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        let ended = running.end();
+        assert_eq!(ended.code, Some(status), "{most}: {ended:?}");
+        assert_eq!(ended.stderr.contains("--max-bytes 4 of `stdin`"), most == "4", "{ended:?}");
+    }
+    run("@cat", ["--stdin", "null", "--max-bytes", "0"]).end().expect(0);
+}
+
 #[test]
 fn standard_streams_are_counted_whatever_they_are() {
     let _dog = watchdog();

@@ -193,3 +193,19 @@ fn row_17_messages_that_quote_a_guest() {
     let (_, shown) = on_terminal(inspect, 1);
     assert!(shown.contains("\\x1b]0;owned") && !shown.contains('\u{1b}'), "{shown:?}");
 }
+
+/// Where what is written is escaped first, too.
+#[test]
+fn a_limit_of_bytes_holds_on_a_terminal() {
+    let _dog = watchdog();
+    for args in [&["--", "leave-behind", "-"][..], &["--", "list", "more"]] {
+        let screen = Screen::new();
+        let mut command = run("probe2", ["--max-bytes", "10"]);
+        command.args(args).stdout(screen.stdio()).stderr(Stdio::piped());
+        let ended = Running::new(&mut command).end();
+        drop(command);
+        assert!(ended.code != Some(0), "{ended:?}");
+        assert!(ended.stderr.contains("--max-bytes 10 of `std"), "{ended:?}");
+        assert!(screen.shown().len() <= 10);
+    }
+}

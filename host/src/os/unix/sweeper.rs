@@ -106,13 +106,13 @@ pub(super) fn start(traces: Vec<Trace>) -> io::Result<()> {
     let mut keep: Vec<RawFd> = traces.iter().flat_map(Trace::fds).collect();
     keep.push(theirs.as_raw_fd());
     let names = traces.iter().map(|trace| trace.name().clone()).collect();
-    // The copy has this thread alone, and no use for what its signals mean to this process.
+    // The copy has this thread alone, and no use for what signals mean to this process: what is typed at a
+    // terminal, and what is sent to the whole job, are none of its concern. It stays in the session, and so
+    // in what the scheduler takes for one job.
     let before = block_signals()?;
     // SAFETY: the copy takes no lock but malloc's, which the C library sees to.
     let forked = unsafe { libc::fork() };
     if forked == 0 {
-        // What is typed at a terminal, and a signal to the whole job, are none of its concern.
-        let _ = rustix::process::setsid();
         let outcome = keep_only(&mut keep).and_then(|()| sweep(&theirs, &traces));
         // SAFETY: ends this process at once, as its parent has things to tidy up that this is a copy of.
         unsafe { libc::_exit(i32::from(outcome.is_err())) }
