@@ -485,7 +485,7 @@ fn blocked_states_end_with_their_parents() {
 #[test]
 fn no_native_command_outlives_a_killed_host() {
     let _alone = alone();
-    let _dog = watchdog_after(Duration::from_secs(1200));
+    let _dog = watchdog_after(form(Duration::from_secs(300), Duration::from_secs(1200)));
     let child = ["--exec", "sleep=sleep 1000", "--", "run", "sleep"];
     let stages = ["pipe", "exec", "sleep", "1000", "!", "@cat", "!", "exec", "sleep", "2000"];
     type Make = Box<dyn Fn() -> Command>;

@@ -9,7 +9,7 @@ use landlock::{
 };
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
-use super::super::native;
+use super::super::{broker, native};
 use super::{Access, Kept};
 
 /// The newest version whose every right is handled here. On an older kernel, those that it knows.
@@ -49,9 +49,10 @@ fn handled(version: i32) -> Result<RulesetCreated, Failed> {
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::AbstractUnixSocket)?;
-    // The threads of this process do send each other signals; native commands that were started before
-    // are outside of the fence, and are sent some too: the filter knows them.
-    if version >= THREADS_SIGNAL && native::signalled().is_empty() {
+    // The threads of this process do send each other signals. Native commands are outside of the fence, and
+    // are sent some, too: by this process, which the filter bounds to them, and by the kernel in its name
+    // when it dies (PR_SET_PDEATHSIG), which nothing else does for those of a broker's.
+    if version >= THREADS_SIGNAL && native::signalled().is_empty() && !broker::is_there() {
         ruleset = ruleset.scope(Scope::Signal)?;
     }
     ruleset.create()
