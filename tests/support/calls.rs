@@ -9,7 +9,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipehost::engine::Engine;
 use pipehost::guest::Guest;
@@ -75,8 +75,14 @@ impl Caller {
             let run = self.run(version, program);
             tokio::time::timeout(PATIENCE, run).await.unwrap_or(Err("it hangs".into()))
         })?;
-        // What the host does after the run has ended is over, too, when this returns.
-        let after = descriptors();
+        // What the host does after the run has ended is over, too, when this returns; but a thread that was
+        // taken out of open(2) may have had no processor yet.
+        let mut after = descriptors();
+        let asked = Instant::now();
+        while self.counts && before != after && asked.elapsed() < PATIENCE {
+            std::thread::yield_now();
+            after = descriptors();
+        }
         if self.counts && before != after {
             return Err(format!("open before: {before:?}, and now: {after:?}"));
         }
