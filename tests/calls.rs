@@ -1,4 +1,7 @@
 //! Sequences of calls, chosen at random, that a guest makes on pipes, against a model of pipes.
+//!
+//! The same ones each time, so that a failure means that something has changed. `PIPEHOST_CALLS_SEED=N` chooses
+//! others.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -13,7 +16,7 @@ use pipehost_test_calls::Version;
 use pipehost_test_calls::program::Op;
 use pipehost_test_calls::report::{Entry, Outcome};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use calls::Caller;
 use support::*;
@@ -58,6 +61,13 @@ fn programs(most: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(call(), 1..most).prop_map(|calls| calls.concat())
 }
 
+fn seed() -> [u8; 32] {
+    let number = std::env::var("PIPEHOST_CALLS_SEED").map_or(0, |number| number.parse().unwrap());
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&u64::to_le_bytes(number));
+    seed
+}
+
 /// Runs `cases` programs; gives how often each call was done, and how many bytes came out of pipes.
 fn follow(
     version: Version,
@@ -72,7 +82,8 @@ fn follow(
     let config =
         Config { cases, failure_persistence: None, max_shrink_time: 40_000, ..Config::default() };
     let (done_by, received_by) = (Mutex::new(&mut done), Mutex::new(&mut received));
-    let outcome = TestRunner::new(config).run(&programs, |program| {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed());
+    let outcome = TestRunner::new_with_rng(config, rng).run(&programs, |program| {
         let told = caller.check(version, &program).map_err(TestCaseError::fail)?;
         **received_by.lock().unwrap() += told.received;
         for entry in Entry::of_report(&told.report).map_err(TestCaseError::fail)? {

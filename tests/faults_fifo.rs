@@ -114,8 +114,9 @@ fn row_36_the_fifo_that_a_killed_run_left_is_used() {
     let dir = Dir::new();
     let x = dir.path("x");
     // A confined run has another process remove what it leaves, however it ends.
-    let confined = run("@cat", fifo("x", &x, "")).start();
-    until("it reads", || confined.has_open(&x) && confined.sleeps());
+    let confined = [&fifo("x", &x, "")[..], &["--sandbox=auto".into()]].concat();
+    let confined = run("@cat", confined).start();
+    until("it reads", || x.exists() && confined.is_confined());
     confined.signal("KILL");
     assert_eq!(confined.end().signal, Some(9));
     until("the FIFO is removed", || !x.exists());
@@ -396,7 +397,7 @@ fn what_a_killed_run_left_in_the_private_folder_is_removed() {
     };
     // A confined run leaves nothing even then.
     let confined = start("auto");
-    until("it has its pipes and reads", || places() == 2 && confined.sleeps());
+    until("it has its pipes and reads", || places() == 2 && confined.is_confined());
     confined.signal("KILL");
     confined.end();
     until("they are removed", || places() == 0);

@@ -51,6 +51,7 @@ fn without(command: &mut Command, calls: &[libc::c_long]) {
 #[test]
 fn every_thread_is_confined_while_a_guest_runs() {
     let _dog = watchdog();
+    sandboxed();
     for (options, confined) in [(&[][..], true), (&["--sandbox", "off"], false)] {
         for subcommand in ["run", "pipe"] {
             let mut command = pipehost([subcommand]);
@@ -71,6 +72,7 @@ fn every_thread_is_confined_while_a_guest_runs() {
 #[test]
 fn row_41_a_kernel_without_landlock() {
     let _dog = watchdog();
+    sandboxed();
     for (calls, what) in
         [(&[libc::SYS_landlock_create_ruleset][..], "Landlock"), (&[libc::SYS_seccomp], "seccomp")]
     {
@@ -94,6 +96,7 @@ fn row_41_a_kernel_without_landlock() {
 #[test]
 fn row_41_a_kernel_without_close_range() {
     let _dog = watchdog();
+    sandboxed();
     let dir = Dir::new();
     let fifo = dir.path("x");
     let mut command = run("family2", ["--exec", "c=true", "--fifo"]);
@@ -108,6 +111,7 @@ fn row_41_a_kernel_without_close_range() {
 #[test]
 fn native_commands_are_not_confined() {
     let _dog = watchdog();
+    sandboxed();
     let look = "exit $(grep -c -E '^(NoNewPrivs|Seccomp):.*[12]' /proc/self/status)";
     for family in ["family2", "family3"] {
         let exec = format!("look=sh -c \"{look}\"");
@@ -141,6 +145,7 @@ fn children(pid: u32) -> Vec<u32> {
 #[test]
 fn isolated_stages_are_processes_and_confined() {
     let _dog = watchdog();
+    sandboxed();
     let (mut child, stdin) = copying(isolated(&["@cat", "!", "@cat", "!", "exec", "cat"]));
     let stages = children(child.id());
     assert_eq!(stages.len(), 3, "{stages:?}");
@@ -156,6 +161,7 @@ fn isolated_stages_are_processes_and_confined() {
 #[test]
 fn an_isolated_pipeline_does_what_any_does() {
     let _dog = watchdog();
+    sandboxed();
     let dir = Dir::new();
     let ended = sh("printf 'a\\nb\\n' | pipehost pipe --isolate --stats=json \
                     @lines ! exec cat ! @upper")
@@ -210,6 +216,7 @@ fn an_isolated_pipeline_does_what_any_does() {
 #[test]
 fn an_isolated_stage_that_is_killed_takes_no_other_down() {
     let _dog = watchdog();
+    sandboxed();
     for (signal, status) in [("ABRT", 134), ("SEGV", 139), ("KILL", 137)] {
         let dir = Dir::new();
         let out = dir.path("out");

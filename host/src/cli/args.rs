@@ -409,7 +409,7 @@ pub(crate) enum StatsForm {
 pub(crate) struct SandboxArgs {
     /// Whether this process gives up its own powers before a guest runs, in case that a guest breaks
     /// out of the engine.
-    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    #[arg(long, value_name = "MODE", value_enum, default_value_t, env = "PIPEHOST_SANDBOX")]
     pub(crate) sandbox: SandboxMode,
 }
 

@@ -275,7 +275,9 @@ impl Model {
             // 0.3: an end that has failed is closed already.
             (State::Open, _) if self.version == Version::V0_3 => {
                 let pipe = &self.pipes[at];
-                expect(if reads { pipe.ended } else { pipe.broken })
+                let ended = pipe.ended || pipe.may_end();
+                let broken = pipe.broken || pipe.reader == State::Dropped;
+                expect(if reads { ended } else { broken })
             }
             (_, Outcome::Skipped) => expect(slot == FIFO && state != State::Unopened),
             (State::HandedOn | State::Dropped, Outcome::InUse) => expect(lingers),
