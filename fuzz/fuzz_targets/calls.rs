@@ -9,12 +9,7 @@ use pipehost_test_calls::Version;
 
 #[path = "../../tests/support/calls.rs"]
 mod calls;
-
-/// As the runtime of a Rust program does, which libFuzzer's has none of: the host counts on EPIPE.
-fn ignore_sigpipe() {
-    // SAFETY: nothing else runs yet, and no handler is installed.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
+mod sigpipe;
 
 thread_local! {
     static CALLER: OnceCell<calls::Caller> = const { OnceCell::new() };
@@ -29,7 +24,7 @@ fn caller() -> calls::Caller {
     caller
 }
 
-fuzz_target!(init: ignore_sigpipe(), |bytes: &[u8]| {
+fuzz_target!(init: sigpipe::ignore(), |bytes: &[u8]| {
     let Some((first, program)) = bytes.split_first() else { return };
     let version = if first & 1 == 0 { Version::V0_2 } else { Version::V0_3 };
     CALLER.with(|cell| {

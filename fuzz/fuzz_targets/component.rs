@@ -9,18 +9,13 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 mod component;
 #[path = "component/sections.rs"]
 mod sections;
-
-/// As the runtime of a Rust program does, which libFuzzer's has none of: the host counts on EPIPE.
-fn ignore_sigpipe() {
-    // SAFETY: nothing else runs yet, and no handler is installed.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
+mod sigpipe;
 
 thread_local! {
     static HOST: OnceCell<component::Host> = const { OnceCell::new() };
 }
 
-fuzz_target!(init: ignore_sigpipe(), |bytes: &[u8]| {
+fuzz_target!(init: sigpipe::ignore(), |bytes: &[u8]| {
     HOST.with(|host| host.get_or_init(component::Host::new).try_run(bytes));
 });
 
