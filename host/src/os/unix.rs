@@ -7,6 +7,7 @@ mod confine;
 mod end;
 mod fifo;
 mod fifo_watch;
+mod helper;
 mod joint;
 mod names;
 mod native;

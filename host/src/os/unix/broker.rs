@@ -14,18 +14,17 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt as _;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::OnceLock;
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
 };
 
 use rustix::process::{Pid, PidfdFlags};
 
+use super::helper::Helper;
 use super::native::{MOST_OTHERS, NativeCommand};
-use super::sweeper::{bury, keep_only};
 
 /// The text of the command, and its standard streams.
 const FIRST: usize = 4;
@@ -37,8 +36,7 @@ const SIGNAL: u8 = 2;
 /// A command's text is no longer than what execve(2) takes: two million bytes on Linux.
 const MOST_TEXT: u64 = 2 << 20;
 
-static BROKER: OnceLock<Mutex<Option<OwnedFd>>> = OnceLock::new();
-static PID: AtomicI32 = AtomicI32::new(0);
+static BROKER: OnceLock<Helper> = OnceLock::new();
 
 /// What a broker may be asked to start: each a program and the arguments that it begins with.
 pub(super) type Commands = Vec<Vec<OsString>>;
@@ -52,23 +50,11 @@ pub fn start_broker(commands: Commands) -> io::Result<()> {
     if BROKER.get().is_some() {
         return Ok(());
     }
-    let flags = SocketFlags::CLOEXEC;
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     let parent = rustix::process::getpid();
-    // SAFETY: with a single thread, no lock is held by anybody whom the copy does not have.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            drop(ours);
-            serve(theirs, Broker { commands, parent, started: Vec::new() })
-        }
-        pid => {
-            PID.store(pid, Ordering::SeqCst);
-            BROKER.get_or_init(|| Mutex::new(Some(ours)));
-            Ok(())
-        }
-    }
+    let broker = |socket: &OwnedFd| Broker { commands, parent, started: Vec::new() }.serve(socket);
+    let helper = Helper::start(std::iter::empty(), broker)?;
+    BROKER.get_or_init(|| helper);
+    Ok(())
 }
 
 /// Whether commands are started by a broker.
@@ -94,7 +80,7 @@ pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&fds));
     let broker = BROKER.get().ok_or(io::ErrorKind::NotFound)?;
-    let socket = broker.lock().unwrap_or_else(PoisonError::into_inner);
+    let socket = broker.socket();
     match ask(&socket, &[START], &mut control)? {
         (pid, 0) => Ok(pid),
         (pid, error) => {
@@ -113,13 +99,12 @@ pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
 /// it has been asked.
 pub(super) fn signal(pid: i32, leads: bool, signal: i32, may_wait: bool) -> bool {
     let Some(broker) = BROKER.get() else { return true };
-    let socket = match broker.try_lock() {
-        Ok(socket) => socket,
-        Err(TryLockError::Poisoned(socket)) => socket.into_inner(),
-        Err(TryLockError::WouldBlock) if may_wait => {
-            broker.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-        Err(TryLockError::WouldBlock) => return false,
+    let socket = match may_wait {
+        true => broker.socket(),
+        false => match broker.try_socket() {
+            Some(socket) => socket,
+            None => return false,
+        },
     };
     let pid = if leads { -pid } else { pid };
     let request = [&[SIGNAL][..], &pid.to_ne_bytes(), &signal.to_ne_bytes()].concat();
@@ -128,15 +113,12 @@ pub(super) fn signal(pid: i32, leads: bool, signal: i32, may_wait: bool) -> bool
     true
 }
 
-/// Has the broker end: for a process that is about to.
+/// Has the broker end: see [`Helper::end`]. One that is busy ends by itself, a little later.
 pub(super) fn end() {
-    let Some(broker) = BROKER.get() else { return };
-    // One that is busy ends by itself, a little later.
-    if let Ok(mut socket) = broker.try_lock()
-        && socket.take().is_some()
+    if let Some(broker) = BROKER.get()
+        && let Some(socket) = broker.try_socket()
     {
-        drop(socket);
-        bury(PID.load(Ordering::SeqCst));
+        broker.end(socket);
     }
 }
 
@@ -219,14 +201,8 @@ struct Broker {
     started: Vec<(Pid, OwnedFd)>,
 }
 
-/// The broker's whole life: ends when its socket does.
-fn serve(socket: OwnedFd, mut broker: Broker) -> ! {
-    let served = keep_only(&mut vec![socket.as_raw_fd()]).and_then(|()| broker.serve(&socket));
-    // SAFETY: ends this process at once, as its parent has things to tidy up that this is a copy of.
-    unsafe { libc::_exit(i32::from(served.is_err())) }
-}
-
 impl Broker {
+    /// Its whole life: ends when its socket does.
     fn serve(&mut self, socket: &OwnedFd) -> io::Result<()> {
         loop {
             let mut space =
@@ -291,7 +267,7 @@ impl Broker {
             0 => {
                 let error = command.exec().raw_os_error().unwrap_or(libc::EIO);
                 let _ = (&report).write_all(&error.to_ne_bytes());
-                // SAFETY: as in `serve`.
+                // SAFETY: as in [`Helper::start`].
                 unsafe { libc::_exit(127) }
             }
             _ => {

@@ -142,24 +142,25 @@ pub(super) fn is_confined() -> bool {
 ///
 /// # Errors
 /// Where a process that removes what is to be removed cannot be made. Nothing was done then.
-pub fn confine(powers: Powers) -> io::Result<Vec<Missing>> {
-    let Powers { files, folders, traces, names, natives } = powers;
+pub fn confine(mut powers: Powers) -> io::Result<Vec<Missing>> {
     // By a copy of what is not confined yet.
-    sweeper::start(traces)?;
+    sweeper::start(std::mem::take(&mut powers.traces))?;
     CONFINED.store(true, Ordering::SeqCst);
     let mut missing = Vec::new();
-    let mut refused = |fence, error| missing.push(Missing::Refused { fence, error });
-    let close = close_strays().map_err(|error| refused("closing what was inherited", error));
-    let undumpable = undumpable().map_err(|error| refused("PR_SET_DUMPABLE", error));
-    let _ = (close, undumpable);
-    if natives {
+    for (fence, raised) in
+        [("closing what was inherited", close_strays()), ("PR_SET_DUMPABLE", undumpable())]
+    {
+        if let Err(error) = raised {
+            missing.push(Missing::Refused { fence, error });
+        }
+    }
+    if powers.natives {
         // Looked at while that is permitted.
         native::has_terminal();
     }
-    let kept = Kept { files, folders, natives };
-    let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
+    let names: Vec<_> = powers.names.iter().map(CString::as_c_str).collect();
     let sealed = sealed::seal(&names);
-    match landlock::ruleset(&kept).and_then(|ruleset| {
+    match landlock::ruleset(&powers).and_then(|ruleset| {
         ruleset.map(|(ruleset, version)| threads::restrict(&ruleset).map(|()| version)).transpose()
     }) {
         Ok(Some(version)) if version >= landlock::WANTED => {}
@@ -174,19 +175,12 @@ pub fn confine(powers: Powers) -> io::Result<Vec<Missing>> {
         Err(_) => {}
     }
     // Last: it refuses what the others need.
-    match sealed.and_then(|sealed| filter::install(&kept, sealed)) {
+    match sealed.and_then(|sealed| filter::install(&powers, sealed)) {
         Ok(true) => {}
         Ok(false) => missing.push(Missing::Seccomp),
         Err(error) => missing.push(Missing::Refused { fence: "a seccomp filter", error }),
     }
     Ok(missing)
-}
-
-/// What of [`Powers`] the fences let through.
-struct Kept {
-    files: Vec<(OwnedFd, Access)>,
-    folders: Vec<(OwnedFd, Access)>,
-    natives: bool,
 }
 
 /// Closes what was inherited and is nobody's.

@@ -103,7 +103,7 @@ impl Place {
     /// Where no descriptor is to be had.
     pub(super) fn trace(&self) -> io::Result<Trace> {
         let name = CString::new(&*self.name)?;
-        Ok(Trace::Place { folder: sweeper::copy(&self.runtime)?, name })
+        Ok(Trace::Place { folder: self.runtime.as_fd().try_clone_to_owned()?, name })
     }
 
     /// rmdir(2). What is missing already is none of its concern.
@@ -174,7 +174,7 @@ impl Lock {
     /// Where no descriptor is to be had.
     pub(super) fn trace(&self) -> io::Result<Trace> {
         let name = CString::new(&*self.name)?;
-        Ok(Trace::Lock { folder: sweeper::copy(&self.folder)?, name })
+        Ok(Trace::Lock { folder: self.folder.as_fd().try_clone_to_owned()?, name })
     }
 }
 

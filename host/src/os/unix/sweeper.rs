@@ -6,17 +6,15 @@
 //! whatever way that process has ended, it removes what is left and ends.
 
 use std::ffi::{CString, OsStr};
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::helper::Helper;
 use super::names::{self, Identity, Removed};
 
 /// What is to be removed at the end.
@@ -43,16 +41,11 @@ const REMOVED: i32 = 0;
 const NOT_THERE: i32 = -1;
 const DISPLACED: i32 = -2;
 
-/// Where they have to be closed one by one, descriptors above this are not.
-const MOST_DESCRIPTORS: u32 = 1 << 16;
-
 static SWEEPER: OnceLock<Sweeper> = OnceLock::new();
 
 #[derive(Debug)]
 struct Sweeper {
-    /// `None` once it has been told that nothing more comes.
-    socket: Mutex<Option<OwnedFd>>,
-    pid: libc::pid_t,
+    helper: Helper,
     /// What traces are called, in order.
     names: Vec<CString>,
 }
@@ -100,30 +93,16 @@ pub(super) fn start(traces: Vec<Trace>) -> io::Result<()> {
     if traces.is_empty() || SWEEPER.get().is_some() {
         return Ok(());
     }
-    let flags = SocketFlags::CLOEXEC;
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    let mut keep: Vec<RawFd> = traces.iter().flat_map(Trace::fds).collect();
-    keep.push(theirs.as_raw_fd());
     let names = traces.iter().map(|trace| trace.name().clone()).collect();
-    // The copy has this thread alone, and no use for what signals mean to this process: what is typed at a
-    // terminal, and what is sent to the whole job, are none of its concern. It stays in the session, and so
-    // in what the scheduler takes for one job.
+    // What signals mean to this process is none of the copy's concern: what is typed at a terminal, and what
+    // is sent to the whole job. It stays in the session, and so in what the scheduler takes for one job.
     let before = block_signals()?;
-    // SAFETY: the copy takes no lock but malloc's, which the C library sees to.
-    let forked = unsafe { libc::fork() };
-    if forked == 0 {
-        let outcome = keep_only(&mut keep).and_then(|()| sweep(&theirs, &traces));
-        // SAFETY: ends this process at once, as its parent has things to tidy up that this is a copy of.
-        unsafe { libc::_exit(i32::from(outcome.is_err())) }
-    }
-    let error = io::Error::last_os_error();
+    let keep = traces.iter().flat_map(Trace::fds);
+    let helper = Helper::start(keep, |socket| sweep(socket, &traces));
     // SAFETY: puts back the mask that this thread had.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
-    if forked < 0 {
-        return Err(error);
-    }
-    SWEEPER.get_or_init(|| Sweeper { socket: Mutex::new(Some(ours)), pid: forked, names });
+    let helper = helper?;
+    SWEEPER.get_or_init(|| Sweeper { helper, names });
     Ok(())
 }
 
@@ -132,7 +111,7 @@ pub(super) fn start(traces: Vec<Trace>) -> io::Result<()> {
 pub(super) fn remove(name: &str) -> Option<Result<Removed, Errno>> {
     let sweeper = SWEEPER.get()?;
     let at = sweeper.names.iter().position(|known| known.as_bytes() == name.as_bytes())?;
-    let socket = sweeper.socket.lock().unwrap_or_else(PoisonError::into_inner);
+    let socket = sweeper.helper.socket();
     let socket = socket.as_ref()?;
     let ask = || {
         let at = u32::try_from(at).map_err(|_| Errno::INVAL)?;
@@ -153,33 +132,13 @@ pub(super) fn remove(name: &str) -> Option<Result<Removed, Errno>> {
     })
 }
 
-/// Has the copy remove what is left, and end: for a process that is about to. Waits for that, some
-/// milliseconds at the most.
+/// Has the copy remove what is left, and end: see [`Helper::end`]. Waits until it has removed what it was
+/// asked to.
 pub(super) fn end() {
-    if let Some(sweeper) = SWEEPER.get() {
-        let socket = sweeper.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if socket.is_some() {
-            drop(socket);
-            bury(sweeper.pid);
-        }
+    if let Some(Sweeper { helper, .. }) = SWEEPER.get() {
+        helper.end(helper.socket());
     }
 }
-
-/// Reaps a copy of this process that is about to end, so that it is nobody else's to reap.
-pub(super) fn bury(pid: libc::pid_t) {
-    let asked = Instant::now();
-    loop {
-        // SAFETY: waits for a child of this process, and wants to know nothing of it.
-        let reaped = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
-        if reaped != 0 || asked.elapsed() > PATIENCE {
-            return;
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    }
-}
-
-/// How long a process that ends waits for a copy of itself to end.
-const PATIENCE: Duration = Duration::from_millis(30);
 
 /// The copy's whole life.
 fn sweep(socket: &OwnedFd, traces: &[Trace]) -> io::Result<()> {
@@ -225,38 +184,4 @@ fn block_signals() -> io::Result<libc::sigset_t> {
             error => Err(io::Error::from_raw_os_error(error)),
         }
     }
-}
-
-/// For a copy of this process: closes all descriptors but these. The standard streams become /dev/null, so
-/// that nobody waits for this process to close them.
-pub(super) fn keep_only(keep: &mut Vec<RawFd>) -> io::Result<()> {
-    keep.push(2);
-    keep.sort_unstable();
-    let from = keep.iter().map(|fd| fd.unsigned_abs() + 1);
-    let to = keep[1..].iter().map(|fd| fd.unsigned_abs().saturating_sub(1));
-    for (from, to) in from.zip(to.chain([u32::MAX])) {
-        if from > to {
-            continue;
-        }
-        // SAFETY: what is closed belongs to values of the parent's that are never touched here.
-        let closed = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
-        if closed != 0 {
-            // Before Linux 5.9, or where somebody else's filter does not know the call.
-            for fd in from..=to.min(MOST_DESCRIPTORS) {
-                // SAFETY: as above.
-                unsafe { libc::close(fd.cast_signed()) };
-            }
-        }
-    }
-    // Now there is a descriptor to be had.
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(&null)?;
-    Ok(())
-}
-
-/// A copy of a descriptor, for a trace.
-pub(super) fn copy(fd: impl AsFd) -> io::Result<OwnedFd> {
-    fd.as_fd().try_clone_to_owned()
 }

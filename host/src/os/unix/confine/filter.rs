@@ -11,7 +11,7 @@ use seccompiler::{
 
 use super::super::sealed::{Area, Sealed};
 use super::super::{broker, native};
-use super::Kept;
+use super::Powers;
 
 /// Calls that can do no harm with what this process has: on its descriptors, its own memory, its own
 /// threads, and the clocks.
@@ -153,7 +153,7 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 ///
 /// # Errors
 /// Where it can, but a thread has another filter.
-pub(super) fn install(powers: &Kept, sealed: &Sealed) -> io::Result<bool> {
+pub(super) fn install(powers: &Powers, sealed: &Sealed) -> io::Result<bool> {
     if !is_there() {
         return Ok(false);
     }
@@ -188,7 +188,7 @@ fn unknown_calls() -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture()?)?.try_into()
 }
 
-fn compile(powers: &Kept, sealed: &Sealed) -> Result<BpfProgram, seccompiler::BackendError> {
+fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: Rules = HARMLESS
         .iter()
         .chain(HARMLESS_HERE)

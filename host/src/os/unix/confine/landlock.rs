@@ -10,7 +10,7 @@ use landlock::{
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::super::{broker, native};
-use super::{Access, Kept};
+use super::{Access, Powers};
 
 /// The newest version whose every right is handled here. On an older kernel, those that it knows.
 const KNOWN: ABI = ABI::V7;
@@ -25,7 +25,7 @@ pub(super) const WANTED: i32 = THREADS_SIGNAL;
 ///
 /// # Errors
 /// Where the kernel has it, but refuses a rule.
-pub(super) fn ruleset(powers: &Kept) -> io::Result<Option<(OwnedFd, i32)>> {
+pub(super) fn ruleset(powers: &Powers) -> io::Result<Option<(OwnedFd, i32)>> {
     let Some(version) = version() else { return Ok(None) };
     let ruleset = handled(version).map_err(io::Error::other)?;
     let ruleset = rules(ruleset, powers).map_err(io::Error::other)?;
@@ -58,7 +58,7 @@ fn handled(version: i32) -> Result<RulesetCreated, Failed> {
     ruleset.create()
 }
 
-fn rules(mut ruleset: RulesetCreated, powers: &Kept) -> Result<RulesetCreated, Failed> {
+fn rules(mut ruleset: RulesetCreated, powers: &Powers) -> Result<RulesetCreated, Failed> {
     for (fd, access) in &powers.files {
         if let Some(rights) = rights_of_file(fd, *access) {
             ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
