@@ -23,7 +23,14 @@ use crate::wasi::{
 
 /// Random bytes that are given at once; a call for more is a trap. Bounds how long a call holds the
 /// thread, which has other children, signals and time limits to look at: some milliseconds.
-pub(crate) const MAX_RANDOM: u64 = 4 * 1024 * 1024;
+const MAX_RANDOM: u64 = 4 * 1024 * 1024;
+
+/// WASI without any grant, and with our bounds.
+pub(crate) fn bounded_wasi() -> WasiCtxBuilder {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.max_random_size(MAX_RANDOM);
+    wasi
+}
 
 /// Everything that one guest is given.
 ///
@@ -68,10 +75,8 @@ pub enum End {
 impl Setup {
     /// A guest with these pipes and standard streams, and nothing else.
     pub fn new(pipes: Pipes, stdio: Stdio) -> Self {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.max_random_size(MAX_RANDOM);
         Self {
-            wasi,
+            wasi: bounded_wasi(),
             stdio,
             pipes,
             memory: vec![Memory::of_guest(DEFAULT_MAX_MEMORY)],

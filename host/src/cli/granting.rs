@@ -22,7 +22,7 @@ use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
 use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, Powers};
 use crate::pipe::{Activity, Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
-use crate::run::{MAX_RANDOM, Setup};
+use crate::run::{Setup, bounded_wasi};
 use crate::totals::Totals;
 use crate::wasi::Stdio;
 
@@ -124,8 +124,7 @@ impl<'a> Granting<'a> {
                 GrantRef::Fd(at) => descriptor(&options.fd[*at])?,
             });
         }
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.max_random_size(MAX_RANDOM);
+        let mut wasi = bounded_wasi();
         wasi.arg(source.program()).args(args).envs(&options.env);
         grant_folders(&mut wasi, &options.dir)?;
         self.keep(options, &grants, [&wiring.stdin, &wiring.stdout, &wiring.stderr])

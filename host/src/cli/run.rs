@@ -1,6 +1,5 @@
 //! `pipehost run`: one guest, from its arguments to its end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use super::compile::{engine_for, metering};
 use super::confining::{confine, provide_for_commands};
 use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
-use super::signals::{Leftovers, PATIENCE, SignalWatch, clean_up};
+use super::signals::{Leftovers, PATIENCE, SignalWatch, clean_up, insist, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
 use super::{say, verdict};
@@ -28,20 +27,15 @@ const LAST_DELIVERY: Duration = Duration::from_millis(100);
 pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     provide_for_commands(args.sandbox.sandbox, std::iter::once(&args.options))?;
     let timeout = args.options.timeout;
-    supervised(timeout, async |leftovers, signals| supervise(args, leftovers, signals).await)
+    supervised(PATIENCE, timeout, async |leftovers, signals| {
+        supervise(args, leftovers, signals).await
+    })
 }
 
 /// Runs `work` on this thread, with the signals watched, and leaves nothing behind whichever way it
-/// ends. `timeout` is the limit that `work` keeps itself, for what keeps even that from being looked at.
+/// ends. `timeout` is the limit that `work` keeps itself, for what keeps even that from being looked at;
+/// `patience` is how long its tidy end may take.
 pub(crate) fn supervised<T>(
-    timeout: Option<Duration>,
-    work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    supervised_for(PATIENCE, timeout, work)
-}
-
-/// As [`supervised`]; `patience` is how long a tidy end may take.
-pub(crate) fn supervised_for<T>(
     patience: Duration,
     timeout: Option<Duration>,
     work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
@@ -56,7 +50,7 @@ pub(crate) fn supervised_for<T>(
     // Whichever way this is left.
     let _clean_up = CleanUp(&leftovers);
     if let Some(timeout) = timeout {
-        insist(timeout.saturating_add(patience), timeout, Arc::clone(&leftovers))
+        insist(timeout, patience, Arc::clone(&leftovers))
             .context("there is no thread to watch the time limit")
             .or_status(Status::Io)?;
     }
@@ -69,19 +63,6 @@ pub(crate) fn supervised_for<T>(
     // A compilation or a file operation may still be under way on a thread: do not wait for it.
     runtime.shutdown_background();
     outcome
-}
-
-/// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
-/// single host call that computes or waits keeps the main thread from looking.
-fn insist(after: Duration, timeout: Duration, leftovers: Leftovers) -> std::io::Result<()> {
-    let insist = move || {
-        std::thread::sleep(after);
-        say_stopped(Status::TimedOut, Some(timeout));
-        clean_up(&leftovers);
-        std::process::exit(Status::TimedOut.code().into());
-    };
-    std::thread::Builder::new().name("insist".into()).stack_size(128 * 1024).spawn(insist)?;
-    Ok(())
 }
 
 struct CleanUp<'a>(&'a Leftovers);
@@ -117,24 +98,6 @@ async fn supervise(
         begun.stats(&source, stopped).print(form);
     }
     Ok(stopped)
-}
-
-/// Says what has ended a run, once: whoever cuts a run short may come when that is said already.
-pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if SAID.swap(true, Ordering::SeqCst) {
-        return;
-    }
-    match (stopped, timeout) {
-        (Status::TimedOut, Some(limit)) => {
-            say(&format!(
-                "the run took longer than --timeout {}; give it more, or none",
-                humantime::format_duration(limit)
-            ));
-        }
-        (Status::Signal(number), _) => say(&format!("ended by signal {number}")),
-        _ => {}
-    }
 }
 
 /// What there is to be told of a run, for whoever outlives it.

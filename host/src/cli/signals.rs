@@ -1,6 +1,8 @@
-//! SIGINT, SIGTERM, SIGHUP and SIGQUIT: the first ends the run tidily, the second at once.
+//! What ends a run early. SIGINT, SIGTERM, SIGHUP and SIGQUIT: the first ends it tidily, the second at once;
+//! and a tidy end that takes too long, also after the time limit, is cut short.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use super::exit::Status;
-use super::run::say_stopped;
+use super::say;
 use crate::os::{self, Fifo};
 
 /// How long a tidy end may take, after a signal or the time limit, before it is cut short.
@@ -43,12 +45,12 @@ impl SignalWatch {
                             let leftovers = Arc::clone(&leftovers);
                             let cut_short = move || {
                                 std::thread::sleep(patience);
-                                leave(&leftovers, number);
+                                leave(&leftovers, Status::Signal(number), None);
                             };
                             // Without a thread to be had, a second signal has to do.
                             let _ = std::thread::Builder::new().spawn(cut_short);
                         }
-                        Some(first) => leave(&leftovers, first),
+                        Some(first) => leave(&leftovers, Status::Signal(first), None),
                     }
                 }
             },
@@ -75,8 +77,41 @@ pub(crate) fn clean_up(leftovers: &Leftovers) {
     os::end_helpers();
 }
 
-fn leave(leftovers: &Leftovers, number: u8) -> ! {
+/// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
+/// single host call that computes or waits keeps the main thread from looking.
+pub(crate) fn insist(
+    timeout: Duration,
+    patience: Duration,
+    leftovers: Leftovers,
+) -> io::Result<()> {
+    let insist = move || {
+        std::thread::sleep(timeout.saturating_add(patience));
+        leave(&leftovers, Status::TimedOut, Some(timeout));
+    };
+    std::thread::Builder::new().name("insist".into()).stack_size(128 * 1024).spawn(insist)?;
+    Ok(())
+}
+
+/// Says what has ended a run, once: whoever cuts a run short may come when that is said already.
+pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if SAID.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    match (stopped, timeout) {
+        (Status::TimedOut, Some(limit)) => {
+            say(&format!(
+                "the run took longer than --timeout {}; give it more, or none",
+                humantime::format_duration(limit)
+            ));
+        }
+        (Status::Signal(number), _) => say(&format!("ended by signal {number}")),
+        _ => {}
+    }
+}
+
+fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> ! {
     clean_up(leftovers);
-    say_stopped(Status::Signal(number), None);
-    std::process::exit(Status::Signal(number).code().into());
+    say_stopped(stopped, timeout);
+    std::process::exit(stopped.code().into());
 }

@@ -18,7 +18,7 @@ use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide_for_commands};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::granting::{self, Granting, Stream, Wiring};
-use super::super::run::supervised_for;
+use super::super::run::supervised;
 use super::super::signals::{Leftovers, SignalWatch};
 use super::super::values::StdioSpec;
 use super::super::verdict;
@@ -222,7 +222,7 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
         File::from(os::take_given(part.report).context("--part").or_status(Status::Usage)?);
     let ended = prepare(&args, &part).and_then(|plan| {
         // The time limit is kept by whoever started this.
-        supervised_for(PATIENCE, None, async |leftovers, signals| {
+        supervised(PATIENCE, None, async |leftovers, signals| {
             run(&args, &plan, &part, leftovers, signals).await
         })
     });

@@ -22,8 +22,8 @@ use super::exit::{Failure, OrStatus, Status, pipefail};
 use super::granting::{self, Among, Granting, Prepared, Stream, Wiring, file_failure};
 use super::graph::Graph;
 use super::inspect::print;
-use super::run::{say_stopped, supervised};
-use super::signals::{Leftovers, SignalWatch};
+use super::run::supervised;
+use super::signals::{self, Leftovers, SignalWatch, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats};
 use super::{say, verdict};
@@ -79,7 +79,7 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
         provide_for_commands(args.sandbox.sandbox, guests)?;
     }
     let timeout = args.options.timeout;
-    supervised(timeout, async |leftovers, signals| {
+    supervised(signals::PATIENCE, timeout, async |leftovers, signals| {
         supervise(args, plan, text, leftovers, signals).await
     })
 }
