@@ -77,6 +77,16 @@ fn exactly_the_bytes_are_written() {
             assert_eq!(ended.stdout, "QuotaExceeded\n", "{probe}");
             assert_eq!(counted.end().stdout.trim(), bytes, "{probe}");
         }
+        // Nothing at all, and less than it takes to say so: its own stdout is bounded, too.
+        for bytes in ["0", "10"] {
+            let counted = count_of(&x);
+            let grant = [&fifo("x", &x, ",w")[..], &["--max-bytes".into(), bytes.into()]].concat();
+            let ended = run(probe, grant).args(["--", "flood", "x"]).end();
+            let limit = format!("--max-bytes {bytes} of `x` (writing)");
+            assert!(ended.stderr.contains(&limit), "{probe}: {ended:?}");
+            assert!("QuotaExceeded\n".starts_with(&ended.stdout), "{probe}: {ended:?}");
+            assert_eq!(counted.end().stdout.trim(), bytes, "{probe}");
+        }
     }
 }
 

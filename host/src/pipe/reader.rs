@@ -306,7 +306,6 @@ impl Reader {
             State::Ended => return Ok(Read::End),
             State::Failed(fault) => return Err(*fault),
         };
-        // In this order: once the last writer is gone, nothing comes any more.
         match (end.is_at_end(), end.available()) {
             (Ok(true), _) => {
                 self.peer_seen = true;
@@ -402,7 +401,7 @@ impl Reader {
             self.peer_seen = matches!(end.has_writer(), Ok(true));
             return !self.peer_seen;
         }
-        let gone = self.reopen.is_some() && nothing_is_left(end);
+        let gone = self.reopen.is_some() && matches!(end.is_at_end(), Ok(true));
         // Where that fails, the next read tells.
         !(gone && matches!(self.next_writer(), Ok(true)))
     }
@@ -437,9 +436,4 @@ pub(super) async fn at(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
-}
-
-/// Whether the last writer is gone, and all that it wrote has been read.
-fn nothing_is_left(end: &End) -> bool {
-    matches!((end.hung_up(), end.available()), (Ok(true), Ok(0)))
 }
