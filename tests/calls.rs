@@ -42,7 +42,7 @@ fn call() -> impl Strategy<Value = [u8; 4]> {
         2 => Just(Op::Move),
         1 => Just(Op::List),
         2 => Just(Op::CancelRead),
-        10 => Just(Op::CancelWrite),
+        20 => Just(Op::CancelWrite),
         2 => Just(Op::ReadWhenReady),
         1 => Just(Op::MoveWhenReady),
     ];
@@ -105,7 +105,7 @@ fn row_16_calls_of_0_2_follow_the_model() {
     let (done, received) = follow(Version::V0_2, 1500, programs(80));
     println!("{done:?}, {received} bytes");
     // None of them is left out, and they move something.
-    assert!(done.iter().all(|count| *count > 20), "{done:?}");
+    assert!(done.iter().all(|count| *count > 10), "{done:?}");
     assert!(received > 10_000_000, "{received}");
 }
 
@@ -114,6 +114,6 @@ fn row_16_calls_of_0_3_follow_the_model() {
     let _dog = watchdog_after(Duration::from_secs(300));
     let (done, received) = follow(Version::V0_3, 1500, programs(80));
     println!("{done:?}, {received} bytes");
-    assert!(done.iter().all(|count| *count > 20), "{done:?}");
+    assert!(done.iter().all(|count| *count > 10), "{done:?}");
     assert!(received > 10_000_000, "{received}");
 }

@@ -40,11 +40,15 @@ fn status_bytes(pid: u32, field: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The most that a process had resident, until it ended by itself; wait4(2) would tell of its children too.
+/// What of a process's memory is its own. How much of its files is mapped in depends on what else the machine
+/// has read.
+const OWN: &str = "RssAnon";
+
+/// The most that a process had resident of its own, until it ended by itself.
 fn peak_of(running: &mut support::Running) -> u64 {
     let mut peak = 0;
     while !running.is_over() {
-        peak = status_bytes(running.pid(), "VmHWM").unwrap_or(peak);
+        peak = status_bytes(running.pid(), OWN).unwrap_or(0).max(peak);
         thread::sleep(Duration::from_millis(1));
     }
     peak
@@ -58,7 +62,7 @@ impl Resident {
     /// Looks at process `pid`, if it still runs.
     fn look(&mut self, pid: u32, at: f64) {
         // What has ended has none.
-        if let Some(bytes) = status_bytes(pid, "VmRSS") {
+        if let Some(bytes) = status_bytes(pid, OWN) {
             self.0.push((at, bytes));
         }
     }
