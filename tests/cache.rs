@@ -6,7 +6,7 @@ mod support;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::*;
 
@@ -51,6 +51,32 @@ fn a_guest_is_compiled_once() {
     let entries = entries(&folder(&dir));
     assert_eq!(entries.len(), 1, "{entries:?}");
     assert_eq!(mode(&entries[0]), 0o600);
+}
+
+#[test]
+fn of_many_at_once_one_compiles() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let mut runs: Vec<_> = (0..8)
+        .map(|_| Running::new(cached(&dir, &["run", "@cat"]).stderr(Stdio::piped())))
+        .collect();
+    let said: Vec<_> = runs.drain(..).map(|run| run.end().expect(0).stderr).collect();
+    let made = said.iter().filter(|said| said.contains(MADE)).count();
+    assert_eq!(made, 1, "{said:?}");
+    assert_eq!(entries(&folder(&dir)).len(), 1);
+}
+
+#[test]
+fn one_that_is_killed_while_it_compiles_keeps_nobody_waiting() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let first = Running::new(cached(&dir, &["run", "@cat"]).stderr(Stdio::piped()));
+    until("it compiles", || folder(&dir).exists() && !entries(&folder(&dir)).is_empty());
+    first.signal("KILL");
+    first.end();
+    assert!(cat(&dir, &[]).contains(MADE) || cat(&dir, &[]).contains(HIT));
+    assert!(cat(&dir, &[]).contains(HIT));
+    assert_eq!(entries(&folder(&dir)).len(), 1, "no lock is left");
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::env;
 use std::ffi::OsString;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::os::{self, Code, CodeKey, PrivateError, PrivateFolder};
+use crate::os::{self, Code, CodeKey, FolderLock, PrivateError, PrivateFolder};
 
 /// How much the cache may hold unless told otherwise.
 const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
@@ -27,11 +27,34 @@ const MARK_AFTER: Duration = Duration::from_secs(3600);
 /// A file that nobody has finished for so long has been left by a process that died.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
+/// What the name of a lock begins with, see [`Cache::turn`].
+const COMPILING: &str = ".compiling-";
+
+/// How long one waits for another that compiles the same: longer than that takes, unless the other is stopped.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How often one who waits looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// A folder of compiled guests.
 #[derive(Debug)]
 pub struct Cache {
     folder: PrivateFolder,
     limit: u64,
+}
+
+/// See [`Cache::turn`]. Dropping it lets the next one have it.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _lock: FolderLock<'a>,
+    waited: bool,
+}
+
+impl Turn<'_> {
+    /// Whether somebody else had it before: the code may be in the cache now.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited
+    }
 }
 
 /// Why there is no cache.
@@ -116,6 +139,36 @@ impl Cache {
         kept.is_ok()
     }
 
+    /// The right to compile `wasm`, which one process or thread has at a time: whoever else wants the code waits
+    /// here, and finds it in the cache then. `None` where whoever has it takes very long, or the folder
+    /// takes no lock: then several compile. Blocks for [`LONGEST_WAIT`] at the most.
+    pub(crate) fn turn<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8]) -> Option<Turn<'_>> {
+        self.turn_within(&key::<C>(engine, wasm), LONGEST_WAIT)
+    }
+
+    fn turn_within(&self, key: &CodeKey, longest: Duration) -> Option<Turn<'_>> {
+        let name = format!("{COMPILING}{}", blake3::Hash::from_bytes(key.0).to_hex());
+        let began = Instant::now();
+        let mut waited = false;
+        loop {
+            match self.folder.try_lock(&name) {
+                Ok(Some(lock)) => return Some(Turn { _lock: lock, waited }),
+                Ok(None) if began.elapsed() < longest => {
+                    if !waited {
+                        tracing::info!("waiting for another process, which compiles the same");
+                    }
+                    waited = true;
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::debug!("{}: no lock: {error}", self.path().display());
+                    return None;
+                }
+            }
+        }
+    }
+
     /// Removes what was used least recently until `bytes` more fit in.
     fn make_room(&self, bytes: u64) -> std::io::Result<()> {
         if bytes > self.limit {
@@ -123,15 +176,17 @@ impl Cache {
         }
         let mut files = self.folder.files()?;
         // Whatever else is in the folder is somebody's.
-        files.retain(|file| is_entry(&file.name) || PrivateFolder::is_unfinished(&file.name));
+        let is_lock = |name: &str| name.starts_with(COMPILING);
+        files.retain(|file| is_entry(&file.name) || file.unfinished || is_lock(&file.name));
         files.retain(|file| {
-            let abandoned = file.unfinished && file.used.elapsed().is_ok_and(|age| age > ABANDONED);
+            let unfinished = file.unfinished || is_lock(&file.name);
+            let abandoned = unfinished && file.used.elapsed().is_ok_and(|age| age > ABANDONED);
             // Somebody else may have been faster.
             !(abandoned && self.folder.remove(&file.name).is_ok())
         });
         files.sort_unstable_by_key(|file| file.used);
         let mut held = bytes + files.iter().map(|file| file.bytes).sum::<u64>();
-        for file in files.iter().filter(|file| !file.unfinished) {
+        for file in files.iter().filter(|file| is_entry(&file.name)) {
             if held <= self.limit {
                 break;
             }
@@ -308,6 +363,27 @@ mod tests {
         let before = entries(&cache);
         cache.put(&engine, &modules[1].0, &modules[1].1);
         assert_eq!(entries(&cache), before);
+    }
+
+    #[test]
+    fn one_compiles_and_no_other_waits_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("c")).unwrap();
+        let (one, other) = (CodeKey([1; 32]), CodeKey([2; 32]));
+        let first = cache.turn_within(&one, Duration::ZERO).unwrap();
+        assert!(!first.has_waited());
+        assert!(cache.turn_within(&one, Duration::ZERO).is_none());
+        assert!(!cache.turn_within(&other, Duration::ZERO).unwrap().has_waited());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| cache.turn_within(&one, LONGEST_WAIT).is_some());
+            drop(first);
+            assert!(waiting.join().unwrap());
+        });
+        assert!(entries(&cache).is_empty());
+        // What a process that was killed has left is nobody's.
+        fs::write(cache.path().join(format!("{COMPILING}{}", "1".repeat(64))), "").unwrap();
+        assert!(cache.turn_within(&CodeKey([0x11; 32]), Duration::ZERO).is_some());
+        assert!(entries(&cache).is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 
 use crate::engine::Engine;
 use crate::interfaces::{Interface, WasiVersion, is_provided_module};
-use crate::os::Code;
+use crate::os::{self, Code};
 
 /// The largest guest that is read: bounds what compiling one can cost.
 const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
@@ -89,6 +89,11 @@ pub enum GuestError {
     /// Something that it imports does not fit what pipehost provides.
     #[error("does not fit what pipehost provides, or what it is permitted: {0}")]
     Mismatch(String),
+    /// The system has no memory for it.
+    #[error(
+        "there is no memory for it: {0}; raise `ulimit -v`, or what the container may use, or run fewer guests"
+    )]
+    NoMemory(String),
     /// It cannot be started.
     #[error(
         "exports no `wasi:cli/run` (a module: no `_start` without parameters), so there is nothing to start; it exports {}",
@@ -129,9 +134,13 @@ impl GuestError {
             if error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// Whether reading it failed in any other way.
+    /// Whether reading it failed in any other way, or the system had no memory for it.
     pub fn is_io(&self) -> bool {
-        matches!(self, Self::Unreadable { .. }) && !self.is_missing() && !self.is_permission()
+        match self {
+            Self::NoMemory(_) => true,
+            Self::Unreadable { .. } => !self.is_missing() && !self.is_permission(),
+            _ => false,
+        }
     }
 }
 
@@ -264,6 +273,9 @@ impl Guest {
 
     /// What to say where the linker refused the guest.
     pub(crate) fn explain(&self, refusal: &wasmtime::Error) -> GuestError {
+        if is_out_of_memory(refusal) {
+            return GuestError::NoMemory(one_line(refusal));
+        }
         for name in &self.imports {
             match name.parse::<Interface>() {
                 Ok(interface) if interface.is_ours() && !interface.is_provided() => {
@@ -301,12 +313,30 @@ fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestErr
     if let Some(code) = cached(engine, wasm) {
         return Ok((code, Kept::Before));
     }
+    // Others that want the same code wait for it.
+    let turn = engine.cache().and_then(|cache| cache.turn::<C>(engine.wasmtime(), wasm));
+    if let Some(turn) = &turn
+        && turn.has_waited()
+        && let Some(code) = cached(engine, wasm)
+    {
+        return Ok((code, Kept::Before));
+    }
     let started = Instant::now();
-    let code = C::compile(engine.wasmtime(), wasm)
-        .map_err(|error| GuestError::Invalid(one_line(&error)))?;
+    let code = C::compile(engine.wasmtime(), wasm).map_err(|error| {
+        let text = one_line(&error);
+        match is_out_of_memory(&error) {
+            true => GuestError::NoMemory(text),
+            false => GuestError::Invalid(text),
+        }
+    })?;
     tracing::info!("compiled in {} ms", started.elapsed().as_millis());
     let kept = engine.cache().is_some_and(|cache| cache.put(engine.wasmtime(), wasm, &code));
     Ok((code, if kept { Kept::Now } else { Kept::Not }))
+}
+
+/// Whether the system has refused memory or address space.
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    error.is::<wasmtime::error::OutOfMemory>() || error.chain().any(os::is_no_memory)
 }
 
 /// What the first bytes of a file say that it is.

@@ -119,7 +119,7 @@ pub fn pipehost<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
 /// A command with the usual reactions to signals: whoever runs the tests may have some ignored, as
 /// a shell has SIGINT for what it starts in the background, and that would be inherited. And with a
 /// cache of the tests' own.
-fn undisturbed(program: &str) -> Command {
+pub fn undisturbed(program: &str) -> Command {
     let mut command = Command::new("env");
     command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(program);
     command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("caches"));

@@ -28,6 +28,7 @@ use args::{Cli, Command};
 use exit::{Failure, Status};
 
 use crate::os;
+pub use crate::os::Allocator;
 use crate::pipe::quoted_in_line;
 
 /// Runs the command line of this process and gives its exit status.

@@ -81,12 +81,7 @@ impl Source {
 
     /// The status and the text of what is wrong with the guest.
     pub(crate) fn failure(&self, error: GuestError) -> Failure {
-        let status = match () {
-            () if error.is_permission() => Status::NotPermitted,
-            () if error.is_missing() => Status::Missing,
-            () if error.is_io() => Status::Io,
-            () => Status::NotUsable,
-        };
+        let status = status_of(&error);
         let names_itself =
             matches!(error, GuestError::Unreadable { .. } | GuestError::IsAFolder(_));
         let error = match names_itself {
@@ -101,5 +96,15 @@ impl Source {
             Self::Bundled(name, _) => format!("@{name}"),
             Self::File(path) => path.display().to_string(),
         }
+    }
+}
+
+/// The status of a run whose guest is no usable one.
+pub(crate) fn status_of(error: &GuestError) -> Status {
+    match () {
+        () if error.is_permission() => Status::NotPermitted,
+        () if error.is_missing() => Status::Missing,
+        () if error.is_io() => Status::Io,
+        () => Status::NotUsable,
     }
 }

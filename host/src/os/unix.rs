@@ -9,6 +9,7 @@ mod fifo;
 mod fifo_watch;
 mod helper;
 mod joint;
+mod memory;
 mod names;
 mod native;
 mod private;
@@ -37,11 +38,12 @@ pub use end::End;
 pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use fifo_watch::FifoWatch;
 pub use joint::{Growth, Joint, another_writer, joint};
+pub use memory::{Allocator, address_space_limit, is_no_memory};
 pub use native::{
     MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, end_helpers,
     kill_natives, retire_standard_input_and_output, thread_cpu_time,
 };
-pub use private::{FileInfo, PrivateError, PrivateFile, PrivateFolder};
+pub use private::{FileInfo, FolderLock, PrivateError, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
 
 /// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 
 use super::super::args::GuestOptions;
 use super::super::exit::{Failure, OrStatus, Status};
+use super::super::source::status_of;
 use super::super::stats::{PipeStats, StageStats, Stats, Used};
 use super::super::verdict;
 use super::plan::{EndRef, Job, Plan};
@@ -68,7 +69,7 @@ impl Plan {
             }
             StageEnd::Unfit(error) => {
                 let met = report.reached.first().map(|limit| format!(" ({limit})"));
-                (Status::NotUsable, Some(format!("{error}{}", met.unwrap_or_default())))
+                (status_of(error), Some(format!("{error}{}", met.unwrap_or_default())))
             }
             StageEnd::Unprepared(failure) => (failure.status, Some(format!("{:#}", failure.error))),
             StageEnd::TimedOut => {

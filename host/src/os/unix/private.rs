@@ -8,7 +8,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps,
+};
 use rustix::io::Errno;
 
 /// Bits of a mode that let others than the owner do anything.
@@ -42,6 +44,21 @@ pub struct FileInfo {
     pub used: SystemTime,
     /// Whoever writes it has not finished, or has died over it.
     pub unfinished: bool,
+}
+
+/// A lock that [`PrivateFolder::try_lock`] gave. Dropping it removes its file and gives it back.
+#[derive(Debug)]
+pub struct FolderLock<'a> {
+    folder: &'a PrivateFolder,
+    name: String,
+    _fd: OwnedFd,
+}
+
+impl Drop for FolderLock<'_> {
+    fn drop(&mut self) {
+        // While it is held: the name is nobody else's yet.
+        let _ = self.folder.remove(&self.name);
+    }
 }
 
 /// Why a folder cannot be used as a private one.
@@ -148,6 +165,32 @@ impl PrivateFolder {
         name.strip_prefix(UNFINISHED).is_some_and(|unique| {
             unique.len() == 16 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
+    }
+
+    /// Takes the lock `name`, a file that is there for as long as somebody holds it; `None` where another
+    /// process or thread has it. Never waits. flock(2), so that the lock of a process that dies is free.
+    ///
+    /// # Errors
+    /// Those of open(2) and flock(2).
+    pub fn try_lock(&self, name: &str) -> io::Result<Option<FolderLock<'_>>> {
+        loop {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
+            match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            let held = rustix::fs::fstat(&fd)?;
+            match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(named) if (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino) => {
+                    return Ok(Some(FolderLock { folder: self, name: name.into(), _fd: fd }));
+                }
+                // Whoever had it has removed it since it was opened.
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Removes the file `name`. unlink(2).
