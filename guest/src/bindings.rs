@@ -11,6 +11,28 @@ pub(crate) mod p2 {
     pub(crate) use wasi::io::{poll, streams};
 }
 
+/// What std has no function for.
+pub(crate) mod exit {
+    #![allow(missing_docs, reason = "generated; WASI has the documentation")]
+    wit_bindgen::generate!({
+        inline: "
+            package wasi:cli@0.2.12;
+
+            interface exit {
+                exit: func(status: result);
+                exit-with-code: func(status-code: u8);
+            }
+
+            world exits {
+                import exit;
+            }
+        ",
+        world: "wasi:cli/exits",
+        generate_all,
+    });
+    pub(crate) use wasi::cli::exit::exit_with_code;
+}
+
 pub(crate) mod p3 {
     #![allow(missing_docs, reason = "generated; the WIT has the documentation")]
     wit_bindgen::generate!({

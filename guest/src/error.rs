@@ -4,6 +4,28 @@ use std::io::{Error, ErrorKind};
 
 use crate::bindings::{p2, p3};
 
+/// Why `open_reader`, or `open_writer` where `write`, has failed: what was asked for, and what is granted.
+pub(crate) fn of_open(code: impl Into<Error>, name: &str, write: bool) -> Error {
+    let error = code.into();
+    if error.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    let way = if write { "writing" } else { "reading" };
+    let granted: Vec<_> = crate::granted()
+        .into_iter()
+        .map(|pipe| match (pipe.directions.read, pipe.directions.write) {
+            (true, true) => format!("`{}` for both", pipe.name),
+            (true, false) => format!("`{}` for reading", pipe.name),
+            _ => format!("`{}` for writing", pipe.name),
+        })
+        .collect();
+    let granted = match &granted[..] {
+        [] => "no pipe is".to_owned(),
+        granted => format!("there are {}", granted.join(", ")),
+    };
+    Error::new(error.kind(), format!("no pipe `{name}` is granted for {way}; {granted}"))
+}
+
 /// The kind and the text of each code: the same for both versions of the package.
 macro_rules! into_io_error {
     ($code:ty) => {

@@ -23,6 +23,9 @@
 //!
 //! What the operator lets it start, a guest starts with [`process::Command`].
 //!
+//! A status other than 0 and 1 is given by [`exit`]: [`std::process::exit`] knows no others in WASI 0.2
+//! and 0.3.
+//!
 //! # How to deadlock
 //!
 //! A pipe holds a bounded number of bytes, 64 KiB to 1 MiB where its operator did not choose. A
@@ -36,11 +39,13 @@
 mod bindings;
 mod command;
 mod error;
+mod exit;
 mod filter;
 mod pipe;
 pub mod process;
 pub mod stream;
 
+pub use exit::exit;
 pub use filter::{Input, Output, input, output};
 pub use pipe::{
     Directions, Granted, Pipe, Reader, Readiness, Writer, forward, granted, open_reader,

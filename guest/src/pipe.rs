@@ -6,7 +6,7 @@ use std::mem;
 use crate::bindings::p2::streams::{InputStream, OutputStream, StreamError};
 use crate::bindings::p2::types::{PipeReader, PipeWriter};
 use crate::bindings::p2::{anonymous, named, poll};
-use crate::error::of_stream;
+use crate::error::{of_open, of_stream};
 
 /// A granted pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn granted() -> Vec<Granted> {
 /// `InvalidInput` for what is no name, `PermissionDenied` for what is not granted,
 /// `ResourceBusy` where this end is open already, `QuotaExceeded` at the operator's limit.
 pub fn open_reader(name: &str) -> io::Result<Reader> {
-    Ok(Reader::new(named::open_reader(name)?))
+    named::open_reader(name).map(Reader::new).map_err(|code| of_open(code, name, false))
 }
 
 /// Opens the granted pipe `name` for writing. Does not block: the first write waits for a reader.
@@ -50,7 +50,7 @@ pub fn open_reader(name: &str) -> io::Result<Reader> {
 /// # Errors
 /// As [`open_reader`].
 pub fn open_writer(name: &str) -> io::Result<Writer> {
-    Ok(Writer::new(named::open_writer(name)?))
+    named::open_writer(name).map(Writer::new).map_err(|code| of_open(code, name, true))
 }
 
 /// Both ends of an anonymous pipe.

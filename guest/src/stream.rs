@@ -12,6 +12,7 @@ use wit_bindgen::{FutureReader, StreamRead, StreamReader, StreamResult, StreamWr
 
 use crate::bindings::p3::types::{PipeReader, PipeWriter};
 use crate::bindings::p3::{anonymous, cli, named, types, wit_stream};
+use crate::error::of_open;
 use crate::filter::{input_name, output_name};
 
 /// Doing several things at once: the parts of the `futures` crate that a filter needs.
@@ -27,7 +28,7 @@ const BUFFER: usize = 128 * 1024;
 /// # Errors
 /// As [`crate::open_reader`].
 pub fn open_reader(name: &str) -> io::Result<Reader> {
-    Ok(Reader::new(named::open_reader(name)?))
+    named::open_reader(name).map(Reader::new).map_err(|code| of_open(code, name, false))
 }
 
 /// Opens the granted pipe `name` for writing. Does not wait: writes wait for a reader.
@@ -35,7 +36,7 @@ pub fn open_reader(name: &str) -> io::Result<Reader> {
 /// # Errors
 /// As [`crate::open_writer`].
 pub fn open_writer(name: &str) -> io::Result<Writer> {
-    Ok(Writer::new(named::open_writer(name)?))
+    named::open_writer(name).map(Writer::new).map_err(|code| of_open(code, name, true))
 }
 
 /// Both ends of an anonymous pipe.

@@ -8,5 +8,9 @@ use pipehost_guest::stream::{forward, input, output};
 pipehost_guest::async_main!(run);
 
 async fn run() -> io::Result<()> {
+    if let Some(arg) = std::env::args().nth(1) {
+        eprintln!("cat: has no use for the argument `{arg}`; it takes none");
+        pipehost_guest::exit(2);
+    }
     forward(input()?, output()?).await
 }

@@ -3,6 +3,10 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 
 fn main() -> io::Result<()> {
+    if let Some(arg) = std::env::args().nth(1) {
+        eprintln!("lines: has no use for the argument `{arg}`; it takes none");
+        pipehost_guest::exit(2);
+    }
     let mut input = BufReader::with_capacity(64 * 1024, pipehost_guest::input()?);
     let mut output = BufWriter::with_capacity(64 * 1024, pipehost_guest::output()?);
     let mut number = 0u64;

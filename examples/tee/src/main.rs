@@ -7,6 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 
 fn main() -> io::Result<()> {
     let mut names: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(option) = names.iter().find(|name| name.starts_with('-')) {
+        eprintln!("tee: has no option `{option}`; its arguments are the names of pipes");
+        pipehost_guest::exit(2);
+    }
     if names.is_empty() {
         let others = pipehost_guest::granted()
             .into_iter()

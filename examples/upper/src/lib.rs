@@ -8,6 +8,10 @@ use pipehost_guest::stream::{input, output};
 pipehost_guest::async_main!(run);
 
 async fn run() -> io::Result<()> {
+    if let Some(arg) = std::env::args().nth(1) {
+        eprintln!("upper: has no use for the argument `{arg}`; it takes none");
+        pipehost_guest::exit(2);
+    }
     let mut input = input()?;
     let mut output = output()?;
     let mut buf = Vec::with_capacity(128 * 1024);
