@@ -72,6 +72,19 @@ pub enum GuestError {
     /// It is damaged, or uses what the engine does not know.
     #[error("is not valid: {0}")]
     Invalid(String),
+    /// It is text that is no WebAssembly.
+    #[error("{place}: {what}")]
+    Text {
+        /// The line, a colon, the column.
+        place: String,
+        /// What is wrong there.
+        what: String,
+        /// The line itself, and a mark below it, as they are to be shown.
+        lines: Vec<String>,
+    },
+    /// It needs more memory to start than it may have.
+    #[error("needs at least {0} bytes of memory to start; give it --max-memory {0}")]
+    TooLittleMemory(u64),
     /// It imports what pipehost has not.
     #[error(
         "imports `{0}`, which pipehost does not provide; `pipehost inspect` lists what it needs"
@@ -181,8 +194,7 @@ impl Guest {
         let binary = match Format::of(bytes) {
             Format::Component | Format::Module => bytes,
             Format::Text => {
-                parsed = wat::parse_bytes(bytes)
-                    .map_err(|error| GuestError::Invalid(one_line(&error)))?;
+                parsed = wat::parse_bytes(bytes).map_err(|error| of_text(&error))?;
                 &parsed
             }
             Format::Other(what) => return Err(GuestError::NotWasm(what)),
@@ -365,6 +377,21 @@ impl Format {
             Ok(_) => Self::Other("text; only WebAssembly's text format, .wat, is understood"),
             Err(_) => Self::Other("something else"),
         }
+    }
+}
+
+/// What is wrong with a text.
+fn of_text(error: &wat::Error) -> GuestError {
+    let text = error.to_string();
+    let mut lines = text.lines();
+    let (what, place) = (lines.next(), lines.next());
+    match (what, place.and_then(|place| place.trim_start().strip_prefix("--> <anon>:"))) {
+        (Some(what), Some(place)) => GuestError::Text {
+            place: place.trim().into(),
+            what: what.into(),
+            lines: lines.map(str::to_owned).collect(),
+        },
+        _ => GuestError::Invalid(one_line(&text)),
     }
 }
 

@@ -194,7 +194,7 @@ impl Setup {
             },
         };
         if let End::Trapped(error) = &end {
-            tracing::info!("{error:?}");
+            tracing::info!("{}", in_full(error));
         }
         let mut notes = journal.notes();
         for (label, journal) in &inherited {
@@ -406,6 +406,13 @@ impl End {
             }
         }
     }
+}
+
+/// An error and its causes, one below the other: the guest's frames, and none of the host's.
+fn in_full(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> = error.chain().map(|cause| cause.to_string()).collect();
+    // wasmtime's name for the module that has none.
+    causes.join("\n").replace("<unknown>!", "")
 }
 
 /// Gives a store its fuel. Where the engine counts and nothing bounds the guest, it has all there is.

@@ -14,7 +14,9 @@ use super::pipe::Part;
 use super::values::{self, ChildSpec, DirSpec, ExecSpec, FdSpec, FifoSpec, StdioSpec};
 
 const STATUSES: &str = "\
-Exit status: the guest's own (0 to 255) where it ended by itself; else
+Exit status: the guest's own (0 to 255) where it ended by itself (std::process::exit(3) is 1 in
+WASI 0.2 and 0.3, which know success and failure only; exit-with-code, in the SDK pipehost_guest::exit(3),
+is 3); else
     2 usage                        66 no such file
    65 not a usable guest           73 a pipe could not be made
    74 input/output                 77 not permitted
@@ -195,7 +197,8 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "N", value_parser = values::fuel)]
     pub(crate) fuel: Option<u64>,
 
-    /// How much memory the guest and its children may have [default: 256M].
+    /// How much memory the guest and its children may have [default: 256M]. SIZE is bytes, or 64K, 16M,
+    /// 2G: powers of 1024, however they are written (16MB, 16MiB).
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) max_memory: Option<u64>,
 

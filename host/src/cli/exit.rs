@@ -75,10 +75,23 @@ impl Failure {
         }
     }
 
+    /// Says what may have been meant.
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        Self { error: anyhow!("{:#}; {hint}", self.error), ..self }
+    }
+
     /// Says of which stage of a pipeline it is.
     pub(crate) fn of_stage(self, name: &str) -> Self {
         Self { error: self.error.context(format!("stage {name}")), ..self }
     }
+}
+
+/// An error that shows a piece of a file below its line.
+#[derive(Debug, thiserror::Error)]
+#[error("{first}")]
+pub(crate) struct InLines {
+    pub(crate) first: String,
+    pub(crate) lines: Vec<String>,
 }
 
 /// The status of a pipeline whose stages ended with `statuses`, as with `set -o pipefail`:

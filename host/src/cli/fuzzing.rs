@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use super::args::{Cli, Command};
 use super::exit::{Failure, Status};
 use super::graph::Graph;
-use super::{pipe, usage_line, values};
+use super::{mistake, pipe, values};
 
 /// The values of options, and a command line with an argument in each line.
 ///
@@ -32,7 +32,7 @@ pub fn options(text: &str) {
             Err(failure) => refused(&failure),
         },
         Ok(_) => {}
-        Err(error) => assert!(!usage_line(&error).is_empty(), "it says what is wrong"),
+        Err(error) => assert!(!mistake::line(&error, "run").is_empty(), "it says what is wrong"),
     }
 }
 

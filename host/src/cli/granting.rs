@@ -408,6 +408,38 @@ pub(crate) fn check<'a>(
         let error = anyhow!("descriptor {number} is granted twice; grant it once, for both ways");
         return Err(error).or_status(Status::Usage);
     }
+    let streams = [
+        (&options.stdin, Direction::Read, "--stdin"),
+        (&options.stdout, Direction::Write, "--stdout"),
+        (&options.stderr, Direction::Write, "--stderr"),
+    ];
+    let mut ends: Vec<(&Path, Direction, &str)> = Vec::new();
+    for (spec, way, option) in streams {
+        if let Some(StdioSpec::Fifo(path)) = spec {
+            ends.push((path, way, option));
+        }
+    }
+    for spec in &options.fifo {
+        let path = spec.path.iter();
+        ends.extend(path.flat_map(|path| {
+            spec.directions.list().into_iter().map(|way| (&**path, way, spec.name.as_str()))
+        }));
+    }
+    for (at, (path, way, first)) in ends.iter().enumerate() {
+        let same =
+            ends[at + 1..].iter().find(|(other, other_way, _)| other == path && other_way == way);
+        if let Some((.., second)) = same {
+            let what = match way {
+                Direction::Read => "reading",
+                Direction::Write => "writing",
+            };
+            let error = anyhow!(
+                "{} is granted twice for {what}, as {first} and as {second}; drop one of the two",
+                path.display()
+            );
+            return Err(error).or_status(Status::Usage);
+        }
+    }
     let children = options.child.iter().map(|spec| &spec.name);
     if let Some(name) = twice(children.chain(options.exec.iter().map(|spec| &spec.name))) {
         let error = anyhow!("what may be started as `{name}` is granted twice; rename one");

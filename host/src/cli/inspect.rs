@@ -112,17 +112,26 @@ impl Report {
             Some(version) => format!("{}: a {} for WASI {version}\n", self.guest, self.kind),
             None => format!("{}: a {} that exports no wasi:cli/run\n", self.guest, self.kind),
         };
-        text += "\nimports:\n";
+        if !self.imports.is_empty() {
+            text += "\nimports:\n";
+        }
         for Import { name, provided } in &self.imports {
             let missing = if *provided { "" } else { "   (not provided by pipehost)" };
             text += &format!("  {name}{missing}\n");
         }
-        text += "\nexports:\n";
+        if !self.exports.is_empty() {
+            text += "\nexports:\n";
+        }
         for name in &self.exports {
             text += &format!("  {name}\n");
         }
         if let Some(run) = &self.run {
             text += &format!("\nrun it with:\n  {run}\n");
+            text += "\nit reads stdin: `< FILE` and `--stdin FILE` work with any guest\n";
+            let sockets = |import: &Import| import.name.starts_with("wasi:sockets/");
+            if self.imports.iter().any(sockets) {
+                text += "\nit may ask for sockets (wasi:sockets), which are all refused: there is no network\n";
+            }
             if !self.may_use.is_empty() {
                 text += &format!("\nit may have a use for: {}\n", self.may_use.join("  "));
             }

@@ -11,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::without_error_numbers;
 use crate::os;
 use crate::pipe::quoted;
 
@@ -36,7 +37,8 @@ struct Stderr;
 impl io::Write for Stderr {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         // It may quote a guest: its names, its functions.
-        os::write_message(quoted(&String::from_utf8_lossy(message)).as_bytes());
+        let message_of_ours = without_error_numbers(&String::from_utf8_lossy(message));
+        os::write_message(quoted(&message_of_ours).as_bytes());
         Ok(message.len())
     }
 

@@ -12,6 +12,7 @@ mod granting;
 mod graph;
 mod inspect;
 mod log;
+mod mistake;
 mod pipe;
 mod run;
 mod signals;
@@ -21,11 +22,10 @@ mod values;
 mod verdict;
 mod wit;
 
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command};
-use exit::{Failure, Status};
+use exit::{Failure, InLines, Status};
 
 use crate::os;
 pub use crate::os::Allocator;
@@ -49,6 +49,11 @@ pub fn main() -> u8 {
         Ok(status) => status.code(),
         Err(Failure { status, error }) => {
             say(&format!("{error:#}"));
+            let lines = error.downcast_ref().map_or(&[][..], |it: &InLines| &it.lines);
+            for line in lines {
+                // Indented: a file must not look as if it were us.
+                os::write_message(format!("    {}\n", quoted_in_line(line)).as_bytes());
+            }
             status.code()
         }
     }
@@ -56,8 +61,27 @@ pub fn main() -> u8 {
 
 /// The one line on stderr that says why.
 pub(crate) fn say(line: &str) {
-    let line = quoted_in_line(line);
+    let line = without_error_numbers(line);
+    let line = quoted_in_line(&line);
     os::write_message(format!("pipehost: {line}\n").as_bytes());
+}
+
+/// "No such file or directory (os error 2)": the number helps nobody.
+fn without_error_numbers(text: &str) -> String {
+    let mut pieces = text.split(" (os error ");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                plain += rest;
+            }
+            _ => {
+                plain += " (os error ";
+                plain += piece;
+            }
+        }
+    }
+    plain
 }
 
 /// What to print, and the status, where clap has no arguments for us.
@@ -68,32 +92,28 @@ fn usage(error: &clap::Error) -> Status {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Status::BrokenPipe,
             Err(_) => Status::Io,
         },
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            say("a command is missing; type `pipehost --help` for the commands and examples");
-            Status::Usage
-        }
         _ => {
-            say(&format!("{} (see `pipehost {} --help`)", usage_line(error), command()));
+            say(&mistake::line(error, &mistake::typed()));
             Status::Usage
         }
     }
 }
 
-/// The command that was typed, for whoever needs its help.
-fn command() -> String {
-    let known = Cli::command();
-    let typed = std::env::args().nth(1).unwrap_or_default();
-    match known.find_subcommand(&typed) {
-        Some(command) => command.get_name().to_owned(),
-        None => "run".to_owned(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::without_error_numbers;
 
-/// What clap found wrong, in one line.
-fn usage_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let message = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let message = message.split("\n\nFor more information").next().unwrap_or(message);
-    let words: Vec<_> = message.trim_start_matches("error: ").split_whitespace().collect();
-    words.join(" ")
+    #[test]
+    fn the_numbers_of_errors_are_left_out() {
+        let cases = [
+            ("x: No such file (os error 2)", "x: No such file"),
+            ("a (os error 2), b (os error 11); c", "a, b; c"),
+            ("a (os error x)", "a (os error x)"),
+            ("a (os error 2", "a (os error 2"),
+            ("", ""),
+        ];
+        for (text, plain) in cases {
+            assert_eq!(without_error_numbers(text), plain);
+        }
+    }
 }

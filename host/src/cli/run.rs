@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use super::args::RunArgs;
 use super::compile::{engine_for, metering};
@@ -13,7 +13,7 @@ use super::granting::{self, Granting, Stream, Wiring};
 use super::signals::{Leftovers, PATIENCE, SignalWatch, clean_up, insist, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
-use super::{say, verdict};
+use super::{mistake, say, verdict};
 use crate::children::after;
 use crate::limits::Memory;
 use crate::os;
@@ -25,6 +25,11 @@ use crate::run::Setup;
 const LAST_DELIVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
+    let source = Source::of(&args.guest)?;
+    if let Some(arg) = source.useless(&args.args) {
+        let error = anyhow!(mistake::useless(&source.display(), arg, "run"));
+        return Err(error).or_status(Status::Usage);
+    }
     provide_for_commands(args.sandbox.sandbox, std::iter::once(&args.options))?;
     let timeout = args.options.timeout;
     supervised(PATIENCE, timeout, async |leftovers, signals| {

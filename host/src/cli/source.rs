@@ -1,14 +1,16 @@
 //! From the GUEST of a command line to a compiled guest.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::exit::{Failure, OrStatus, Status};
+use super::exit::{Failure, InLines, OrStatus, Status};
 use crate::bundled;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::os;
+use crate::pipe::PipeName;
 
 /// The largest file that is read where others are kept waiting.
 const QUICKLY_READ: u64 = 16 * 1024 * 1024;
@@ -84,11 +86,47 @@ impl Source {
         let status = status_of(&error);
         let names_itself =
             matches!(error, GuestError::Unreadable { .. } | GuestError::IsAFolder(_));
-        let error = match names_itself {
-            true => anyhow!("{error}"),
-            false => anyhow!("{}: {error}", self.display()),
+        let hint = match error.is_missing() {
+            true => self.meant(),
+            false => String::new(),
+        };
+        let error = match (names_itself, error) {
+            (true, error) => anyhow!("{error}{hint}"),
+            // Its place follows.
+            (false, GuestError::Text { place, what, lines }) => {
+                let first = format!("{}:{place}: {what}", self.display());
+                anyhow!(InLines { first, lines })
+            }
+            (false, error) => anyhow!("{}: {error}", self.display()),
         };
         Failure { status, error }
+    }
+
+    /// What may have been meant by a file that is not there.
+    fn meant(&self) -> String {
+        let Self::File(path) = self else { return String::new() };
+        match path.to_str().and_then(bundled::guest) {
+            Some((name, _)) => format!("; the guest that comes with pipehost is @{name}"),
+            None => String::new(),
+        }
+    }
+
+    /// Whether it can be a native command only: it is no guest by its name, and can be executed.
+    pub(crate) fn is_command(&self) -> bool {
+        let Self::File(path) = self else { return false };
+        let is_guest = matches!(path.extension().and_then(OsStr::to_str), Some("wasm" | "wat"));
+        !is_guest && os::find_command(path.as_os_str()).is_ok()
+    }
+
+    /// An argument that the guest, one of ours, has no use for.
+    pub(crate) fn useless<'a>(&self, args: &'a [String]) -> Option<&'a str> {
+        let Self::Bundled(name, _) = self else { return None };
+        let is_useless = |arg: &&String| match *name {
+            // These are pipes' names.
+            "tee" => arg.parse::<PipeName>().is_err(),
+            _ => true,
+        };
+        args.iter().find(is_useless).map(String::as_str)
     }
 
     pub(crate) fn display(&self) -> String {

@@ -91,6 +91,12 @@ fn directions(read: bool, write: bool) -> Directions {
 pub(crate) fn fifo(text: &str) -> Parsed<FifoSpec> {
     let mut parts = text.split(',');
     let (name, path) = split_name(parts.next().unwrap_or(""))?;
+    // A file may be called so: with `./` before it, it is granted all the same.
+    if let (None, Some((before, after))) = (&name, path.split_once(':'))
+        && before.parse::<PipeName>().is_ok()
+    {
+        return Err(format!("`:` stands for nothing here; write {before}={after}"));
+    }
     let (name, path) = match (name, path) {
         (None, "") => {
             return Err("the path is missing; write NAME=PATH, or NAME= for a private one".into());
@@ -224,23 +230,38 @@ pub(crate) fn env(text: &str) -> Parsed<(String, String)> {
 }
 
 pub(crate) fn dir(text: &str) -> Parsed<DirSpec> {
-    let (text, read_only) = match text.strip_suffix(",ro") {
-        Some(text) => (text, true),
-        None => (text, false),
+    let mut parts = text.split(',');
+    let folders = parts.next().unwrap_or_default();
+    let mut read_only = false;
+    for key in parts {
+        match key {
+            "ro" => read_only = true,
+            _ => return Err(format!("unknown key `{key}`; there is ro, for reading only")),
+        }
+    }
+    let (host, guest) = match folders.split_once("::") {
+        Some(both) => both,
+        // As others write it. A folder may be called so: HOST::GUEST grants it all the same.
+        None => match folders.split_once(':') {
+            Some((before, after)) if after.starts_with('/') || !before.contains('/') => {
+                return Err(format!("`:` stands for nothing here; write {before}::{after}"));
+            }
+            _ => (folders, folders),
+        },
     };
-    let (host, guest) = text.split_once("::").unwrap_or((text, text));
     if host.is_empty() || guest.is_empty() {
         return Err("write HOST or HOST::GUEST, with two folders".into());
     }
     Ok(DirSpec { host: host.into(), guest: guest.into(), read_only })
 }
 
-/// A number of bytes: `4096`, `64K`, `1MiB`, `2G`. The units are powers of 1024, as in head(1).
+/// A number of bytes: `4096`, `64K`, `1MiB`, `2GB`. All units are powers of 1024: M, MB and MiB are one
+/// and the same.
 pub(crate) fn size(text: &str) -> Parsed<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let shift = match unit.strip_suffix("iB").unwrap_or(unit) {
-        "" if !unit.is_empty() => None,
+    let shift = match unit.strip_suffix("iB").or(unit.strip_suffix('B')).unwrap_or(unit) {
+        "" if unit == "iB" => None,
         "" => Some(0),
         "K" | "k" => Some(10),
         "M" => Some(20),
@@ -318,7 +339,18 @@ mod tests {
 
     #[test]
     fn bad_values_are_answered_by_what_to_write() {
-        for bad in ["=", "", "=x", "/", "/tmp/.x", "/tmp/x,q", "/tmp/x,eof=never", "a,r=1"] {
+        for bad in [
+            "in:/x",
+            "in:x",
+            "=",
+            "",
+            "=x",
+            "/",
+            "/tmp/.x",
+            "/tmp/x,q",
+            "/tmp/x,eof=never",
+            "a,r=1",
+        ] {
             assert!(fifo(bad).is_err(), "{bad}");
         }
         for bad in ["", "x", "-1", "0", "2", "3,q", "99999999999"] {
@@ -339,7 +371,7 @@ mod tests {
         for bad in ["", "=v", "name"] {
             assert!(env(bad).is_err(), "{bad}");
         }
-        for bad in ["", "::", "a::", "::b"] {
+        for bad in ["", "::", "a::", "::b", "data::/d,rw", "data,", "data:/d", "/data:/d", "a:b"] {
             assert!(dir(bad).is_err(), "{bad}");
         }
         for bad in ["", "a", "a=", "=g.wasm", "../a=g.wasm", "a=g.wasm,x", "a=g,max-memory=x"] {
@@ -369,6 +401,7 @@ mod tests {
         assert_eq!(size("4096"), Ok(4096));
         assert_eq!(size("64K"), Ok(64 << 10));
         assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!((size("16MB"), size("16B"), size("1kB")), (Ok(16 << 20), Ok(16), Ok(1 << 10)));
         assert_eq!(rate("1K").map(NonZeroU64::get), Ok(1024));
         assert_eq!(fuel("1000000"), Ok(1_000_000));
         assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
@@ -376,6 +409,9 @@ mod tests {
         assert_eq!(fd("log=4,w").unwrap().number, 4);
         assert_eq!(fd("/dev/fd/63").unwrap().name.as_str(), "fd63");
         assert_eq!(dir("/a::/b,ro").unwrap().guest, "/b");
+        assert_eq!(dir("/a:b::/b").unwrap().host, Path::new("/a:b"));
+        assert_eq!(dir("/mnt/a:b").unwrap().host, Path::new("/mnt/a:b"));
+        assert_eq!(fifo("./in:x,r").unwrap_err(), default_name("in:x".as_ref()).unwrap_err());
         assert_eq!(stdio("fifo:/tmp/x"), Ok(StdioSpec::Fifo("/tmp/x".into())));
     }
 

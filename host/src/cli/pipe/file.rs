@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::super::args::{GrantRef, GuestOptions};
 use super::super::exit::{Failure, Status};
 use super::super::granting::file_failure;
+use super::super::mistake;
 use super::super::source::Source;
 use super::super::values::{self, StdioSpec};
 use super::line::outer_streams;
@@ -83,7 +84,7 @@ pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<
     let file: File = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
         let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        Failure { status: Status::Usage, error: anyhow!("{place}{}", error.message()) }
+        Failure { status: Status::Usage, error: anyhow!("{place}{}", of_parser(error.message())) }
     })?;
     if file.stage.is_empty() {
         return usage("there is no stage; write [[stage]] and below it guest = \"FILE\"".into());
@@ -123,6 +124,18 @@ pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<
     Plan::new(outer_streams(stages, common)?, pipes)
 }
 
+/// What the parser says is wrong; of an unknown key, which one may be meant.
+fn of_parser(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("unknown field `") else { return message.into() };
+    let mut words = rest.split('`').step_by(2);
+    let unknown = words.next().unwrap_or_default();
+    let known: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    match mistake::nearest(unknown, known.iter().copied()) {
+        Some(meant) => format!("unknown key `{unknown}`; did you mean `{meant}`?"),
+        None => format!("unknown key `{unknown}`; there are {}", known.join(", ")),
+    }
+}
+
 /// `NAME = "STAGE.END -> STAGE.END"`, or a table with `from`, `to` and `capacity`.
 fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, String> {
     #[derive(Deserialize)]
@@ -139,7 +152,7 @@ fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, Strin
             Table { from: from.trim().into(), to: to.trim().into(), capacity: None }
         }
         toml::Value::Table(table) => {
-            table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?
+            table.clone().try_into().map_err(|error: toml::de::Error| of_parser(error.message()))?
         }
         _ => return Err(FORM.into()),
     };
@@ -202,6 +215,9 @@ impl StageTable {
                     Source::of(&source).map_err(|failure| format!("{:#}", failure.error))?;
                 let own = self.options(folder, streams)?;
                 let options = Box::new(common.with_own(&own));
+                if let Some(arg) = source.useless(&self.args) {
+                    return Err(mistake::useless(&source.display(), arg, "file"));
+                }
                 Ok((source.program(), Job::Guest { source, args: self.args, options }))
             }
         }
@@ -232,7 +248,7 @@ impl StageTable {
         }
         for text in &self.fifo {
             let mut fifo = values::fifo(text)?;
-            fifo.path = fifo.path.map(|path| folder.join(path));
+            fifo.path = fifo.path.map(|path| from(folder, &path));
             options.order.push(GrantRef::Fifo(options.fifo.len()));
             options.fifo.push(fifo);
         }
@@ -242,7 +258,7 @@ impl StageTable {
         }
         for text in &self.dir {
             let mut dir = values::dir(text)?;
-            dir.host = folder.join(dir.host);
+            dir.host = from(folder, &dir.host);
             options.dir.push(dir);
         }
         for text in &self.child {
@@ -259,10 +275,18 @@ impl StageTable {
     }
 }
 
+/// A path of the file's, whose paths start from `folder`: as it is given where that is this one.
+fn from(folder: &Path, path: &Path) -> PathBuf {
+    match folder == Path::new(".") {
+        true => path.into(),
+        false => folder.join(path.strip_prefix(".").unwrap_or(path)),
+    }
+}
+
 /// A command's path, from `folder` on; a name without a slash is looked for on PATH.
 fn command_at(folder: &Path, program: &OsStr) -> OsString {
     match program.as_encoded_bytes().contains(&b'/') {
-        true => folder.join(program).into(),
+        true => from(folder, program.as_ref()).into(),
         false => program.into(),
     }
 }
@@ -271,14 +295,14 @@ fn command_at(folder: &Path, program: &OsStr) -> OsString {
 fn guest_at(folder: &Path, guest: &str) -> PathBuf {
     match guest.starts_with('@') {
         true => guest.into(),
-        false => folder.join(guest),
+        false => from(folder, guest.as_ref()),
     }
 }
 
 fn at(folder: &Path, spec: StdioSpec) -> StdioSpec {
     match spec {
-        StdioSpec::File(path) => StdioSpec::File(folder.join(path)),
-        StdioSpec::Fifo(path) => StdioSpec::Fifo(folder.join(path)),
+        StdioSpec::File(path) => StdioSpec::File(from(folder, &path)),
+        StdioSpec::Fifo(path) => StdioSpec::Fifo(from(folder, &path)),
         spec => spec,
     }
 }
@@ -333,7 +357,7 @@ mod tests {
         let Job::Guest { source, options, args } = &plan.stages[0].job else { panic!() };
         assert_eq!(
             (source.display(), &args[..]),
-            ("/folder/./clean.wasm".into(), &["--strict".to_owned()][..])
+            ("/folder/clean.wasm".into(), &["--strict".to_owned()][..])
         );
         assert_eq!(options.fifo[0].path.as_deref(), Some(Path::new("/folder/x")));
         assert_eq!(options.max_memory, Some(16 << 20));
@@ -359,7 +383,10 @@ mod tests {
             ("[[stage]]\nguest = \"@cat\"\nmax-bytes = \"x\"", "not a size"),
             ("[[stage]]\nguest = \"@cat\"\nidle-timeout = \"x\"", "length of time"),
             ("[[stage]]\nguest = \"@cat\"\nfuel = -1", "line 3: invalid value"),
-            ("[[stage]]\nguest = \"@cat\"\nfoo = 1", "foo"),
+            ("[[stage]]\nguest = \"@cat\"\nfoo = 1", "unknown key `foo`; there are name, guest"),
+            ("[[stage]]\nguest = \"@cat\"\nmax_memroy = \"1M\"", "did you mean `max-memory`?"),
+            ("[[stages]]\nguest = \"@cat\"", "unknown key `stages`; did you mean `stage`?"),
+            ("[[stage]]\nguest = \"@cat\"\nargs = [\"x\"]", "no use for the argument `x`"),
             ("[[stage]]\nname = \"a.b\"\nguest = \"@cat\"", "no stage's name"),
             ("[[stage]]\nguest = \"@cat\"\n[pipes]\nx = \"cat.out\"", "STAGE.END"),
             ("[[stage]]\nguest = \"@cat\"\n[pipes]\nx = \"cat.out -> dog.in\"", "no stage `dog`"),

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 
 use super::super::args::{GuestOptions, StageArgs};
 use super::super::exit::{Failure, OrStatus, Status};
+use super::super::mistake;
 use super::super::source::Source;
-use super::super::usage_line;
 use super::plan::{Job, Plan, Stage, Streams, program_name, stage_name, usage};
 
 /// Reads the stages. `common` holds for every guest.
@@ -22,6 +22,9 @@ pub(crate) fn plan(words: &[OsString], common: &GuestOptions) -> Result<Plan, Fa
             }
             Some(first) if first == "exec" => {
                 let command = words[1..].to_vec();
+                if command.iter().any(|word| word == "|") {
+                    tracing::warn!("stage {}: {}", at + 1, mistake::JOINED);
+                }
                 if command.is_empty() {
                     return usage("the command after exec is missing; write exec COMMAND".into());
                 }
@@ -39,7 +42,7 @@ pub(crate) fn plan(words: &[OsString], common: &GuestOptions) -> Result<Plan, Fa
 fn guest(at: usize, words: &[OsString], common: &GuestOptions) -> Result<(String, Job), Failure> {
     let stage = match StageArgs::of(words) {
         Ok(stage) => stage,
-        Err(error) => return usage(format!("stage {}: {}", at + 1, usage_line(&error))),
+        Err(error) => return usage(format!("stage {}: {}", at + 1, mistake::line(&error, "pipe"))),
     };
     let options = Box::new(common.with_own(&stage.options));
     let mut words = stage.words.into_iter();
@@ -48,7 +51,24 @@ fn guest(at: usize, words: &[OsString], common: &GuestOptions) -> Result<(String
         return usage("no options can stand before exec; a file of that name is ./exec".into());
     }
     let source = Source::of(guest.as_ref())?;
-    Ok((source.program(), Job::Guest { source, args: words.collect(), options }))
+    let args: Vec<_> = words.collect();
+    look_at_arguments(at, &source, &args)?;
+    Ok((source.program(), Job::Guest { source, args, options }))
+}
+
+/// Looks for what is written behind a guest, and may be meant for pipehost.
+fn look_at_arguments(at: usize, source: &Source, args: &[String]) -> Result<(), Failure> {
+    let (stage, guest) = (at + 1, source.display());
+    if let Some(arg) = source.useless(args) {
+        let text = mistake::useless(&guest, arg, "pipe");
+        return usage(format!("stage {stage}: {text}"));
+    }
+    for arg in args {
+        if let Some(text) = mistake::misplaced(&guest, arg) {
+            tracing::warn!("stage {stage}: {text}");
+        }
+    }
+    Ok(())
 }
 
 /// Gives the first stage the pipeline's stdin, and the last one its stdout.

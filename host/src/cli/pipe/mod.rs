@@ -292,7 +292,16 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure
                 let children = granting::children(options, &mut guest)?;
                 Ok(Some(Code { engine, guest: code, children }))
             };
-            load().map_err(|failure: Failure| failure.of_stage(&stage.name))
+            load().map_err(|failure: Failure| {
+                let failure = match matches!(failure.status, Status::Missing | Status::NotUsable)
+                    && source.is_command()
+                {
+                    true => failure
+                        .with_hint(&format!("a native command is written: exec {}", stage.runs())),
+                    false => failure,
+                };
+                failure.of_stage(&stage.name)
+            })
         };
         stages.iter().map(load).collect()
     };

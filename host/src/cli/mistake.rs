@@ -1,0 +1,244 @@
+//! What was wrong with a command line: one sentence, and one remedy.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args as _, Command, CommandFactory as _};
+use strsim::normalized_damerau_levenshtein;
+
+use super::args::{Cli, GuestOptions};
+use crate::bundled;
+
+/// So alike two words are that one may be meant by the other: one letter of three is another.
+const ALIKE: f64 = 0.6;
+
+/// What is wrong, for whoever typed `command`: a subcommand, or nothing.
+pub(super) fn line(error: &clap::Error, command: &str) -> String {
+    match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command is missing; type `pipehost --help` for the commands and examples".into()
+        }
+        ErrorKind::InvalidSubcommand => no_command(&text(error, ContextKind::InvalidSubcommand)),
+        ErrorKind::UnknownArgument => {
+            let word = text(error, ContextKind::InvalidArg);
+            match word.starts_with('-') {
+                true => no_option(&word, command),
+                false => too_many(&word, command),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = text(error, ContextKind::InvalidArg);
+            let missing = missing.replace(['<', '>'], "");
+            format!("{missing} is missing; see `pipehost {command} --help`")
+        }
+        ErrorKind::InvalidValue => value(error, command),
+        // What reads the value says what to write.
+        ErrorKind::ValueValidation => first_paragraph(error),
+        _ => format!("{}; see `pipehost {command} --help`", first_paragraph(error)),
+    }
+}
+
+/// The command that was typed, for whoever needs its help.
+pub(super) fn typed() -> String {
+    let known = Cli::command();
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let command = words.iter().filter_map(|word| known.find_subcommand(word)).next();
+    command.map(|command| command.get_name().to_owned()).unwrap_or_default()
+}
+
+/// The one of `known` that is most like `word`, if any is.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = |known: &str| match word.len() >= 3 && known.starts_with(word) {
+        true => 1.0,
+        false => normalized_damerau_levenshtein(word, known),
+    };
+    let alike = known.into_iter().map(|known| (alike(known), known));
+    let alike = alike.filter(|(alike, _)| *alike > ALIKE);
+    alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
+}
+
+/// Whether `word` is spelt like an option of a command's; those of all commands aside, which programs
+/// have of their own.
+pub(super) fn is_option_of(command: &str, word: &str) -> bool {
+    let Some(name) = word.strip_prefix("--") else { return false };
+    let name = name.split('=').next().unwrap_or(name);
+    let of_all = OF_ALL.contains(&name);
+    !of_all && options(command).iter().any(|known| known == name)
+}
+
+/// The options that every command has.
+const OF_ALL: [&str; 3] = ["help", "verbose", "version"];
+
+/// The long options of a command, without `--`.
+fn options(command: &str) -> Vec<String> {
+    let known = Cli::command();
+    let Some(command) = known.find_subcommand(command) else { return Vec::new() };
+    let shown = command.get_arguments().filter(|it| !it.is_hide_set());
+    let names = shown.filter_map(|it| it.get_long()).chain(["help", "verbose"]);
+    names.map(str::to_owned).collect()
+}
+
+/// What to say of `|`.
+pub(super) const JOINED: &str = "`|` is passed on as an argument; stages are joined by `!`";
+
+/// What to say of an argument of a guest in a pipeline, if it may be meant for pipehost.
+pub(super) fn misplaced(guest: &str, arg: &str) -> Option<String> {
+    match arg {
+        "|" => Some(JOINED.into()),
+        arg if is_option_of("run", arg) || is_option_of("pipe", arg) => {
+            Some(format!("`{arg}` is an argument of the guest {guest} here; {}", place(guest, arg)))
+        }
+        _ => None,
+    }
+}
+
+/// What to say of an argument that `guest`, which comes with pipehost, has no use for. `command` is
+/// what runs it.
+pub(super) fn useless(guest: &str, arg: &str, command: &str) -> String {
+    let hint = match (guest, arg, command) {
+        (_, "|", "pipe") => "stages are joined by `!`".to_owned(),
+        (_, arg, "pipe") if is_option_of("run", arg) || is_option_of("pipe", arg) => {
+            place(guest, arg)
+        }
+        (_, arg, "run") if is_option_of("run", arg) => {
+            format!("as an option of pipehost's it stands before `--`: pipehost run {guest} {arg}")
+        }
+        ("@tee", ..) => "its arguments are the names of granted pipes".into(),
+        _ => "it takes none, and reads stdin or a granted pipe".into(),
+    };
+    format!("{guest} has no use for the argument `{arg}`; {hint}")
+}
+
+/// Where an option of pipehost's stands in a pipeline.
+fn place(guest: &str, arg: &str) -> String {
+    let of_stage = GuestOptions::augment_args(Command::new("stage"));
+    let name = arg.trim_start_matches("--").split('=').next().unwrap_or_default().to_owned();
+    match of_stage.get_arguments().any(|known| known.get_long() == Some(&name)) {
+        true => {
+            format!("as an option of pipehost's it stands in front of the guest: {arg} {guest}")
+        }
+        false => format!(
+            "as an option of pipehost's it stands in front of the first stage: pipehost pipe {arg} ..."
+        ),
+    }
+}
+
+fn no_command(word: &str) -> String {
+    let looks_like_a_guest = word.starts_with('@')
+        || word.contains('/')
+        || [".wasm", ".wat"].iter().any(|end| word.ends_with(end));
+    if looks_like_a_guest {
+        return format!(
+            "there is no command `{word}`; to run that guest, type `pipehost run {word}`"
+        );
+    }
+    let known = Cli::command();
+    match nearest(word, known.get_subcommands().map(Command::get_name)) {
+        Some(command) => format!("there is no command `{word}`; did you mean `{command}`?"),
+        None if bundled::guest(word).is_some() => {
+            format!("there is no command `{word}`; to run that guest, type `pipehost run @{word}`")
+        }
+        None => format!("there is no command `{word}`; type `pipehost --help` for the commands"),
+    }
+}
+
+fn no_option(word: &str, command: &str) -> String {
+    let name = word.trim_start_matches("--").split('=').next().unwrap_or(word);
+    if command.is_empty() {
+        let of = ["run", "pipe"].into_iter().find(|command| is_option_of(command, word));
+        return match (of, nearest(name, OF_ALL)) {
+            (Some(command), _) => {
+                format!("`{word}` stands behind a command; type `pipehost {command} {word} ...`")
+            }
+            (None, Some(meant)) => {
+                format!("there is no option `{word}`; did you mean `--{meant}`?")
+            }
+            _ => format!("there is no option `{word}`; type `pipehost --help` for the commands"),
+        };
+    }
+    let (known, of) = (options(command), format!("`pipehost {command}` has no option `{word}`"));
+    let others = ["run", "pipe", "inspect"].into_iter().filter(|other| *other != command);
+    if let Some(other) = { others }.find(|other| is_option_of(other, word)) {
+        return format!("{of}; that is one of `pipehost {other}`");
+    }
+    let meant = nearest(name, known.iter().map(|it| &**it));
+    if let Some(meant) = meant.filter(|_| word.starts_with("--")) {
+        return format!("{of}; did you mean `--{meant}`?");
+    }
+    match command {
+        "run" => format!("{of}; if it is the guest's, write it behind `--`"),
+        "pipe" => format!("{of}; if it is a guest's, write it behind that guest"),
+        _ => format!("{of}; see `pipehost {command} --help`"),
+    }
+}
+
+fn too_many(word: &str, command: &str) -> String {
+    match command {
+        "run" => format!(
+            "`{word}` is an argument too many; the guest's own arguments stand behind `--`: pipehost \
+             run GUEST -- {word}"
+        ),
+        _ => format!("`{word}` is an argument too many; see `pipehost {command} --help`"),
+    }
+}
+
+/// An option's value that is none of those which it may have, or is missing.
+fn value(error: &clap::Error, command: &str) -> String {
+    let (option, typed) =
+        (text(error, ContextKind::InvalidArg), text(error, ContextKind::InvalidValue));
+    if typed.is_empty() {
+        return format!("the value is missing; write {}", option.replace(['<', '>'], ""));
+    }
+    let option = option.trim_start_matches('[');
+    let option = option.split([' ', '[', ']', '=']).next().unwrap_or_default();
+    if let Some(meant) = error.get(ContextKind::SuggestedValue) {
+        return format!("{option}: there is no `{typed}`; did you mean `{meant}`?");
+    }
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(known)) => {
+            format!("{option}: there is no `{typed}`; there are {}", known.join(", "))
+        }
+        _ => format!("{}; see `pipehost {command} --help`", first_paragraph(error)),
+    }
+}
+
+/// What clap says itself, without its advice.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.trim_start_matches("error: ");
+    let text = text.split("\n\n").next().unwrap_or(text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> String {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_is_the_nearest() {
+        let options = ["dir", "fifo", "max-memory", "timeout", "idle-timeout"];
+        for (word, meant) in [
+            ("dri", Some("dir")),
+            ("max-mem", Some("max-memory")),
+            ("time", Some("timeout")),
+            ("timout", Some("timeout")),
+            ("foo", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, options), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn options_of_all_commands_are_nobodys() {
+        assert!(is_option_of("pipe", "--stats") && is_option_of("run", "--dir=x"));
+        assert!(!is_option_of("run", "--help") && !is_option_of("run", "dir"));
+        assert!(!is_option_of("pipe", "--part") && !is_option_of("pipe", "--strict"));
+    }
+}

@@ -1,0 +1,281 @@
+//! What is said to a new user who types something wrong: the exact line.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use support::*;
+
+/// The lines of ours on stderr, without `pipehost: `.
+fn said(ended: &Ended) -> Vec<&str> {
+    ended.stderr.lines().filter_map(|line| line.strip_prefix("pipehost: ")).collect()
+}
+
+/// Each command line, as words with spaces between, with what is answered to it.
+fn answers(cases: &[(&str, i32, &str)]) {
+    let dir = Dir::new();
+    answers_in(&dir, cases);
+    assert!(dir.is_empty(), "nothing is left behind");
+}
+
+#[test]
+fn mistakes_have_one_remedy() {
+    let _dog = watchdog();
+    answers(&[
+        (
+            "run @cat hello",
+            2,
+            "`hello` is an argument too many; the guest's own arguments stand behind `--`: pipehost \
+             run GUEST -- hello",
+        ),
+        ("run --dri x @cat", 2, "`pipehost run` has no option `--dri`; did you mean `--dir`?"),
+        (
+            "run @cat --strict",
+            2,
+            "`pipehost run` has no option `--strict`; if it is the guest's, write it behind `--`",
+        ),
+        (
+            "run @cat --isolate",
+            2,
+            "`pipehost run` has no option `--isolate`; that is one of `pipehost pipe`",
+        ),
+        (
+            "pipe @cat ! --dri x @cat",
+            2,
+            "stage 2: `pipehost pipe` has no option `--dri`; did you mean `--dir`?",
+        ),
+        (
+            "up.wasm",
+            2,
+            "there is no command `up.wasm`; to run that guest, type `pipehost run up.wasm`",
+        ),
+        ("@cat", 2, "there is no command `@cat`; to run that guest, type `pipehost run @cat`"),
+        ("upper", 2, "there is no command `upper`; to run that guest, type `pipehost run @upper`"),
+        ("rn", 2, "there is no command `rn`; did you mean `run`?"),
+        ("xyzzy", 2, "there is no command `xyzzy`; type `pipehost --help` for the commands"),
+        ("--fifo x @cat", 2, "`--fifo` stands behind a command; type `pipehost run --fifo ...`"),
+        ("run", 2, "GUEST is missing; see `pipehost run --help`"),
+        (
+            "run @cat --sandbox requires",
+            2,
+            "--sandbox: there is no `requires`; did you mean `require`?",
+        ),
+        ("run @cat --sandbox xx", 2, "--sandbox: there is no `xx`; there are auto, require, off"),
+        ("run @cat --stats=foo", 2, "--stats: there is no `foo`; there are text, json"),
+        ("run @cat --fd", 2, "the value is missing; write --fd [NAME=]N[,r|w]"),
+        (
+            "run upper",
+            66,
+            "upper: No such file or directory; the guest that comes with pipehost is @upper",
+        ),
+        ("run nope.wasm", 66, "nope.wasm: No such file or directory"),
+        ("pipe -f nope.toml", 66, "-f nope.toml: No such file or directory"),
+    ]);
+}
+
+#[test]
+fn values_of_other_programs_are_answered_by_ours() {
+    let _dog = watchdog();
+    let invalid = |value: &str, option: &str, text: &str| {
+        format!("invalid value '{value}' for '{option}': {text}")
+    };
+    let dir = "--dir <HOST[::GUEST][,ro]>";
+    let fifo = "--fifo <[NAME=]PATH[,KEY...]>";
+    answers(&[
+        (
+            "run @cat --dir data::/d,rw",
+            2,
+            &invalid("data::/d,rw", dir, "unknown key `rw`; there is ro, for reading only"),
+        ),
+        (
+            "run @cat --dir data:/d",
+            2,
+            &invalid("data:/d", dir, "`:` stands for nothing here; write data::/d"),
+        ),
+        (
+            "run @cat --fifo in:/x",
+            2,
+            &invalid("in:/x", fifo, "`:` stands for nothing here; write in=/x"),
+        ),
+        (
+            "run @cat --fifo a=x,r --fifo b=x,r",
+            2,
+            "x is granted twice for reading, as a and as b; drop one of the two",
+        ),
+        (
+            "run @cat --stdout fifo:x --fifo b=x",
+            2,
+            "x is granted twice for writing, as --stdout and as b; drop one of the two",
+        ),
+    ]);
+    // Once for each direction is right.
+    let here = Dir::new();
+    let args = ["--fifo", "a=x,r", "--fifo", "b=x,w", "--open-timeout", "10ms"];
+    let ended = run("@cat", args).current_dir(here.path(".")).end();
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+}
+
+#[test]
+fn sizes_are_taken_as_others_write_them() {
+    let _dog = watchdog();
+    run("@cat", ["--max-memory", "16MB", "--max-bytes", "1kB"]).end().expect(0);
+}
+
+#[test]
+fn guests_that_come_with_pipehost_refuse_arguments_without_a_use() {
+    let _dog = watchdog();
+    answers(&[
+        (
+            "run @cat -- /etc/hostname",
+            2,
+            "@cat has no use for the argument `/etc/hostname`; it takes none, and reads stdin or a \
+             granted pipe",
+        ),
+        (
+            "run @lines -- --timeout=1s",
+            2,
+            "@lines has no use for the argument `--timeout=1s`; as an option of pipehost's it stands \
+             before `--`: pipehost run @lines --timeout=1s",
+        ),
+        (
+            "pipe @cat --stats",
+            2,
+            "stage 1: @cat has no use for the argument `--stats`; as an option of pipehost's it stands \
+             in front of the first stage: pipehost pipe --stats ...",
+        ),
+        (
+            "pipe @upper ! @lines --max-memory 1M",
+            2,
+            "stage 2: @lines has no use for the argument `--max-memory`; as an option of pipehost's it \
+             stands in front of the guest: --max-memory @lines",
+        ),
+        (
+            "pipe @cat | @upper",
+            2,
+            "stage 1: @cat has no use for the argument `|`; stages are joined by `!`",
+        ),
+        (
+            "run @tee -- --append",
+            2,
+            "@tee has no use for the argument `--append`; its arguments are the names of granted pipes",
+        ),
+    ]);
+    // So do they where another guest starts them.
+    for (child, words) in [("cat", "c x"), ("upper", "c x"), ("lines", "c x"), ("tee", "c -a")] {
+        let child = format!("c=@{child}");
+        let ended = run("shell", ["--child", &child, "--", "-c", words]).end();
+        let arg = &words[2..];
+        assert!(ended.stderr.contains(&format!("`{arg}`")), "{ended:?}");
+        assert!(ended.stderr.contains("exit status: 2"), "{ended:?}");
+    }
+}
+
+#[test]
+fn what_is_behind_a_guest_and_meant_for_pipehost_is_warned_of() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let plain = guest("plain").display().to_string();
+    let lines = |args: &[&str]| {
+        let ended = pipehost(["pipe"]).args(args).current_dir(dir.path(".")).end();
+        said(&ended).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(&[&plain, "args", "--stats", "--max-memory=1M", "--strict", "--help"]),
+        [
+            format!(
+                "warning: stage 1: `--stats` is an argument of the guest {plain} here; as an option of \
+                 pipehost's it stands in front of the first stage: pipehost pipe --stats ..."
+            ),
+            format!(
+                "warning: stage 1: `--max-memory=1M` is an argument of the guest {plain} here; as an \
+                 option of pipehost's it stands in front of the guest: --max-memory=1M {plain}"
+            ),
+        ]
+    );
+    let bar = "`|` is passed on as an argument; stages are joined by `!`";
+    assert_eq!(lines(&[&plain, "args", "|", "@cat"]), [format!("warning: stage 1: {bar}")]);
+    assert_eq!(
+        lines(&["@cat", "!", "exec", "true", "|", "@cat"]),
+        [format!("warning: stage 2: {bar}")]
+    );
+}
+
+#[test]
+fn a_native_command_is_written_with_exec() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    for (command, says) in [
+        ("grep", "stage grep: grep: No such file or directory; "),
+        ("/bin/sh", "stage sh: /bin/sh: is not a WebAssembly component or module, "),
+    ] {
+        let ended = pipehost(["pipe", "@cat", "!", command, "x"]).current_dir(dir.path(".")).end();
+        let lines = said(&ended);
+        assert!(lines.len() == 1 && lines[0].starts_with(says), "{ended:?}");
+        let hint = format!("; a native command is written: exec {command} x");
+        assert!(lines[0].ends_with(&hint), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_texts_mistake_is_shown_where_it_is() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    dir.file("bad.wat", "(module\n  (func (export \"_start\")\n    i32.add2))\n");
+    for command in [&["run", "bad.wat"][..], &["inspect", "bad.wat"], &["pipe", "bad.wat"]] {
+        let ended = pipehost(command).current_dir(dir.path(".")).end().expect(65);
+        let mut lines = ended.stderr.lines();
+        let first = lines.next().unwrap();
+        assert!(first.starts_with("pipehost: "), "{ended:?}");
+        assert!(first.ends_with("bad.wat:3:5: unknown operator or unexpected token"), "{ended:?}");
+        let rest: Vec<_> = lines.collect();
+        assert_eq!(
+            rest,
+            ["          |", "        3 |     i32.add2))", "          |     ^"],
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_key_of_a_pipelines_file_is_answered_by_the_nearest() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    dir.file("p.toml", "[[stage]]\nguest = \"@cat\"\nmax-memroy = \"1M\"\n");
+    dir.file("q.toml", "[[stage]]\nguest = \"./nope.wasm\"\n");
+    answers_in(
+        &dir,
+        &[
+            (
+                "pipe -f p.toml",
+                2,
+                "p.toml: line 3: unknown key `max-memroy`; did you mean `max-memory`?",
+            ),
+            ("pipe -f q.toml", 66, "stage nope: ./nope.wasm: No such file or directory"),
+        ],
+    );
+}
+
+fn answers_in(dir: &Dir, cases: &[(&str, i32, &str)]) {
+    for (line, status, answer) in cases {
+        let ended = pipehost(line.split(' ')).current_dir(dir.path(".")).end();
+        assert_eq!((ended.code, said(&ended)), (Some(*status), vec![*answer]), "{line}");
+    }
+}
+
+#[test]
+fn backtraces_have_the_guests_frames_only() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let module =
+        "(module (func $first (export \"_start\") call $second) (func $second unreachable))";
+    dir.file("trap.wat", module);
+    let mut command = pipehost(["run", "trap.wat"]);
+    let ended = command.env("RUST_BACKTRACE", "1").current_dir(dir.path(".")).end();
+    ended.expect_line(
+        134,
+        &["the guest trapped: wasm `unreachable` instruction executed (-v shows where)"],
+    );
+    let mut command = pipehost(["run", "-v", "trap.wat"]);
+    let ended = command.env("RUST_BACKTRACE", "full").current_dir(dir.path(".")).end().expect(134);
+    assert!(ended.stderr.contains("first\n") && ended.stderr.contains("second\n"), "{ended:?}");
+    assert!(!ended.stderr.contains("unknown"), "{ended:?}");
+}
