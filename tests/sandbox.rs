@@ -150,10 +150,11 @@ fn isolated_stages_are_processes_and_confined() {
     let stages = children(child.id());
     assert_eq!(stages.len(), 3, "{stages:?}");
     let of = |pid| of_each_thread(pid, "Seccomp");
-    assert!(of(child.id()).iter().all(|it| it == "2"));
-    let confined = stages.iter().filter(|pid| of(**pid).iter().all(|it| it == "2")).count();
+    let is_confined = |pid: u32| of(pid).iter().all(|it| it == "2");
+    // It starts its stages first.
+    until("it is confined", || is_confined(child.id()));
     // All but the native command.
-    assert_eq!(confined, 2);
+    assert_eq!(stages.iter().filter(|pid| is_confined(**pid)).count(), 2);
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }

@@ -66,6 +66,10 @@ impl Engine {
         if os::address_space_limit().is_some() {
             reserve_little(&mut config);
         }
+        if os::file_size_limit().is_some() {
+            // The image of a memory is a file without a name, which must not be too large either.
+            config.memory_init_cow(false);
+        }
         let engine = wasmtime::Engine::new(&config)?;
         let pulse = Arc::new(Pulse::start(engine.weak())?);
         Ok(Self { engine, pulse, cache: None, metering })

@@ -6,7 +6,29 @@ use anyhow::{Context, anyhow};
 
 use super::args::{GuestOptions, SandboxMode};
 use super::exit::{Failure, OrStatus, Status};
+use super::values::StdioSpec;
 use crate::os::{self, Powers};
+
+/// Makes the process that removes what this one makes, if it makes FIFOs: before it makes anything, so that
+/// nothing is left behind whichever way it ends. To be called while it has one thread only.
+///
+/// # Errors
+/// Where no process is to be had.
+pub(crate) fn provide_for_removal(makes_fifos: bool) -> Result<(), Failure> {
+    if !makes_fifos {
+        return Ok(());
+    }
+    os::start_sweeper()
+        .context("a process that removes what this one makes cannot be made")
+        .or_status(Status::Io)
+}
+
+/// Whether a guest with these options has FIFOs.
+pub(crate) fn has_fifos(options: &GuestOptions) -> bool {
+    let streams = [&options.stdin, &options.stdout, &options.stderr];
+    let is_fifo = |stream: &&Option<StdioSpec>| matches!(stream, Some(StdioSpec::Fifo(..)));
+    !options.fifo.is_empty() || streams.iter().any(is_fifo)
+}
 
 /// Provides for the native commands that guests with these options may start once this process is confined.
 /// To be called while it has one thread only.
@@ -32,15 +54,12 @@ pub(crate) fn provide_for_commands<'a>(
 /// Confines this process to `powers`, as far as `mode` asks for it.
 ///
 /// # Errors
-/// Where `mode` demands what the kernel does not have, or no process is to be had.
+/// Where `mode` demands what the kernel does not have.
 pub(crate) fn confine(mode: SandboxMode, powers: Powers) -> Result<(), Failure> {
     if mode == SandboxMode::Off {
         return Ok(());
     }
-    let missing = os::confine(powers)
-        .context("a process that removes what this one makes cannot be made")
-        .or_status(Status::Io)?;
-    for missing in missing {
+    for missing in os::confine(powers) {
         if mode == SandboxMode::Require {
             let error =
                 anyhow!("--sandbox require: {missing}; use --sandbox auto, or another kernel");

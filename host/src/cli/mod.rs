@@ -33,6 +33,7 @@ use crate::pipe::quoted_in_line;
 
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
+    os::ignore_file_size_signal();
     let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 
 use super::args::RunArgs;
 use super::compile::{engine_for, metering};
-use super::confining::{confine, provide_for_commands};
+use super::confining::{confine, has_fifos, provide_for_commands, provide_for_removal};
 use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
 use super::signals::{Leftovers, PATIENCE, SignalWatch, clean_up, insist, say_stopped};
@@ -30,6 +30,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         let error = anyhow!(mistake::useless(&source.display(), arg, "run"));
         return Err(error).or_status(Status::Usage);
     }
+    provide_for_removal(has_fifos(&args.options))?;
     provide_for_commands(args.sandbox.sandbox, std::iter::once(&args.options))?;
     let timeout = args.options.timeout;
     supervised(PATIENCE, timeout, async |leftovers, signals| {

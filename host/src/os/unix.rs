@@ -24,6 +24,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -38,13 +39,14 @@ pub use end::End;
 pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use fifo_watch::FifoWatch;
 pub use joint::{Growth, Joint, another_writer, joint};
-pub use memory::{Allocator, address_space_limit, is_no_memory};
+pub use memory::{Allocator, address_space_limit, file_size_limit, is_no_memory};
 pub use native::{
     MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, end_helpers,
     kill_natives, retire_standard_input_and_output, thread_cpu_time,
 };
 pub use private::{FileInfo, FolderLock, PrivateError, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
+pub use sweeper::start_sweeper;
 
 /// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
 pub const PIPE_BUF: usize = 4096;
@@ -197,6 +199,27 @@ pub fn is_ignored(signal: i32) -> bool {
         let mut action: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, std::ptr::null(), &mut action) == 0
             && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+static FILE_SIZE_SIGNAL_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Makes a write beyond RLIMIT_FSIZE an error, EFBIG, as any other: SIGXFSZ would end this process, with all
+/// guests in it. Native commands get the signal back. To be called first of all.
+pub fn ignore_file_size_signal() {
+    if !is_ignored(libc::SIGXFSZ) {
+        // SAFETY: ignoring a signal runs no code.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+        FILE_SIZE_SIGNAL_IGNORED.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Undoes [`ignore_file_size_signal`], in a process that is about to execute another program.
+/// Async-signal-safe.
+fn reset_file_size_signal() {
+    if FILE_SIZE_SIGNAL_IGNORED.load(Ordering::SeqCst) {
+        // SAFETY: the usual reaction runs no code of ours.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::args::PipeArgs;
 use super::super::compile::{engine_for, metering};
-use super::super::confining::{confine, provide_for_commands};
+use super::super::confining::{confine, provide_for_commands, provide_for_removal};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::granting::{self, Granting, Stream, Wiring};
 use super::super::run::supervised;
@@ -243,6 +243,7 @@ fn prepare(args: &PipeArgs, part: &Part) -> Result<Plan, Failure> {
     let plan = of_plan(args, part.file())?;
     share_terminals();
     let guest = plan.stages.get(part.stage).and_then(Stage::options);
+    provide_for_removal(plan.stages.get(part.stage).is_some_and(Stage::has_fifos))?;
     provide_for_commands(args.sandbox.sandbox, guest.into_iter())?;
     Ok(plan)
 }

@@ -17,7 +17,7 @@ use anyhow::{Context, anyhow};
 
 use super::args::{GuestOptions, PipeArgs, TotalsArgs};
 use super::compile::{engine_for, metering};
-use super::confining::{confine, provide_for_commands};
+use super::confining::{confine, provide_for_commands, provide_for_removal};
 use super::exit::{Failure, OrStatus, Status, pipefail};
 use super::granting::{self, Among, Granting, Prepared, Stream, Wiring, file_failure};
 use super::graph::Graph;
@@ -73,6 +73,9 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
             "the pipes form a cycle, {} → {first}: if all of them are full, each waits for the next",
             cycle.join(" → ")
         );
+    }
+    if !args.check {
+        provide_for_removal(plan.stages.iter().any(plan::Stage::has_fifos))?;
     }
     if !args.check && !args.isolate {
         let guests = plan.stages.iter().filter_map(plan::Stage::options);

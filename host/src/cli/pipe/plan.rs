@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use super::super::args::GuestOptions;
+use super::super::confining::has_fifos;
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::graph::{Edge, Graph, Kind, Node};
 use super::super::source::Source;
@@ -135,6 +136,12 @@ impl Stage {
             1 => stdout,
             _ => stderr,
         }
+    }
+
+    /// Whether it has FIFOs, by name or as a standard stream.
+    pub(super) fn has_fifos(&self) -> bool {
+        let is_fifo = |number| matches!(self.redirection(number), Some(StdioSpec::Fifo(..)));
+        (0..3).any(is_fifo) || self.options().is_some_and(has_fifos)
     }
 
     /// What one of its standard streams goes to, where that was said.

@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 
-use super::sweeper::{self, Trace};
 use super::{Direction, Fifo, native, sealed};
 
 /// What a process keeps when it confines itself. By default: the descriptors that it has, pipes and
@@ -30,8 +29,6 @@ use super::{Direction, Fifo, native, sealed};
 pub struct Powers {
     files: Vec<(OwnedFd, Access)>,
     folders: Vec<(OwnedFd, Access)>,
-    /// What is to be removed at the end; by another process.
-    traces: Vec<Trace>,
     /// What FIFOs are called in their folders, to be looked for there.
     names: Vec<CString>,
     natives: bool,
@@ -97,7 +94,6 @@ impl Powers {
     /// Where no descriptor is to be had.
     pub fn fifo(&mut self, fifo: &Fifo, directions: &[Direction]) -> io::Result<()> {
         self.files.push((fifo.handle().try_clone()?, Access::of(directions)));
-        self.traces.extend(fifo.traces()?);
         self.names.push(fifo.name()?);
         Ok(())
     }
@@ -139,12 +135,7 @@ pub(super) fn is_confined() -> bool {
 ///
 /// Closes the descriptors that this process has inherited and nobody has taken: all above 2 that are not
 /// close-on-exec, as none of its own are.
-///
-/// # Errors
-/// Where a process that removes what is to be removed cannot be made. Nothing was done then.
-pub fn confine(mut powers: Powers) -> io::Result<Vec<Missing>> {
-    // By a copy of what is not confined yet.
-    sweeper::start(std::mem::take(&mut powers.traces))?;
+pub fn confine(powers: Powers) -> Vec<Missing> {
     CONFINED.store(true, Ordering::SeqCst);
     let mut missing = Vec::new();
     for (fence, raised) in
@@ -180,7 +171,7 @@ pub fn confine(mut powers: Powers) -> io::Result<Vec<Missing>> {
         Ok(false) => missing.push(Missing::Seccomp),
         Err(error) => missing.push(Missing::Refused { fence: "a seccomp filter", error }),
     }
-    Ok(missing)
+    missing
 }
 
 /// Closes what was inherited and is nobody's.

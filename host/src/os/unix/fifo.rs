@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::names::{self, GIVEN_UP, Identity, Removed, Unnamed};
 use super::private::PrivateError;
 use super::runtime::{Lock, Place};
-use super::sweeper::{self, Trace};
+use super::sweeper::{self, Trace, announce};
 use super::{Direction, End, ReaderWait, reopen, sealed};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
@@ -219,6 +219,17 @@ impl Fifo {
                 rustix::fs::chmod(name, Mode::RUSR | Mode::WUSR)
                     .map_err(|error| fail("setting its mode", error))?;
             }
+            let aside = names::secret();
+            let ours = made && !options.keep;
+            if ours {
+                announce(Trace::Fifo {
+                    folder: folder.as_fd(),
+                    handle: handle.as_fd(),
+                    name: file_name,
+                    aside: &aside,
+                })
+                .map_err(|error| fail("having it removed later", error))?;
+            }
             match unnamed.map_or(Ok(()), |unnamed| unnamed.name(file_name)) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => continue,
@@ -228,9 +239,9 @@ impl Fifo {
                 handle,
                 identity,
                 file_name: file_name.into(),
-                aside: names::secret(),
+                aside,
                 path: path.into(),
-                ours: made && !options.keep,
+                ours,
                 ended: AtomicBool::new(false),
                 missed: AtomicBool::new(false),
                 place: None,
@@ -239,31 +250,6 @@ impl Fifo {
             });
         }
         Err(fail("making it", Errno::EXIST))
-    }
-
-    /// What of it is to be removed at the end.
-    ///
-    /// # Errors
-    /// Where no descriptor is to be had.
-    pub(super) fn traces(&self) -> io::Result<Vec<Trace>> {
-        let mut traces = Vec::new();
-        if self.ours {
-            traces.push(Trace::Fifo {
-                handle: self.handle.try_clone()?,
-                folder: self.folder.try_clone()?,
-                name: self.name()?,
-                aside: CString::new(&*self.aside)?,
-                identity: self.identity,
-            });
-        }
-        if let Some(place) = &self.place {
-            traces.push(place.trace()?);
-        }
-        let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        for lock in locks.iter() {
-            traces.push(lock.trace()?);
-        }
-        Ok(traces)
     }
 
     /// The name that it has in its folder.

@@ -53,6 +53,12 @@ impl Helper {
         }
     }
 
+    /// Gives the copy a process group of its own; setpgid(2). Fails only where the copy is gone.
+    pub(super) fn leave_group(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid);
+        let _ = rustix::process::setpgid(pid, pid);
+    }
+
     /// What it is asked by, for as long as nobody else is to ask. Waits for whoever does.
     pub(super) fn socket(&self) -> MutexGuard<'_, Option<OwnedFd>> {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)

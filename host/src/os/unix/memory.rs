@@ -27,6 +27,12 @@ pub fn address_space_limit() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
+/// How many bytes a file may have that this process writes to; `None` without a limit. getrlimit(2),
+/// RLIMIT_FSIZE.
+pub fn file_size_limit() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
 /// Whether `error` is ENOMEM.
 pub fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
     let of_io = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::private::unique;
 use super::sealed;
+use super::sweeper::{Trace, announce};
 
 /// How often something is given its name back while others take that name.
 const ATTEMPTS: usize = 16;
@@ -77,6 +78,8 @@ impl<'a> Unnamed<'a> {
     /// Those of the two, and with which of them.
     pub(super) fn make(folder: &'a OwnedFd) -> Result<(Self, OwnedFd), (&'static str, Errno)> {
         let name = secret();
+        announce(Trace::Unnamed { folder: folder.as_fd(), name: &name })
+            .map_err(|error| ("having it removed later", error))?;
         let mode = Mode::RUSR | Mode::WUSR;
         rustix::fs::mknodat(folder, &name, FileType::Fifo, mode, 0)
             .map_err(|error| ("making it", error))?;

@@ -83,7 +83,8 @@ struct Known {
 }
 
 impl NativeCommand {
-    /// fork(2) and execve(2): starts it. SIGPIPE has its usual effect on it; other signals are ignored or
+    /// fork(2) and execve(2): starts it. SIGPIPE has its usual effect on it, and SIGXFSZ the one that it had on
+    /// this process at first; other signals are ignored or
     /// blocked as they are in this process.
     /// It inherits the environment and the folder; of descriptors, those that it is given here, and
     /// those that this process inherited without being told to grant them.
@@ -164,6 +165,7 @@ fn die_with_parent(command: &mut Command, parent: Pid) {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
+            super::reset_file_size_signal();
             // It may have gone before.
             match libc::getppid() == parent {
                 true => Ok(()),

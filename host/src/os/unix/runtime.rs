@@ -6,9 +6,9 @@
 //! Whoever gets a lock looks whether its name still leads to what it locked, and starts anew if not: so
 //! cleaning away what nobody holds needs no lock beyond that.
 
-use std::ffi::CString;
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::names::Removed;
 use super::private::{PrivateError, PrivateFolder, unique};
-use super::sweeper::{self, Trace};
+use super::sweeper::{self, Trace, announce};
 
 /// How often something is tried that others can make fail for a moment.
 const ATTEMPTS: usize = 16;
@@ -71,6 +71,7 @@ impl Place {
             |error: Errno| PrivateError::Io { path: runtime.path().into(), error: error.into() };
         for _ in 0..ATTEMPTS {
             let name = format!("{PLACE}{}", unique());
+            announce(Trace::Place { folder: runtime.as_fd(), name: &name }).map_err(fail)?;
             match rustix::fs::mkdirat(&runtime, &name, Mode::RWXU) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => continue,
@@ -97,13 +98,6 @@ impl Place {
     /// Those of dup(2).
     pub(super) fn folder(&self) -> io::Result<OwnedFd> {
         self.fd.try_clone()
-    }
-
-    /// # Errors
-    /// Where no descriptor is to be had.
-    pub(super) fn trace(&self) -> io::Result<Trace> {
-        let name = CString::new(&*self.name)?;
-        Ok(Trace::Place { folder: self.runtime.as_fd().try_clone_to_owned()?, name })
     }
 
     /// rmdir(2). What is missing already is none of its concern.
@@ -148,6 +142,9 @@ impl Lock {
             return Ok(Some(lock));
         }
         let folder = folder()?;
+        announce(Trace::Lock { folder: folder.as_fd(), name: &name }).map_err(|error| {
+            PrivateError::Io { path: folder.path().join(&name), error: error.into() }
+        })?;
         let mut pauses = LOOK_AGAIN.iter();
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -163,18 +160,12 @@ impl Lock {
             }
             match pauses.next() {
                 Some(pause) => std::thread::sleep(*pause),
-                None => return Ok(None),
+                None => {
+                    sweeper::forget(&name);
+                    return Ok(None);
+                }
             }
         }
-    }
-}
-
-impl Lock {
-    /// # Errors
-    /// Where no descriptor is to be had.
-    pub(super) fn trace(&self) -> io::Result<Trace> {
-        let name = CString::new(&*self.name)?;
-        Ok(Trace::Lock { folder: self.folder.as_fd().try_clone_to_owned()?, name })
     }
 }
 
@@ -188,7 +179,7 @@ impl Drop for Lock {
 }
 
 /// Locks what `fd` has open, if nobody else has, and tells whether `name` leads to it still.
-fn locked(folder: &PrivateFolder, name: &str, fd: impl AsFd) -> bool {
+fn locked(folder: impl AsFd, name: impl rustix::path::Arg, fd: impl AsFd) -> bool {
     let fd = fd.as_fd();
     if rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive).is_err() {
         return false;
@@ -197,6 +188,18 @@ fn locked(folder: &PrivateFolder, name: &str, fd: impl AsFd) -> bool {
     match (rustix::fs::fstat(fd), there) {
         (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
         _ => false,
+    }
+}
+
+/// Removes the lock `name`, if it is there and nobody has it; whether it is gone.
+pub(super) fn remove_unlocked(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+        Ok(fd) => {
+            locked(folder, name, &fd)
+                && rustix::fs::unlinkat(folder, name, AtFlags::empty()).is_ok()
+        }
+        Err(error) => error == Errno::NOENT,
     }
 }
 
