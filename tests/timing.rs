@@ -11,9 +11,6 @@ use std::time::{Duration, Instant};
 
 use support::*;
 
-/// How soon after a signal or a time limit a run must be over.
-const SOON: Duration = Duration::from_millis(250);
-
 /// Held by the test that has the machine to itself.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());

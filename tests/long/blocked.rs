@@ -21,9 +21,6 @@ use rustix::termios::Action;
 use crate::support::*;
 use crate::{alone, form};
 
-/// How soon after a signal or a time limit all must be over.
-const SOON: Duration = Duration::from_millis(250);
-
 /// The time limit that states are ended by. It must be longer than it takes to get there.
 const LIMIT: Duration = Duration::from_millis(700);
 

@@ -70,6 +70,13 @@ pub fn watchdog_after(limit: Duration) -> Watchdog {
     Watchdog { _alive: alive }
 }
 
+/// How long an end at a limit or by a signal may take: what is promised, where the machine is known to do nothing
+/// else (`PIPEHOST_QUIET=1 cargo test`), and otherwise what tells an end from none.
+pub const SOON: Duration = match option_env!("PIPEHOST_QUIET") {
+    Some(_) => Duration::from_millis(250),
+    None => Duration::from_secs(5),
+};
+
 /// Looks for `condition` to come true, for as long as the watchdog permits.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -227,6 +234,14 @@ impl Running {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Kills the process that removes what this one made: with nobody to ask, and no guest yet, it is the only
+    /// child.
+    pub fn kill_helper(&self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.pid());
+        let helper = fs::read_to_string(children).unwrap().trim().to_owned();
+        assert!(Command::new("kill").args(["-KILL", &helper]).status().unwrap().success());
     }
 
     pub fn stdin(&mut self) -> std::process::ChildStdin {
