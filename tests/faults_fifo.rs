@@ -321,7 +321,7 @@ fn row_26_one_host_may_have_it_twice() {
     let _dog = watchdog();
     let dir = Dir::new();
     let x = dir.fifo("x");
-    let mut both = run("probe2", [fifo("a", &x, ""), fifo("b", &x, "")].concat());
+    let mut both = run("probe2", [fifo("a", &x, ",r"), fifo("b", &x, ",w")].concat());
     both.args(["--", "list"]).end().expect(0);
 }
 
