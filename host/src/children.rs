@@ -250,7 +250,7 @@ impl Spawner {
         let stdin = match request.stdin {
             ChildStream::Inherited => {
                 inherited.push(self.stdio.stdin().lock().journal());
-                self.stdio.stdin().clone()
+                self.stdio.stdin().for_another()
             }
             ChildStream::Pipe(reader) => SharedReader::new(reader.passed_on("stdin", journal)),
             ChildStream::Null => {

@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use std::thread::Thread;
 use std::time::Duration;
 
+use tokio::task::coop::{Unconstrained, unconstrained};
 use wasmtime::{Config, EngineWeak};
 
 use crate::cache::Cache;
 use crate::os;
+use crate::turn;
 
 /// How often a guest that computes without calling out gives its thread back, so that timers,
 /// signals and deliveries on that thread go on. Far below the 250 ms within which a timeout must
@@ -109,7 +111,9 @@ impl Engine {
         &self,
         guest: F,
     ) -> impl Future<Output = F::Output> + use<'_, F> {
-        Pulsed { guest: Box::pin(guest), pulse: &self.pulse }
+        // What it waits for must not use up what tokio grants the task: time limits and siblings are
+        // in the same one. The guest's turn is its bound.
+        Pulsed { guest: Box::pin(unconstrained(guest)), pulse: &self.pulse }
     }
 }
 
@@ -205,7 +209,7 @@ impl Shared {
 
 /// Marks each poll of a guest as running.
 struct Pulsed<'a, F> {
-    guest: Pin<Box<F>>,
+    guest: Pin<Box<Unconstrained<F>>>,
     pulse: &'a Pulse,
 }
 
@@ -221,7 +225,7 @@ impl<F: Future> Future for Pulsed<'_, F> {
         }
         self.pulse.enter();
         let _leave = Leave(self.pulse);
-        self.guest.as_mut().poll(cx)
+        turn::taken(|| self.guest.as_mut().poll(cx))
     }
 }
 

@@ -53,6 +53,7 @@ pub mod pipe;
 pub mod pipeline;
 pub mod run;
 pub mod totals;
+mod turn;
 pub mod wasi;
 
 pub use interfaces::PACKAGES;

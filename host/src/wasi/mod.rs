@@ -13,7 +13,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use crate::pipe::Pipes;
 
 pub(crate) use p1::{ModuleView, Standard, add_to_linker as add_p1_to_linker};
-pub(crate) use shared::{SharedReader, SharedWriter, transfer, try_transfer};
+pub(crate) use shared::{SharedReader, SharedWriter, StreamSlot, transfer, try_transfer};
 pub use stdio::{HushedStderr, Stdio};
 pub(crate) use stdio::{StdioCtxView, StdioView, add_to_linker as add_stdio_to_linker};
 

@@ -13,6 +13,7 @@ use wiggle::GuestMemory;
 
 use super::Stdio;
 use crate::pipe::Read;
+use crate::turn;
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -140,6 +141,7 @@ async fn read<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<u
             Ok(Read::Wait) => {
                 let news = stdin.news();
                 news.await;
+                turn::goes_on().await;
             }
             Err(_) => return None,
         }
@@ -164,6 +166,7 @@ async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<
             Ok(None) => {
                 let news = writer.news();
                 news.await;
+                turn::goes_on().await;
             }
             // It stays so: wasmtime-wasi meets it again, and has a number for it.
             Err(_) => return None,

@@ -2,11 +2,12 @@
 //! stdout.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::pipe::{self, Fault, Reader, Transfer, TransferFault, Writer};
+use crate::pipe::{self, ErrorCode, Fault, Reader, Transfer, TransferFault, Writer};
+use crate::turn;
 
 /// How much of what a guest says on stderr is kept back while it is not yet known whether it is to
 /// be shown, and for how long, see [`Hush`]. What a program says of a broken stdout is a line or
@@ -14,18 +15,35 @@ use crate::pipe::{self, Fault, Reader, Transfer, TransferFault, Writer};
 const MOST_HELD: usize = 8 * 1024;
 const LONGEST_HELD: Duration = Duration::from_millis(250);
 
+/// How many streams of WASI 0.3 a guest may have over one end at once. Bounds what the host keeps for
+/// those that go on after the guest has dropped its handles.
+const MOST_STREAMS: usize = 16;
+
 /// A reader with several handles. The lock is held for system calls that do not block, and never
 /// across an await.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedReader(Arc<Mutex<Reader>>);
+pub(crate) struct SharedReader {
+    reader: Arc<Mutex<Reader>>,
+    streams: Streams,
+}
 
 impl SharedReader {
     pub(crate) fn new(reader: Reader) -> Self {
-        Self(Arc::new(Mutex::new(reader)))
+        Self { reader: Arc::new(Mutex::new(reader)), streams: Streams::default() }
+    }
+
+    /// The same reader, for another guest.
+    pub(crate) fn for_another(&self) -> Self {
+        Self { reader: Arc::clone(&self.reader), streams: Streams::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Reader> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The guest's streams over this end.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// As [`Reader::news`].
@@ -46,6 +64,8 @@ impl SharedReader {
                     reader.ready()
                 };
                 ready.await;
+                // What is ready is told first, and only then is the turn given back.
+                turn::goes_on().await;
             }
         }
     }
@@ -76,7 +96,7 @@ pub(crate) async fn transfer(
     let mut left = false;
     loop {
         // Two pipes that never make it wait would keep everything else on this thread waiting.
-        tokio::task::coop::consume_budget().await;
+        turn::goes_on().await;
         match try_transfer(reader, writer, most)? {
             Transfer::Bytes(n) => return Ok(Some(n)),
             Transfer::End => return Ok(None),
@@ -105,6 +125,62 @@ pub(crate) struct SharedWriter {
     /// writer may have filled it since.
     permitted: Arc<AtomicBool>,
     hush: Option<Arc<Hush>>,
+    streams: Streams,
+}
+
+/// One guest's streams over an end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Streams(Arc<StreamsState>);
+
+#[derive(Debug, Default)]
+struct StreamsState {
+    open: AtomicUsize,
+    /// How many were handed on to another end and move there, until their end.
+    handed_on: AtomicUsize,
+}
+
+/// One stream's place among [`Streams`], given back by dropping it.
+#[derive(Debug)]
+pub(crate) struct StreamSlot {
+    streams: Streams,
+    hands_on: bool,
+}
+
+impl Streams {
+    /// A place for one more.
+    ///
+    /// # Errors
+    /// - `in-use`: the end's bytes go to where an earlier stream was handed on to.
+    /// - `limit-exceeded`: the guest has as many as it may have.
+    pub(crate) fn open(&self) -> Result<StreamSlot, Fault> {
+        if self.0.handed_on.load(Ordering::Relaxed) > 0 {
+            return Err(ErrorCode::InUse.into());
+        }
+        if self.0.open.fetch_add(1, Ordering::Relaxed) >= MOST_STREAMS {
+            self.0.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        Ok(StreamSlot { streams: self.clone(), hands_on: false })
+    }
+}
+
+impl StreamSlot {
+    /// From now on, and until this is dropped, no other stream is to be had.
+    pub(crate) fn hand_on(&mut self) {
+        if !self.hands_on {
+            self.hands_on = true;
+            self.streams.0.handed_on.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        if self.hands_on {
+            self.streams.0.handed_on.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.streams.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Keeps back what a guest says on stderr right after its stdout's reader has left.
@@ -128,7 +204,7 @@ enum HushState {
 
 impl SharedWriter {
     pub(crate) fn new(writer: Writer) -> Self {
-        Self { writer: Arc::new(Mutex::new(writer)), permitted: Arc::default(), hush: None }
+        Self::of(Arc::new(Mutex::new(writer)))
     }
 
     /// The same writer, hushed once `stdout` is broken.
@@ -140,7 +216,16 @@ impl SharedWriter {
 
     /// The same writer, for another guest.
     pub(crate) fn for_another(&self) -> Self {
-        Self { writer: Arc::clone(&self.writer), permitted: Arc::default(), hush: None }
+        Self::of(Arc::clone(&self.writer))
+    }
+
+    fn of(writer: Arc<Mutex<Writer>>) -> Self {
+        Self { writer, permitted: Arc::default(), hush: None, streams: Streams::default() }
+    }
+
+    /// The guest's streams over this end.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
@@ -248,6 +333,7 @@ impl SharedWriter {
                     }
                 };
                 ready.await;
+                turn::goes_on().await;
             }
         }
     }
@@ -264,6 +350,7 @@ impl SharedWriter {
                 writer.news()
             };
             ready.await;
+            turn::goes_on().await;
         }
     }
 
@@ -283,7 +370,7 @@ impl SharedWriter {
                 tokio::spawn(async move {
                     tokio::time::sleep(LONGEST_HELD).await;
                     if let (Some(writer), Some(hush)) = (writer.upgrade(), hush.upgrade()) {
-                        Self { writer, permitted: Arc::default(), hush: Some(hush) }.release();
+                        Self { hush: Some(hush), ..Self::of(writer) }.release();
                     }
                 });
                 true

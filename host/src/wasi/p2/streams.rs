@@ -9,6 +9,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, Pollable, StreamError, StreamResult};
 
 use crate::pipe::{ErrorCode, Fault, PERMIT, Read};
+use crate::turn;
 use crate::wasi::{SharedReader, SharedWriter};
 
 /// What a guest is told when the reader of its stream is gone.
@@ -117,6 +118,7 @@ impl wasmtime_wasi::p2::InputStream for InputStream {
             if self.dry {
                 let news = self.reader.news();
                 news.await;
+                turn::goes_on().await;
             }
             let bytes = self.read(size)?;
             if !bytes.is_empty() {
@@ -209,6 +211,7 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
                 None => {
                     let news = self.writer.news();
                     news.await;
+                    turn::goes_on().await;
                 }
             }
         }

@@ -14,7 +14,8 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::pipe::{Fault, Read, TransferFault};
-use crate::wasi::{SharedReader, SharedWriter, transfer};
+use crate::turn;
+use crate::wasi::{SharedReader, SharedWriter, StreamSlot, transfer};
 
 /// How much is read at once where the stream's reader is the host itself, not a guest.
 const HOST_BUFFER: usize = 64 * 1024;
@@ -27,7 +28,8 @@ pub(in crate::wasi) type ByteStream<E> = (StreamReader<u8>, FutureReader<Result<
 
 type Readiness = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A stream of what comes out of `reader`, and a future of how that ended.
+/// A stream of what comes out of `reader`, and a future of how that ended. Where there may be no
+/// further stream over that end, this one is ended already and the future tells why.
 pub(in crate::wasi) fn read_via_stream<E>(
     mut store: impl AsContextMut,
     reader: SharedReader,
@@ -37,33 +39,52 @@ where
     E: ComponentType + Lift + Lower + Send + Sync + 'static,
 {
     let (failed, outcome) = oneshot::channel();
-    let producer = Producer { reader, readiness: None, failed: Some(failed) };
+    let slot = match reader.streams().open() {
+        Ok(slot) => slot,
+        Err(fault) => {
+            // The guest is told by the future.
+            let _ = failed.send(fault);
+            let ended = StreamReader::new(&mut store, std::iter::empty())?;
+            return Ok((ended, future(&mut store, outcome, code)?));
+        }
+    };
+    let producer = Producer { reader, readiness: None, failed: Some(failed), slot };
     let stream = StreamReader::new(&mut store, producer)?;
     Ok((stream, future(&mut store, outcome, code)?))
 }
 
-/// Writes what comes down `data` to `writer`, and gives a future of how that ended.
+/// Writes what comes down `data` to `writer`, and gives a future of how that ended. Where there may be
+/// no further stream over that end, `data` is closed.
 pub(in crate::wasi) fn write_via_stream<E>(
     mut store: impl AsContextMut,
     writer: SharedWriter,
-    data: StreamReader<u8>,
+    mut data: StreamReader<u8>,
     code: fn(Fault) -> E,
 ) -> wasmtime::Result<FutureReader<Result<(), E>>>
 where
     E: ComponentType + Lift + Lower + Send + Sync + 'static,
 {
     let (failed, outcome) = oneshot::channel();
+    let slot = match writer.streams().open() {
+        Ok(slot) => slot,
+        Err(fault) => {
+            data.close(&mut store)?;
+            let _ = failed.send(fault);
+            return future(&mut store, outcome, code);
+        }
+    };
     let handed_on = match writer.is_hushed() {
         true => Err(data),
         false => data.try_into::<Producer>(&mut store),
     };
     match handed_on {
         // A reader of ours, handed on unread: the guest has no part in it any more.
-        Ok(producer) => {
-            store.as_context_mut().spawn(Pump { producer, writer, failed })?;
+        Ok(mut producer) => {
+            producer.slot.hand_on();
+            store.as_context_mut().spawn(Pump { producer, writer, failed, _slot: slot })?;
         }
         Err(data) => {
-            let consumer = Consumer { writer, readiness: None, failed: Some(failed) };
+            let consumer = Consumer { writer, readiness: None, failed: Some(failed), _slot: slot };
             data.pipe(&mut store, consumer)?;
         }
     }
@@ -91,6 +112,7 @@ struct Producer {
     reader: SharedReader,
     readiness: Option<Readiness>,
     failed: Option<oneshot::Sender<Fault>>,
+    slot: StreamSlot,
 }
 
 impl<D> StreamProducer<D> for Producer {
@@ -105,6 +127,10 @@ impl<D> StreamProducer<D> for Producer {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let this = &mut *self;
+        // Nobody reads but the host, so that no guest's code runs in between, which would yield.
+        if !finish && destination.remaining(&mut store).is_none() {
+            ready!(turn::poll_goes_on(cx));
+        }
         if destination.remaining(&mut store) == Some(0) {
             let reader = &this.reader;
             return match poll_ready(&mut this.readiness, || Box::pin(reader.ready()), cx) {
@@ -151,11 +177,14 @@ struct Pump {
     producer: Producer,
     writer: SharedWriter,
     failed: oneshot::Sender<Fault>,
+    _slot: StreamSlot,
 }
 
 impl<T: 'static> AccessorTask<T> for Pump {
     async fn run(self, _: &Accessor<T>) -> wasmtime::Result<()> {
-        let Self { producer: Producer { reader, failed: read_failed, .. }, writer, failed } = self;
+        // The slots go with the task, at its end or the store's.
+        let Self { producer, writer, failed, _slot } = self;
+        let Producer { reader, failed: read_failed, slot: _reading, .. } = producer;
         let ended = loop {
             match transfer(&reader, &writer, MOST_AT_ONCE).await {
                 Ok(Some(_)) => {}
@@ -179,6 +208,7 @@ struct Consumer {
     writer: SharedWriter,
     readiness: Option<Readiness>,
     failed: Option<oneshot::Sender<Fault>>,
+    _slot: StreamSlot,
 }
 
 impl<D> StreamConsumer<D> for Consumer {

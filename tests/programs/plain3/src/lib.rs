@@ -10,6 +10,7 @@ mod bindings {
             world plain {
                 import wasi:cli/stdin@0.3.0;
                 import wasi:cli/stdout@0.3.0;
+                import wasi:cli/stderr@0.3.0;
                 export wasi:cli/run@0.3.0;
             }
         ",
@@ -20,7 +21,7 @@ mod bindings {
 }
 
 use bindings::exports::wasi::cli::run::Guest;
-use bindings::wasi::cli::{stdin, stdout};
+use bindings::wasi::cli::{stderr, stdin, stdout};
 use bindings::{export, wit_stream};
 
 struct Plain;
@@ -30,6 +31,8 @@ impl Guest for Plain {
         let args: Vec<String> = std::env::args().skip(1).collect();
         match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["forward"] => forward().await,
+            ["forward-to-stderr"] => forward_to_stderr().await,
+            ["streams-to", output, ref rounds @ ..] => streams_to(output, rounds).await,
             ["copy-by", size] => copy(size.parse().expect("a number")).await,
             _ => panic!("unknown arguments {args:?}"),
         }
@@ -42,6 +45,39 @@ async fn forward() -> Result<(), ()> {
     let written = stdout::write_via_stream(data);
     written.await.map_err(|_| ())?;
     read.await.map_err(|_| ())
+}
+
+/// As `forward`, to stderr.
+async fn forward_to_stderr() -> Result<(), ()> {
+    let (data, read) = stdin::read_via_stream();
+    let written = stderr::write_via_stream(data);
+    written.await.map_err(|_| ())?;
+    read.await.map_err(|_| ())
+}
+
+/// Hands stdin to `output` again and again, and drops what it is told of that. Says so on stderr after
+/// so many rounds, and waits for the end of stdin, which the first round must have moved.
+async fn streams_to(output: &str, rounds: &[&str]) -> Result<(), ()> {
+    let write = |data| match output {
+        "stdout" => stdout::write_via_stream(data),
+        _ => stderr::write_via_stream(data),
+    };
+    let (data, _) = stdin::read_via_stream();
+    let first = write(data);
+    let mut round = 0;
+    for rounds in rounds {
+        let rounds: u32 = rounds.parse().expect("a number");
+        while round < rounds {
+            let (data, _) = stdin::read_via_stream();
+            drop(write(data));
+            round += 1;
+        }
+        eprintln!("{round}");
+    }
+    let (mut data, read) = stdin::read_via_stream();
+    let (_, bytes) = data.read(Vec::with_capacity(1)).await;
+    eprintln!("{} {:?}", bytes.len(), read.await);
+    first.await.map_err(|_| ())
 }
 
 /// Copies stdin to stdout in reads of up to `size` bytes.
