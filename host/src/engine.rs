@@ -62,6 +62,12 @@ impl Engine {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
         config.consume_fuel(metering);
+        // What none of the supported languages needs, and what the collector's heap hangs on.
+        config
+            .wasm_exceptions(false)
+            .wasm_gc(false)
+            .wasm_function_references(false)
+            .gc_support(false);
         // Backtraces do without, and so does whoever loads the code.
         #[cfg(unix)]
         config.native_unwind_info(false);
