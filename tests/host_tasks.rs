@@ -95,3 +95,37 @@ fn row_44_a_child_that_is_always_busy_leaves_others_their_turn() {
         }
     }
 }
+
+#[test]
+fn row_49_folders_that_are_read_at_once_are_bounded() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let names = dir.path("names");
+    fs::create_dir(&names).unwrap();
+    for n in 0..3000 {
+        File::create(names.join(format!("{n:0200}"))).unwrap();
+    }
+    for probe in PROBES {
+        let grant = ["--max-memory", "32M", "--dir", &format!("{}::/names,ro", names.display())];
+        let mut command = run(probe, grant);
+        command.args(["--", "folders", "/names", "800"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut seen = Vec::new();
+        for line in lines {
+            let held = line.starts_with("held ");
+            seen.push(line);
+            if held {
+                break;
+            }
+        }
+        // The guest's own 32 MiB, and 16 MiB for all that the host holds for it.
+        let used = kib(child.id(), "RssAnon");
+        drop(child.stdin.take());
+        let status = child.wait().unwrap();
+        assert_eq!(seen.first().map(String::as_str), Some("3000 names"), "{probe}: {seen:?}");
+        assert!(used < 48 * 1024, "{probe}: {used} KiB, {seen:?}");
+        assert_eq!(status.code(), Some(0), "{probe}: {seen:?}");
+    }
+}

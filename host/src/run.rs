@@ -474,6 +474,7 @@ fn component_linker(engine: &Engine, guest: &Guest) -> wasmtime::Result<Linker<S
     wasi::add_stdio_to_linker(l)?;
     wasi::add_to_linker(l)?;
     wasi::p2::add_fast_streams_to_linker(l)?;
+    wasi::add_folders_to_linker(l, guest.imports_of("wasi:filesystem", WasiVersion::V0_3))?;
     Ok(linker)
 }
 

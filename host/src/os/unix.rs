@@ -7,6 +7,7 @@ mod confine;
 mod end;
 mod fifo;
 mod fifo_watch;
+mod folder;
 mod helper;
 mod joint;
 mod memory;
@@ -38,6 +39,7 @@ pub use confine::{Missing, Powers, confine, unblock_signals_of_ours};
 pub use end::End;
 pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use fifo_watch::FifoWatch;
+pub use folder::Folder;
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use memory::{Allocator, address_space_limit, file_size_limit, is_no_memory};
 pub use native::{

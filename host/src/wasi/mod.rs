@@ -1,6 +1,7 @@
 //! What a guest sees: `pipehost:pipes` in both versions, and its standard streams, all thin over
 //! [`crate::pipe`].
 
+mod folders;
 mod handles;
 mod p1;
 pub mod p2;
@@ -12,6 +13,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::pipe::Pipes;
 
+pub(crate) use folders::add_to_linker as add_folders_to_linker;
 pub(crate) use p1::{ModuleView, Standard, add_to_linker as add_p1_to_linker};
 pub(crate) use shared::{SharedReader, SharedWriter, StreamSlot, transfer, try_transfer};
 pub use stdio::{HushedStderr, Stdio};

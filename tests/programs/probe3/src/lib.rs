@@ -232,6 +232,25 @@ async fn run() -> io::Result<()> {
             }
             println!("{}", held.len());
         }
+        // Reads the folder so many times at once, and keeps what reads it.
+        ["folders", path, count] => {
+            println!("{} names", std::fs::read_dir(path)?.filter(Result::is_ok).count());
+            let mut held = Vec::new();
+            for _ in 0..count.parse::<u32>().expect("a number") {
+                match std::fs::read_dir(path).and_then(|mut folder| {
+                    folder.next().transpose()?;
+                    Ok(folder)
+                }) {
+                    Ok(folder) => held.push(folder),
+                    Err(error) => {
+                        println!("{error}");
+                        break;
+                    }
+                }
+            }
+            println!("held {}", held.len());
+            io::stdin().read_line(&mut String::new())?;
+        }
         _ => panic!("unknown arguments {args:?}"),
     }
     Ok(())

@@ -1,0 +1,42 @@
+//! A folder's entries, read as they are asked for.
+
+use std::fs::File;
+use std::io;
+
+use rustix::fs::{AtFlags, Dir, FileType, statat};
+
+/// What is left of a folder. Holds a descriptor and what getdents64(2) gave last, some 32 KiB, however
+/// many entries there are.
+#[derive(Debug)]
+pub struct Folder(Dir);
+
+impl Folder {
+    /// Begins with the first entry of `folder`, with a description of its own.
+    ///
+    /// # Errors
+    /// Those of openat(2).
+    pub fn open(folder: &File) -> io::Result<Self> {
+        Ok(Self(Dir::read_from(folder)?))
+    }
+
+    /// The next entry's name and type, but for `.` and `..`; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of getdents64(2); and of fstatat(2), where that does not tell the type.
+    pub fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileType)>> {
+        while let Some(entry) = self.0.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                let stat = statat(self.0.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                kind = FileType::from_raw_mode(stat.st_mode);
+            }
+            return Ok(Some((name.to_bytes().to_vec(), kind)));
+        }
+        Ok(None)
+    }
+}
