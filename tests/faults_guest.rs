@@ -35,7 +35,7 @@ fn row_01_what_is_no_guest_is_named() {
         ("text", b"#!/bin/sh\necho hello\n".to_vec(), "looks like text"),
         ("elf", fs::read("/bin/sh").unwrap(), "looks like an ELF file"),
         ("random", fs::read(big_file()).unwrap()[..10_000].to_vec(), "is not a WebAssembly"),
-        ("wat", b"(component (nonsense))".to_vec(), "is not valid"),
+        ("wat", b"(component (nonsense))".to_vec(), "expected valid component field"),
     ];
     for (name, bytes, says) in cases {
         let file = dir.file(name, bytes);

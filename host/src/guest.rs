@@ -12,6 +12,7 @@ use wasmtime::component::Component;
 use crate::engine::Engine;
 use crate::interfaces::{Interface, WasiVersion, is_provided_module};
 use crate::os::{self, Code};
+use crate::threads;
 
 /// The largest guest that is read: bounds what compiling one can cost.
 const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
@@ -107,6 +108,9 @@ pub enum GuestError {
         "there is no memory for it: {0}; raise `ulimit -v`, or what the container may use, or run fewer guests"
     )]
     NoMemory(String),
+    /// The host could not compile it: no thread is to be had, or it has a bug.
+    #[error("cannot be compiled: {0}")]
+    NotCompiled(String),
     /// It cannot be started.
     #[error(
         "exports no `wasi:cli/run` (a module: no `_start` without parameters), so there is nothing to start; it exports {}",
@@ -150,7 +154,7 @@ impl GuestError {
     /// Whether reading it failed in any other way, or the system had no memory for it.
     pub fn is_io(&self) -> bool {
         match self {
-            Self::NoMemory(_) => true,
+            Self::NoMemory(_) | Self::NotCompiled(_) => true,
             Self::Unreadable { .. } => !self.is_missing() && !self.is_permission(),
             _ => false,
         }
@@ -334,7 +338,8 @@ fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestErr
         return Ok((code, Kept::Before));
     }
     let started = Instant::now();
-    let code = C::compile(engine.wasmtime(), wasm).map_err(|error| {
+    let code = threads::quietly(|| C::compile(engine.wasmtime(), wasm));
+    let code = code.map_err(GuestError::NotCompiled)?.map_err(|error| {
         let text = one_line(&error);
         match is_out_of_memory(&error) {
             true => GuestError::NoMemory(text),

@@ -52,6 +52,7 @@ pub mod outcome;
 pub mod pipe;
 pub mod pipeline;
 pub mod run;
+mod threads;
 pub mod totals;
 mod turn;
 pub mod wasi;

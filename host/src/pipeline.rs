@@ -20,6 +20,7 @@ use crate::os::{self, Native, NativeCommand, NativeEnd, Usage};
 use crate::outcome::Outcome;
 use crate::pipe::{Journal, Limit, Total};
 use crate::run::Setup;
+use crate::threads;
 
 /// How long a stage may take to deliver what it had accepted, or to end after a signal, once all is
 /// to end.
@@ -290,7 +291,7 @@ fn on_thread<E>(
     turn: Turn,
 ) -> Report<E> {
     let started = Instant::now();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match threads::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return Report::of(StageEnd::NotStarted(error)),
     };

@@ -16,6 +16,7 @@ use crate::interfaces::WasiVersion;
 use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, Memory, MemoryBudget};
 use crate::outcome::Outcome;
 use crate::pipe::{Drains, Journal, Pipes, Reached};
+use crate::threads;
 use crate::totals::Totals;
 use crate::wasi::{
     self, ModuleView, PipesCtxView, PipesView, Standard, Stdio, StdioCtxView, StdioView,
@@ -299,7 +300,12 @@ impl Setup {
                 }
             }
         });
-        let ended = ended.await;
+        // A panic below the guest is its own end, as a trap is, and nobody else's.
+        let ended = threads::quietly_await(ended).await;
+        let ended = ended.unwrap_or_else(|text| {
+            instantiated = true;
+            Err(wasmtime::Error::msg(text))
+        });
         take_back(fuel.as_ref(), &store);
         match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
@@ -352,7 +358,12 @@ impl Setup {
             let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
             start.call_async(&mut store, ()).await
         });
-        let ended = ended.await;
+        // A panic below the guest is its own end, as a trap is, and nobody else's.
+        let ended = threads::quietly_await(ended).await;
+        let ended = ended.unwrap_or_else(|text| {
+            instantiated = true;
+            Err(wasmtime::Error::msg(text))
+        });
         take_back(fuel.as_ref(), &store);
         match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),

@@ -23,6 +23,7 @@ use crate::guest::Guest;
 use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, Powers};
 use crate::pipe::{Activity, Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
 use crate::run::{Setup, bounded_wasi};
+use crate::threads;
 use crate::totals::Totals;
 use crate::wasi::Stdio;
 
@@ -61,6 +62,7 @@ pub(crate) struct Prepared {
     fuel: Option<u64>,
     among: Option<Among>,
     raw_terminal: bool,
+    has_folders: bool,
 }
 
 /// What a guest shares with the other guests of its pipeline.
@@ -144,6 +146,7 @@ impl<'a> Granting<'a> {
             fuel: options.fuel,
             among: None,
             raw_terminal: options.raw_terminal,
+            has_folders: !options.dir.is_empty(),
         })
     }
 
@@ -290,6 +293,9 @@ impl Prepared {
     /// # Errors
     /// Those of opening the standard streams.
     pub(crate) fn setup(self) -> Result<Setup, Failure> {
+        if self.has_folders {
+            threads::reserve().context("calls on files").or_status(Status::Io)?;
+        }
         let mut builder = Pipes::builder();
         if let Some(count) = self.max_pipes {
             builder = builder.max_pipes(count);

@@ -30,10 +30,12 @@ use exit::{Failure, InLines, Status};
 use crate::os;
 pub use crate::os::Allocator;
 use crate::pipe::quoted_in_line;
+use crate::threads;
 
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
     os::ignore_file_size_signal();
+    threads::hush_caught_panics();
     let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),

@@ -19,6 +19,7 @@ use crate::limits::Memory;
 use crate::os;
 use crate::pipe::{Drains, Journal};
 use crate::run::Setup;
+use crate::threads;
 
 /// How long bytes that a guest handed over may take to be delivered after a signal or a timeout
 /// has ended it.
@@ -47,11 +48,8 @@ pub(crate) fn supervised<T>(
     work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     os::unblock_signals_of_ours();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot be started")
-        .or_status(Status::Io)?;
+    let runtime =
+        threads::runtime().context("the runtime cannot be started").or_status(Status::Io)?;
     let leftovers = Leftovers::default();
     // Whichever way this is left.
     let _clean_up = CleanUp(&leftovers);
@@ -171,17 +169,15 @@ async fn run(
         Some(guest) => guest,
         None => {
             let (source, engine) = (source.clone(), engine.clone());
-            let guest = tokio::task::spawn_blocking(move || source.load(&engine));
-            guest.await.context("compiling failed").or_status(Status::NotUsable)??
+            let guest = threads::elsewhere(move || source.load(&engine)).await;
+            guest.context("compiling failed").or_status(Status::Io)??
         }
     };
     if !options.child.is_empty() || !options.exec.is_empty() {
         let (options, engine) = (options.clone(), engine.clone());
         let load = move || granting::children(&options, |source| source.load_runnable(&engine));
-        let children = tokio::task::spawn_blocking(load).await;
-        if let Some(children) =
-            children.context("compiling failed").or_status(Status::NotUsable)??
-        {
+        let children = threads::elsewhere(load).await;
+        if let Some(children) = children.context("compiling failed").or_status(Status::Io)?? {
             setup.children(children);
         }
     }

@@ -33,6 +33,7 @@ use crate::guest::Guest;
 use crate::os::{self, Growth, NativeCommand, Powers};
 use crate::pipe::{Activity, Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
+use crate::threads;
 use crate::totals::{
     DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY, DEFAULT_MAX_TOTAL_PIPES, Totals,
 };
@@ -308,10 +309,7 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure
         };
         stages.iter().map(load).collect()
     };
-    tokio::task::spawn_blocking(load)
-        .await
-        .context("compiling failed")
-        .or_status(Status::NotUsable)?
+    threads::elsewhere(load).await.context("compiling failed").or_status(Status::Io)?
 }
 
 /// Opens all that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
