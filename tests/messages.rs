@@ -200,6 +200,96 @@ fn what_is_behind_a_guest_and_meant_for_pipehost_is_warned_of() {
 }
 
 #[test]
+fn the_least_memory_of_a_guest_is_named() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let module = "(module (memory 3) (table 100 funcref) (func (export \"_start\")))";
+    dir.file("three.wat", module);
+    let (page, element) = (65536, 16);
+    let least = 3 * page + 100 * element;
+    let with = |memory: &str, guest: &str| {
+        pipehost(["run", "--max-memory", memory, guest]).current_dir(dir.path(".")).end()
+    };
+    let needs =
+        format!("needs at least {least} bytes of memory to start; give it --max-memory {least}");
+    for memory in ["1".to_owned(), (least - 1).to_string()] {
+        let ended = with(&memory, "three.wat");
+        let line = format!("three.wat: {needs} (--max-memory {memory})");
+        assert_eq!((ended.code, said(&ended)), (Some(65), vec![&*line]));
+    }
+    with(&least.to_string(), "three.wat").expect(0);
+    // What is named lets every guest start.
+    for guest in ["@cat", "@lines"] {
+        let ended = with("1", guest).expect(65);
+        let least = ended.stderr.split("--max-memory ").nth(1).unwrap().split(' ').next().unwrap();
+        assert_ne!(with(least, guest).code, Some(65), "{guest} {least}");
+    }
+}
+
+#[test]
+fn pipes_that_nobody_opened_are_told_of() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let ended =
+        run("@cat", ["--fifo", "a=x,r", "--fifo", "b=y,r"]).current_dir(dir.path(".")).end();
+    let line = "warning: none of the granted pipes was opened: a, b; a guest that comes with pipehost \
+                opens `in` and `out`: write in=PATH, out=PATH";
+    assert_eq!((ended.code, said(&ended)), (Some(0), vec![line]));
+}
+
+#[test]
+fn a_missing_grant_is_told_with_what_is_granted() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let args = ["--fifo", "log=x,w", "--fifo", "both=y", "--", "nope"];
+    let ended = run("@tee", args).current_dir(dir.path(".")).end().expect(1);
+    let says =
+        "no pipe `nope` is granted for writing; there are `log` for writing, `both` for both";
+    assert!(ended.stderr.contains(says), "{ended:?}");
+    let ended = run("merge", ["--", "nope"]).end().expect(1);
+    assert!(
+        ended.stderr.contains("no pipe `nope` is granted for reading; no pipe is"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_peer_that_does_not_come_is_told_of_in_one_line() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    for guest in ["@cat", "@lines", "@upper"] {
+        let args = ["--stdin", "fifo:x", "--open-timeout", "10ms"];
+        let ended = run(guest, args).current_dir(dir.path(".")).end().expect(124);
+        let line = "pipehost: `stdin`: no writer came within --open-timeout 10ms\n";
+        assert_eq!(ended.stderr, line, "{guest}");
+    }
+    let args = ["--stdout", "fifo:x", "--open-timeout", "10ms"];
+    let script = "echo hello | pipehost run @lines --stdout fifo:x --open-timeout 10ms";
+    for ended in [
+        sh(script).current_dir(dir.path(".")).end(),
+        run("plain", args).args(["--", "args"]).current_dir(dir.path(".")).end(),
+    ] {
+        let line = "pipehost: `stdout`: no reader came within --open-timeout 10ms\n";
+        assert_eq!((ended.code, &*ended.stderr), (Some(124), line));
+    }
+}
+
+#[test]
+fn inspect_says_what_any_guest_can_have() {
+    let _dog = watchdog();
+    let text = pipehost(["inspect", guest("plain").to_str().unwrap()]).end().expect(0).stdout;
+    assert!(text.contains("`< FILE` and `--stdin FILE` work with any guest\n"), "{text}");
+    let dir = Dir::new();
+    dir.file("library.wat", "(component)");
+    let ended = pipehost(["inspect", "library.wat"]).current_dir(dir.path(".")).end().expect(0);
+    assert_eq!(ended.stdout, "library.wat: a component that exports no wasi:cli/run\n");
+    let sockets = "(component (import \"wasi:sockets/network@0.2.0\" (instance)))";
+    dir.file("sockets.wat", sockets);
+    let ended = pipehost(["inspect", "sockets.wat"]).current_dir(dir.path(".")).end().expect(0);
+    assert!(ended.stdout.contains("sockets (wasi:sockets), which are all refused"), "{ended:?}");
+}
+
+#[test]
 fn a_native_command_is_written_with_exec() {
     let _dog = watchdog();
     let dir = Dir::new();

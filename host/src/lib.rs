@@ -46,6 +46,7 @@ mod fuel;
 pub mod guest;
 pub mod interfaces;
 mod limits;
+mod needs;
 #[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
 pub mod os;
 pub mod outcome;

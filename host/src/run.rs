@@ -14,8 +14,9 @@ use crate::fuel::Fuel;
 use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
 use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, Memory, MemoryBudget};
+use crate::needs;
 use crate::outcome::Outcome;
-use crate::pipe::{Drains, Journal, Pipes, Reached};
+use crate::pipe::{Drains, Journal, Limit, Pipes, Reached};
 use crate::threads;
 use crate::totals::Totals;
 use crate::wasi::{
@@ -49,6 +50,8 @@ pub struct Setup {
     /// Its standard streams that are another guest's, too: what they are called there, and where that
     /// is noted.
     inherited: Vec<(Arc<str>, Journal)>,
+    /// What to do if the guest opens none of its pipes.
+    names_hint: &'static str,
 }
 
 impl std::fmt::Debug for Setup {
@@ -85,6 +88,7 @@ impl Setup {
             totals: None,
             children: None,
             inherited: Vec::new(),
+            names_hint: "look by which names the guest opens its pipes",
         }
     }
 
@@ -107,6 +111,12 @@ impl Setup {
     /// without end.
     pub fn fuel(&mut self, units: u64) -> &mut Self {
         self.fuel = Some(Fuel::new(units));
+        self
+    }
+
+    /// What to do if the guest opens none of its pipes.
+    pub(crate) fn names_hint(&mut self, hint: &'static str) -> &mut Self {
+        self.names_hint = hint;
         self
     }
 
@@ -176,6 +186,7 @@ impl Setup {
         let (drains, hushed) = (self.drains(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
         let idle = self.pipes.idle();
+        let (unopened, hint) = (self.pipes.unopened(), self.names_hint);
         let running = async {
             let end = self.run_guest(engine, guest).await;
             drains.idle().await;
@@ -204,14 +215,22 @@ impl Setup {
         let outcome = Outcome::of(end, &notes);
         match outcome {
             // A native program would have been ended by SIGPIPE, and not have complained.
-            Outcome::BrokenPipe => hushed.discard(),
+            // And where no peer came in time, the line about that says more than the guest can know.
+            Outcome::BrokenPipe | Outcome::NoPeer { .. } => hushed.discard(),
             _ => drop(hushed),
         }
         drains.idle().await;
+        if matches!(outcome, Outcome::Exited(_))
+            && journal.reached().limits().is_empty()
+            && let Some(names) = unopened.names()
+        {
+            tracing::warn!("none of the granted pipes was opened: {names}; {hint}");
+        }
         Ok(outcome)
     }
 
     async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<End, GuestError> {
+        let reached = self.reached();
         if let Some(totals) = &self.totals {
             // First: the last one is the guest's own.
             self.memory.insert(0, totals.memory.clone());
@@ -235,9 +254,16 @@ impl Setup {
                 Kind::Library => Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
             }
         };
-        match jobs {
+        let ended = match jobs {
             None => running.await,
             Some(jobs) => with_children(running, jobs).await,
+        };
+        match ended {
+            Err(mismatch @ GuestError::Mismatch(_)) if is_short_of_memory(&reached) => {
+                let needed = needs::memory_of(engine.wasmtime(), guest).await;
+                Err(needed.map_or(mismatch, GuestError::TooLittleMemory))
+            }
+            ended => ended,
         }
     }
 
@@ -424,6 +450,12 @@ fn in_full(error: &wasmtime::Error) -> String {
     let causes: Vec<_> = error.chain().map(|cause| cause.to_string()).collect();
     // wasmtime's name for the module that has none.
     causes.join("\n").replace("<unknown>!", "")
+}
+
+/// Whether memory was refused.
+fn is_short_of_memory(reached: &Reached) -> bool {
+    let of_memory = |limit: &Limit| matches!(limit, Limit::MaxMemory(_) | Limit::MaxTotalMemory(_));
+    reached.limits().iter().any(of_memory)
 }
 
 /// Gives a store its fuel. Where the engine counts and nothing bounds the guest, it has all there is.

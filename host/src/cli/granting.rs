@@ -63,6 +63,7 @@ pub(crate) struct Prepared {
     among: Option<Among>,
     raw_terminal: bool,
     has_folders: bool,
+    names_hint: Option<&'static str>,
 }
 
 /// What a guest shares with the other guests of its pipeline.
@@ -147,6 +148,9 @@ impl<'a> Granting<'a> {
             among: None,
             raw_terminal: options.raw_terminal,
             has_folders: !options.dir.is_empty(),
+            names_hint: matches!(source, Source::Bundled(..)).then_some(
+                "a guest that comes with pipehost opens `in` and `out`: write in=PATH, out=PATH",
+            ),
         })
     }
 
@@ -336,6 +340,9 @@ impl Prepared {
         );
         let mut setup = Setup::new(pipes, stdio);
         *setup.wasi() = self.wasi;
+        if let Some(hint) = self.names_hint {
+            setup.names_hint(hint);
+        }
         if let Some(bytes) = self.max_memory {
             setup.max_memory(bytes);
         }

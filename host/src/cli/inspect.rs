@@ -125,13 +125,13 @@ impl Report {
         for name in &self.exports {
             text += &format!("  {name}\n");
         }
+        let sockets = |import: &Import| import.name.starts_with("wasi:sockets/");
+        if self.imports.iter().any(sockets) {
+            text += "\nit may ask for sockets (wasi:sockets), which are all refused: there is no network\n";
+        }
         if let Some(run) = &self.run {
             text += &format!("\nrun it with:\n  {run}\n");
             text += "\nit reads stdin: `< FILE` and `--stdin FILE` work with any guest\n";
-            let sockets = |import: &Import| import.name.starts_with("wasi:sockets/");
-            if self.imports.iter().any(sockets) {
-                text += "\nit may ask for sockets (wasi:sockets), which are all refused: there is no network\n";
-            }
             if !self.may_use.is_empty() {
                 text += &format!("\nit may have a use for: {}\n", self.may_use.join("  "));
             }

@@ -117,6 +117,10 @@ impl Journal {
         tracing::debug!("{label}: {fault}");
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.iter().filter(|note| note.left_behind == left_behind).count() < MOST_NOTES {
+            if fault.code == ErrorCode::Io {
+                // The guest learns that there was an error, and no more.
+                tracing::info!("`{label}`: {fault}");
+            }
             notes.push(Note { label: Arc::clone(label), direction, fault, left_behind });
         }
     }

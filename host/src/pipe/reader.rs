@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -52,6 +53,7 @@ pub struct Reader {
     journal: Journal,
     meter: Meter,
     hold: Hold,
+    late: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl Reader {
             reopen: None,
             label,
             journal: journal.clone(),
+            late: Arc::default(),
             hold: Hold::default(),
         }
     }
@@ -103,6 +106,11 @@ impl Reader {
         reader.deadline = deadline;
         reader.reopen = reopen.then(|| Arc::clone(fifo));
         Ok(reader)
+    }
+
+    /// Whether no writer came in time.
+    pub(crate) fn late(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.late)
     }
 
     pub(super) fn holding(mut self, hold: Hold) -> Self {
@@ -340,6 +348,9 @@ impl Reader {
     fn fail(&mut self, fault: Fault) -> Fault {
         self.meter.goes_on();
         self.state = State::Failed(fault);
+        if fault.code == ErrorCode::TimedOut {
+            self.late.store(true, Ordering::Relaxed);
+        }
         self.journal.note(&self.label, Direction::Read, fault, false);
         fault
     }

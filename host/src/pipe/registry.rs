@@ -33,6 +33,8 @@ pub struct Pipes {
     drains: Drains,
     journal: Journal,
     spawner: Option<Box<dyn Spawn>>,
+    /// Whether any of the granted pipes has been opened.
+    opened: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl Pipes {
                 drains: Drains::new(),
                 journal: Journal::new(),
                 spawner: None,
+                opened: Arc::default(),
             },
             bounds: Bounds::default(),
             max_pipes: DEFAULT_MAX_PIPES,
@@ -286,6 +289,14 @@ impl Pipes {
         self.idle.clone()
     }
 
+    /// What is granted by an operator, to be asked about later.
+    pub(crate) fn unopened(&self) -> Unopened {
+        // What a parent passes to a child is that guest's concern.
+        let by_operator = |granted: &&Granted| !matches!(granted.grant.source, Source::Passed(_));
+        let names = self.granted.iter().filter(by_operator).map(|it| it.grant.name.to_string());
+        Unopened { names: names.collect(), opened: Arc::clone(&self.opened) }
+    }
+
     /// Everything that is asked before an end is opened.
     fn opening(&mut self, name: &str, direction: Direction) -> Result<Opening<'_>, ErrorCode> {
         let name: PipeName = name.parse().map_err(|_| ErrorCode::InvalidName)?;
@@ -306,6 +317,7 @@ impl Pipes {
             _ => vec![Arc::new(self.slots.take(&self.journal.reached())?)],
         };
         let hold = Hold { slots, busy: vec![busy] };
+        self.opened.store(true, Ordering::Relaxed);
         Ok(Opening {
             grant: &mut granted.grant,
             hold,
@@ -313,6 +325,21 @@ impl Pipes {
             drains: &self.drains,
             journal: &self.journal,
         })
+    }
+}
+
+/// The granted pipes of a guest, if it has opened none of them.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    names: Vec<String>,
+    opened: Arc<AtomicBool>,
+}
+
+impl Unopened {
+    /// Their names, where there are any.
+    pub(crate) fn names(&self) -> Option<String> {
+        let none = self.names.is_empty() || self.opened.load(Ordering::Relaxed);
+        (!none).then(|| self.names.join(", "))
     }
 }
 
@@ -340,6 +367,7 @@ impl Family {
             drains: self.drains.of_child(),
             journal: self.journal.of_child(),
             spawner: None,
+            opened: Arc::default(),
         };
         grants
             .into_iter()

@@ -581,7 +581,7 @@ impl Flow {
         self.meter.goes_on();
         self.outbox.clear();
         self.state = State::Failed(fault);
-        if fault.code == ErrorCode::BrokenPipe {
+        if matches!(fault.code, ErrorCode::BrokenPipe | ErrorCode::TimedOut) {
             self.broken.store(true, Ordering::Relaxed);
         }
         self.journal.note(&self.label, Direction::Write, fault, self.left_behind);

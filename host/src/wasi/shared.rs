@@ -191,6 +191,8 @@ impl Drop for StreamSlot {
 #[derive(Debug)]
 struct Hush {
     stdout_broken: Arc<AtomicBool>,
+    /// Its writer did not come in time.
+    stdin_late: Arc<AtomicBool>,
     state: Mutex<HushState>,
 }
 
@@ -207,10 +209,13 @@ impl SharedWriter {
         Self::of(Arc::new(Mutex::new(writer)))
     }
 
-    /// The same writer, hushed once `stdout` is broken.
-    pub(crate) fn hushed_by(&self, stdout: &Self) -> Self {
-        let hush =
-            Hush { stdout_broken: stdout.lock().broken(), state: Mutex::new(HushState::Waiting) };
+    /// The same writer, hushed once `stdout` is broken, or no peer came for it or `stdin` in time.
+    pub(crate) fn hushed_by(&self, stdout: &Self, stdin: &SharedReader) -> Self {
+        let hush = Hush {
+            stdout_broken: stdout.lock().broken(),
+            stdin_late: stdin.lock().late(),
+            state: Mutex::new(HushState::Waiting),
+        };
         Self { hush: Some(Arc::new(hush)), ..self.for_another() }
     }
 
@@ -359,7 +364,8 @@ impl SharedWriter {
         let Some(hush) = &self.hush else {
             return false;
         };
-        if !hush.stdout_broken.load(Ordering::Relaxed) {
+        let failed = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if !failed(&hush.stdout_broken) && !failed(&hush.stdin_late) {
             return false;
         }
         let mut state = hush.state();

@@ -26,7 +26,7 @@ impl Stdio {
 
     /// Standard streams over ends that others may use, too.
     pub(crate) fn of(stdin: SharedReader, stdout: SharedWriter, stderr: SharedWriter) -> Self {
-        let stderr = stderr.hushed_by(&stdout);
+        let stderr = stderr.hushed_by(&stdout, &stdin);
         Self { stdin, stdout, stderr }
     }
 

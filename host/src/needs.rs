@@ -1,0 +1,39 @@
+//! How much memory a guest needs to start, found by starting it where nothing of it can run.
+
+use wasmtime::component::Linker;
+use wasmtime::{Engine, Store};
+
+use crate::guest::{Guest, Kind};
+use crate::limits::{Memory, MemoryBudget};
+use crate::pipe::Reached;
+
+/// More than that no guest is told to have: what it declares need not be there.
+const MOST: u64 = 16 << 30;
+
+/// The bytes of the memories and tables that `guest` has once it is instantiated, as `--max-memory`
+/// counts them. `None` where that cannot be found out.
+pub(crate) async fn memory_of(engine: &Engine, guest: &Guest) -> Option<u64> {
+    let memory = Memory::of_guest(MOST);
+    let refused = Reached::default();
+    let budget = MemoryBudget::within(vec![memory.clone()], refused.clone());
+    let mut store = Store::new(engine, budget);
+    store.limiter(|budget| budget);
+    // Whatever of the guest would run, a start function, traps at its first instruction.
+    store.set_epoch_deadline(0);
+    store.epoch_deadline_trap();
+    match &guest.kind {
+        Kind::Command(component, _) => {
+            let mut linker = Linker::new(engine);
+            linker.define_unknown_imports_as_traps(component).ok()?;
+            // Where it fails, it has had what it needed until then.
+            let _ = linker.instantiate_async(&mut store, component).await;
+        }
+        Kind::Module(module) => {
+            let mut linker = wasmtime::Linker::new(engine);
+            linker.define_unknown_imports_as_traps(module).ok()?;
+            let _ = linker.instantiate_async(&mut store, module).await;
+        }
+        Kind::Library => return None,
+    }
+    refused.limits().is_empty().then(|| memory.peak())
+}
