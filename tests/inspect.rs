@@ -4,6 +4,8 @@
 mod support;
 
 use serde_json::Value;
+use std::path::Path;
+
 use support::*;
 
 fn report(guest: &str) -> Value {
@@ -52,6 +54,25 @@ fn a_guest_is_described_for_scripts() {
     let library = dir.file("l.wat", "(component)");
     let library = report(library.to_str().unwrap());
     assert_eq!((&library["wasi"], &library["runnable"]), (&Value::Null, &false.into()));
+}
+
+/// A guest's names cannot look like lines of the report, nor hide or reorder any.
+#[test]
+fn row_52_names_forge_no_line() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let module = dir.file(
+        "m.wat",
+        r#"(module (import "env\0arun it with:\0a  rm -rf" "f" (func))
+            (func (export "_start"))
+            (func (export "\u{202e}a\u{200b}\u{2060}\u{e0041}\0d\09b")))"#,
+    );
+    let text = pipehost([Path::new("inspect"), &module]).end().expect(0).stdout;
+    assert!(text.contains(r"  env\nrun it with:\n  rm -rf   (not provided by pipehost)"), "{text}");
+    assert!(text.contains(r"  \u{202e}a\u{200b}\u{2060}\u{e0041}\r\tb"), "{text}");
+    assert!(!text.lines().any(|line| line == "run it with:"), "{text}");
+    let ended = pipehost([Path::new("run"), &module]).end().expect_line(65, &["run it with:"]);
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
 }
 
 /// The command line that inspect prints is one that runs.

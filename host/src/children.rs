@@ -18,6 +18,7 @@ use crate::guest::Guest;
 use crate::limits::Memory;
 use crate::os::{self, Direction, End, Native, NativeCommand, NativeEnd};
 use crate::outcome::Outcome;
+use crate::pipe::Label;
 use crate::pipe::{
     Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Kept, Limit,
     PassedEnd, PipeName, Pipes, Reached, Reader, Spawn, SpawnRequest, Writer,
@@ -215,7 +216,7 @@ impl Spawner {
     }
 
     /// Says which end, if any, no native command can be given: nobody would count what it moves.
-    fn bounded_end(&self, request: &SpawnRequest) -> Option<Arc<str>> {
+    fn bounded_end(&self, request: &SpawnRequest) -> Option<Label> {
         let own = |writer: &SharedWriter| {
             let writer = writer.lock();
             writer.is_bounded().then(|| writer.journal().0)
@@ -252,13 +253,13 @@ impl Spawner {
                 inherited.push(self.stdio.stdin().lock().journal());
                 self.stdio.stdin().for_another()
             }
-            ChildStream::Pipe(reader) => SharedReader::new(reader.passed_on("stdin", journal)),
+            ChildStream::Pipe(reader) => SharedReader::new(reader.passed_on(Label::Stdin, journal)),
             ChildStream::Null => {
                 let end = End::shared(os::null()?, Direction::Read)?;
-                SharedReader::new(Reader::new(end, None, "stdin", journal))
+                SharedReader::new(Reader::new(end, None, Label::Stdin, journal))
             }
         };
-        let mut writer = |stream, label: &str, own: &SharedWriter| match stream {
+        let mut writer = |stream, label: Label, own: &SharedWriter| match stream {
             ChildStream::Inherited => {
                 inherited.push(own.lock().journal());
                 Ok::<_, Fault>(own.for_another())
@@ -272,8 +273,8 @@ impl Spawner {
                 Ok(SharedWriter::new(Writer::new(end, None, label, pipes.drains(), journal)))
             }
         };
-        let stdout = writer(request.stdout, "stdout", self.stdio.stdout())?;
-        let stderr = writer(request.stderr, "stderr", self.stdio.stderr())?;
+        let stdout = writer(request.stdout, Label::Stdout, self.stdio.stdout())?;
+        let stderr = writer(request.stderr, Label::Stderr, self.stdio.stderr())?;
         let stdio = Stdio::of(stdin, stdout, stderr);
         let mut setup = Setup::new(pipes, stdio);
         setup.wasi().arg(program).args(&request.args);

@@ -1,17 +1,16 @@
 //! What a run came to, and the reason for it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::os::Direction;
-use crate::pipe::{ErrorCode, Fault, Note};
+use crate::pipe::{ErrorCode, Fault, Label, Note};
 use crate::run::End;
 
 /// What a run came to.
 ///
 /// 1. A guest that ended well has its own status, unless bytes that it had left behind could not be
 ///    delivered, which it had no chance to see: [`Outcome::BrokenPipe`] for its stdout's reader, else
-///    [`Outcome::Failed`].
+///    [`Outcome::Failed`]. So also where it has used a standard stream that is not open.
 /// 2. A guest that trapped, or ended with 1, after a pipe of its failed, fails for that reason: its
 ///    stdout's reader left, no peer came in time, its standard streams met an error.
 /// 3. Else the guest's own status, or its trap. So also where it has met a limit of its operator's:
@@ -27,7 +26,7 @@ pub enum Outcome {
     /// No peer came within the time that its operator allows.
     NoPeer {
         /// The pipe's name.
-        label: Arc<str>,
+        label: Label,
         /// The guest's end of it.
         direction: Direction,
     },
@@ -37,7 +36,7 @@ pub enum Outcome {
     /// A standard stream met an error, or bytes that were left behind were lost.
     Failed {
         /// The pipe's name.
-        label: Arc<str>,
+        label: Label,
         /// What went wrong.
         fault: Fault,
     },
@@ -46,7 +45,11 @@ pub enum Outcome {
 impl Outcome {
     pub(crate) fn of(end: End, notes: &[Note]) -> Self {
         let reason = match &end {
-            End::Exited(0) => notes.iter().filter(|note| note.left_behind).find_map(reason),
+            End::Exited(0) => {
+                // Many libraries take EBADF on a standard stream for success: nobody was told.
+                let unseen = |note: &&Note| note.left_behind || note.fault.is_not_open();
+                notes.iter().filter(unseen).find_map(reason)
+            }
             End::Exited(1) | End::Trapped(_) => notes.iter().find_map(reason),
             End::Exited(_) => None,
         };
@@ -61,14 +64,38 @@ impl Outcome {
 /// Why a guest has failed, if this is why.
 fn reason(note: &Note) -> Option<Outcome> {
     let Note { label, direction, fault, left_behind } = note;
-    let standard = matches!(&**label, "stdin" | "stdout" | "stderr");
-    let label = Arc::clone(label);
+    let standard = label.is_standard();
+    let label = label.clone();
     match fault.code {
-        ErrorCode::BrokenPipe if *label == *"stdout" => Some(Outcome::BrokenPipe),
+        ErrorCode::BrokenPipe if label == Label::Stdout => Some(Outcome::BrokenPipe),
         ErrorCode::LimitExceeded if fault.is_of_operator() => None,
         ErrorCode::TimedOut => Some(Outcome::NoPeer { label, direction: *direction }),
         ErrorCode::BrokenPipe if !left_behind => None,
         _ if standard || *left_behind => Some(Outcome::Failed { label, fault: *fault }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended_with(status: u8, label: Label) -> Outcome {
+        let fault = Fault::from(ErrorCode::BrokenPipe);
+        let note = Note { label, direction: Direction::Write, fault, left_behind: false };
+        Outcome::of(End::Exited(status), &[note])
+    }
+
+    /// A child may be passed a pipe that is called like a standard stream.
+    #[test]
+    fn row_53_a_pipe_called_stdout_is_not_stdout() {
+        assert!(matches!(ended_with(1, Label::Stdout), Outcome::BrokenPipe));
+        let named = Label::Pipe("stdout".into());
+        assert!(matches!(ended_with(1, named.clone()), Outcome::Exited(1)));
+        assert!(matches!(ended_with(2, Label::Stdout), Outcome::Exited(2)));
+        let journal = crate::pipe::Journal::new();
+        assert_ne!(named, Label::Stdout);
+        assert_eq!(named.as_str(), Label::Stdout.as_str());
+        assert!(journal.totals().is_empty());
     }
 }

@@ -335,6 +335,7 @@ fn on_thread<E>(
 mod tests {
     use super::*;
     use crate::os::{Direction, End};
+    use crate::pipe::Label;
     use crate::pipe::{Pipes, Reader, Writer};
     use crate::wasi::Stdio;
 
@@ -347,9 +348,9 @@ mod tests {
             End::shared(null, direction).map_err(|error| error.to_string())
         };
         let stdio = Stdio::new(
-            Reader::new(end(Direction::Read)?, None, "stdin", journal),
-            Writer::new(end(Direction::Write)?, None, "stdout", drains, journal),
-            Writer::new(end(Direction::Write)?, None, "stderr", drains, journal),
+            Reader::new(end(Direction::Read)?, None, Label::Stdin, journal),
+            Writer::new(end(Direction::Write)?, None, Label::Stdout, drains, journal),
+            Writer::new(end(Direction::Write)?, None, Label::Stderr, drains, journal),
         );
         Ok(Setup::new(pipes, stdio))
     }

@@ -1,6 +1,5 @@
 //! Running one guest to its end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::{Linker, ResourceTable};
@@ -16,7 +15,7 @@ use crate::interfaces::WasiVersion;
 use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, Memory, MemoryBudget};
 use crate::needs;
 use crate::outcome::Outcome;
-use crate::pipe::{Drains, Journal, Limit, Pipes, Reached};
+use crate::pipe::{Drains, Journal, Label, Limit, Pipes, Reached};
 use crate::threads;
 use crate::totals::Totals;
 use crate::wasi::{
@@ -49,7 +48,7 @@ pub struct Setup {
     children: Option<Children>,
     /// Its standard streams that are another guest's, too: what they are called there, and where that
     /// is noted.
-    inherited: Vec<(Arc<str>, Journal)>,
+    inherited: Vec<(Label, Journal)>,
     /// What to do if the guest opens none of its pipes.
     names_hint: &'static str,
 }
@@ -156,7 +155,7 @@ impl Setup {
 
     /// Which of its standard streams are another guest's, too: what they are called there, and where
     /// it is noted what goes wrong on them.
-    pub(crate) fn inherits(&mut self, streams: Vec<(Arc<str>, Journal)>) -> &mut Self {
+    pub(crate) fn inherits(&mut self, streams: Vec<(Label, Journal)>) -> &mut Self {
         self.inherited = streams;
         self
     }

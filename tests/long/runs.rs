@@ -14,6 +14,7 @@ use pipehost::engine::Engine;
 use pipehost::guest::Guest;
 use pipehost::os::{self, Direction, End};
 use pipehost::outcome::Outcome;
+use pipehost::pipe::Label;
 use pipehost::pipe::{Reader, Writer};
 use pipehost::run::Setup;
 use pipehost::wasi::Stdio as Streams;
@@ -242,9 +243,9 @@ fn setup(
     };
     let (drains, journal) = (pipes.drains(), pipes.journal());
     let streams = Streams::new(
-        Reader::new(end(stdin, Direction::Read), None, "stdin", journal),
-        Writer::new(end(stdout, Direction::Write), None, "stdout", drains, journal),
-        Writer::new(end(None, Direction::Write), None, "stderr", drains, journal),
+        Reader::new(end(stdin, Direction::Read), None, Label::Stdin, journal),
+        Writer::new(end(stdout, Direction::Write), None, Label::Stdout, drains, journal),
+        Writer::new(end(None, Direction::Write), None, Label::Stderr, drains, journal),
     );
     let mut setup = Setup::new(pipes, streams);
     setup.wasi().arg("guest").args(args);

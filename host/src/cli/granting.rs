@@ -21,7 +21,9 @@ use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
 use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, Powers};
-use crate::pipe::{Activity, Drains, Grant, Journal, PipeName, Pipes, Reader, Writer, deadline};
+use crate::pipe::{
+    Activity, Drains, Grant, Journal, Label, PipeName, Pipes, Reader, Writer, deadline,
+};
 use crate::run::{Setup, bounded_wasi};
 use crate::threads;
 use crate::totals::Totals;
@@ -335,8 +337,8 @@ impl Prepared {
         };
         let stdio = Stdio::new(
             reader(stdin, deadline, journal).context("stdin").or_status(Status::Io)?,
-            writer(stdout, "stdout").context("stdout").or_status(Status::Io)?,
-            writer(stderr, "stderr").context("stderr").or_status(Status::Io)?,
+            writer(stdout, Label::Stdout).context("stdout").or_status(Status::Io)?,
+            writer(stderr, Label::Stderr).context("stderr").or_status(Status::Io)?,
         );
         let mut setup = Setup::new(pipes, stdio);
         *setup.wasi() = self.wasi;
@@ -478,18 +480,21 @@ fn reader(
     deadline: Option<tokio::time::Instant>,
     journal: &Journal,
 ) -> std::io::Result<Reader> {
-    const LABEL: &str = "stdin";
     Ok(match stream {
-        Stream::Shared(fd) => Reader::new(End::shared(fd, Direction::Read)?, None, LABEL, journal),
-        Stream::Joined(fd) => Reader::of_joint(End::owned(fd, Direction::Read)?, LABEL, journal),
-        Stream::Fifo(fifo) => Reader::fifo(&fifo, false, deadline, None, LABEL, journal)?,
+        Stream::Shared(fd) => {
+            Reader::new(End::shared(fd, Direction::Read)?, None, Label::Stdin, journal)
+        }
+        Stream::Joined(fd) => {
+            Reader::of_joint(End::owned(fd, Direction::Read)?, Label::Stdin, journal)
+        }
+        Stream::Fifo(fifo) => Reader::fifo(&fifo, false, deadline, None, Label::Stdin, journal)?,
     })
 }
 
 fn writer(
     stream: Stream,
     deadline: Option<tokio::time::Instant>,
-    label: &str,
+    label: Label,
     drains: &Drains,
     journal: &Journal,
 ) -> std::io::Result<Writer> {

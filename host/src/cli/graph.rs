@@ -11,6 +11,8 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use crate::pipe::acts_on_reader;
+
 /// A pipeline to be drawn.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graph {
@@ -185,11 +187,7 @@ enum State {
 /// A name or text without what would act on its reader: control characters, marks that reorder a
 /// line, and the two characters that XML has no way to hold.
 fn shown(text: &str) -> String {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-    };
+    let acts = |c: char| acts_on_reader(c) || matches!(c, '\u{fffe}' | '\u{ffff}');
     text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 

@@ -11,6 +11,7 @@ use super::exit::{Failure, OrStatus, Status};
 use super::source::Source;
 use crate::guest::Guest;
 use crate::interfaces::{Interface, is_provided_module};
+use crate::os;
 use crate::pipe;
 
 /// The report, as `--json` prints it. Its fields are part of the interface.
@@ -55,8 +56,15 @@ pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
 
 /// Writes `text` to stdout, as the whole of what a command has to say.
 pub(crate) fn print(text: &str) -> Result<Status, Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    written(os::demand_standard_output().and_then(|()| {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    }))
+}
+
+/// What has become of all that a command has to say on stdout.
+pub(crate) fn written(outcome: std::io::Result<()>) -> Result<Status, Failure> {
+    match outcome {
         Ok(()) => Ok(Status::Exited(0)),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Status::BrokenPipe),
         Err(error) => Err(error).context("stdout").or_status(Status::Io),
@@ -108,29 +116,30 @@ impl Report {
     }
 
     fn text(&self) -> String {
+        let guest = pipe::quoted_name(&self.guest);
         let mut text = match &self.wasi {
-            Some(version) => format!("{}: a {} for WASI {version}\n", self.guest, self.kind),
-            None => format!("{}: a {} that exports no wasi:cli/run\n", self.guest, self.kind),
+            Some(version) => format!("{guest}: a {} for WASI {version}\n", self.kind),
+            None => format!("{guest}: a {} that exports no wasi:cli/run\n", self.kind),
         };
         if !self.imports.is_empty() {
             text += "\nimports:\n";
         }
         for Import { name, provided } in &self.imports {
             let missing = if *provided { "" } else { "   (not provided by pipehost)" };
-            text += &format!("  {name}{missing}\n");
+            text += &format!("  {}{missing}\n", pipe::quoted_name(name));
         }
         if !self.exports.is_empty() {
             text += "\nexports:\n";
         }
         for name in &self.exports {
-            text += &format!("  {name}\n");
+            text += &format!("  {}\n", pipe::quoted_name(name));
         }
         let sockets = |import: &Import| import.name.starts_with("wasi:sockets/");
         if self.imports.iter().any(sockets) {
             text += "\nit may ask for sockets (wasi:sockets), which are all refused: there is no network\n";
         }
         if let Some(run) = &self.run {
-            text += &format!("\nrun it with:\n  {run}\n");
+            text += &format!("\nrun it with:\n  {}\n", pipe::quoted_name(run));
             text += "\nit reads stdin: `< FILE` and `--stdin FILE` work with any guest\n";
             if !self.may_use.is_empty() {
                 text += &format!("\nit may have a use for: {}\n", self.may_use.join("  "));

@@ -90,11 +90,13 @@ fn without_error_numbers(text: &str) -> String {
 /// What to print, and the status, where clap has no arguments for us.
 fn usage(error: &clap::Error) -> Status {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
-            Ok(()) => Status::Exited(0),
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Status::BrokenPipe,
-            Err(_) => Status::Io,
-        },
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let printed = os::demand_standard_output().and_then(|()| error.print());
+            inspect::written(printed).unwrap_or_else(|Failure { status, error }| {
+                say(&format!("{error:#}"));
+                status
+            })
+        }
         _ => {
             say(&mistake::line(error, &mistake::typed()));
             Status::Usage

@@ -8,7 +8,7 @@ use super::args::GuestOptions;
 use super::exit::Status;
 use crate::os::Direction;
 use crate::outcome::Outcome;
-use crate::pipe::{ErrorCode, Limit};
+use crate::pipe::{ErrorCode, Label, Limit};
 use crate::run::End;
 
 /// The status, and the line if one is to be shown: the guest's own end speaks for itself, but for the
@@ -64,6 +64,12 @@ fn of_end(outcome: &Outcome, options: &GuestOptions) -> (Status, Option<String>)
             let line = match fault.code {
                 ErrorCode::BrokenPipe => {
                     format!("`{label}`: the reader left before the last bytes")
+                }
+                _ if fault.is_not_open() => {
+                    let way = if *label == Label::Stdin { "reading" } else { "writing" };
+                    format!(
+                        "{label} is not open for {way}: redirect it in the shell, or write --{label} null"
+                    )
                 }
                 _ => format!("{label}: {fault}"),
             };

@@ -17,11 +17,12 @@ pub use unix::{
     Allocator, Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, FileInfo, Folder,
     FolderLock, Growth, InheritError, Joint, MOST_OTHERS, Missing, Native, NativeCommand,
     NativeEnd, PIPE_BUF, Powers, PrivateError, PrivateFile, PrivateFolder, ReaderWait, Usage,
-    address_space_limit, anonymous, another_writer, confine, descriptor_number, end_helpers,
-    file_size_limit, find_command, ignore_file_size_signal, is_ignored, is_no_memory, joint,
-    kill_natives, memory_file, null, open_input_file, open_output_file, read_small_file,
-    retire_standard_input_and_output, standard, start_broker, start_sweeper, take_given,
-    take_inherited, thread_cpu_time, unblock_signals_of_ours, write_message,
+    address_space_limit, anonymous, another_writer, confine, demand_standard_output,
+    descriptor_number, end_helpers, file_size_limit, find_command, ignore_file_size_signal,
+    is_ignored, is_no_memory, joint, kill_natives, memory_file, null, open_input_file,
+    open_output_file, read_small_file, retire_standard_input_and_output, standard, start_broker,
+    start_sweeper, take_given, take_inherited, thread_cpu_time, unblock_signals_of_ours,
+    write_message,
 };
 
 #[cfg(not(unix))]

@@ -18,6 +18,7 @@ mod reader_wait;
 mod runtime;
 mod scratch;
 mod sealed;
+mod standard;
 mod sweeper;
 
 use std::fs::OpenOptions;
@@ -48,6 +49,7 @@ pub use native::{
 };
 pub use private::{FileInfo, FolderLock, PrivateError, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
+pub use standard::{demand_standard_output, standard};
 pub use sweeper::start_sweeper;
 
 /// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
@@ -85,17 +87,6 @@ fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
 pub fn anonymous() -> io::Result<(End, End)> {
     let (reader, writer) = os_pipe::pipe()?;
     Ok((End::owned(reader.into(), Direction::Read)?, End::owned(writer.into(), Direction::Write)?))
-}
-
-/// A copy of one of the standard descriptors 0 to 2, whose description this process shares with
-/// whoever started it.
-pub fn standard(fd: RawFd) -> io::Result<OwnedFd> {
-    let copy = |fd: BorrowedFd<'_>| Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);
-    match fd {
-        0 => copy(io::stdin().as_fd()),
-        1 => copy(io::stdout().as_fd()),
-        _ => copy(io::stderr().as_fd()),
-    }
 }
 
 /// What gives the end of file, and swallows what is written: /dev/null.

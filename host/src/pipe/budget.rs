@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Label;
 use super::reached::{Limit, Reached};
 use crate::os::{Direction, PIPE_BUF};
 
@@ -53,14 +54,14 @@ impl EndLimits {
     /// A budget for this end; `None` where nothing bounds it, which then costs nothing.
     pub(super) fn budget(
         self,
-        label: &Arc<str>,
+        label: &Label,
         direction: Direction,
         reached: &Reached,
     ) -> Option<Arc<Budget>> {
         if self == Self::default() {
             return None;
         }
-        let limit = |bytes| Limit::MaxBytes { label: Arc::clone(label), direction, bytes };
+        let limit = |bytes| Limit::MaxBytes { label: label.clone(), direction, bytes };
         Some(Arc::new(Budget {
             most: self.max_bytes.map(|bytes| (bytes, limit(bytes))),
             spent: Mutex::new(Spent {
@@ -192,13 +193,15 @@ mod tests {
 
     fn budget(max_bytes: Option<u64>, rate: Option<u64>) -> Arc<Budget> {
         let limits = EndLimits { max_bytes, rate: rate.and_then(NonZeroU64::new) };
-        limits.budget(&"x".into(), Direction::Read, &Reached::default()).unwrap()
+        limits.budget(&Label::Pipe("x".into()), Direction::Read, &Reached::default()).unwrap()
     }
 
     #[test]
     fn what_is_not_bounded_has_no_budget() {
         let none = EndLimits::default();
-        assert!(none.budget(&"x".into(), Direction::Read, &Reached::default()).is_none());
+        assert!(
+            none.budget(&Label::Pipe("x".into()), Direction::Read, &Reached::default()).is_none()
+        );
     }
 
     #[test]
@@ -225,13 +228,13 @@ mod tests {
 
     #[test]
     fn an_end_that_is_opened_again_or_passed_on_has_what_is_left() {
-        let (journal, label) = (journal(10), "x".into());
+        let (journal, label) = (journal(10), Label::Pipe("x".into()));
         journal.meter(&label, Direction::Read).moved(4);
         let mut again = journal.meter(&label, Direction::Read);
         assert_eq!(again.allow(100), Allowance::Bytes(6));
         assert_eq!(journal.meter(&label, Direction::Write).allow(100), Allowance::Bytes(10));
         again.moved(3);
-        let childs = journal.of_child().meter(&"in".into(), Direction::Read);
+        let childs = journal.of_child().meter(&Label::Pipe("in".into()), Direction::Read);
         assert_eq!(childs.allow(100), Allowance::Bytes(100));
         assert_eq!(again.passed_on(childs).allow(100), Allowance::Bytes(3));
     }
@@ -243,11 +246,15 @@ mod tests {
         let (from, mut feed) = os_pipe::pipe().unwrap();
         let (mut drain, to) = os_pipe::pipe().unwrap();
         let free = Journal::new();
-        let mut reader =
-            Reader::new(End::owned(from.into(), Direction::Read).unwrap(), None, "from", &free);
+        let mut reader = Reader::new(
+            End::owned(from.into(), Direction::Read).unwrap(),
+            None,
+            Label::Pipe("from".into()),
+            &free,
+        );
         let to = End::owned(to.into(), Direction::Write).unwrap();
         let journal = journal(5);
-        let mut writer = Writer::new(to, None, "to", &Drains::new(), &journal);
+        let mut writer = Writer::new(to, None, Label::Pipe("to".into()), &Drains::new(), &journal);
         feed.write_all(b"123").unwrap();
         assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
         feed.write_all(b"45").unwrap();
@@ -271,9 +278,9 @@ mod tests {
         let (_drain, to) = os_pipe::pipe().unwrap();
         let (free, bounded) = (Journal::new(), journal(3));
         let from = End::owned(from.into(), Direction::Read).unwrap();
-        let mut reader = Reader::new(from, None, "from", &free);
+        let mut reader = Reader::new(from, None, Label::Pipe("from".into()), &free);
         let to = End::owned(to.into(), Direction::Write).unwrap();
-        let mut writer = Writer::new(to, None, "to", &Drains::new(), &bounded);
+        let mut writer = Writer::new(to, None, Label::Pipe("to".into()), &Drains::new(), &bounded);
         feed.write_all(b"123").unwrap();
         drop(feed);
         assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));

@@ -246,6 +246,20 @@ pub fn quoted_in_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(quoted(&text.replace(['\n', '\t', '\r'], " ")).into_owned())
 }
 
+/// A name that a guest or a file gives, in a text of several lines: none of them can be forged by it.
+pub fn quoted_name(name: &str) -> Cow<'_, str> {
+    if !name.contains(acts_on_reader) {
+        return Cow::Borrowed(name);
+    }
+    let show = |c| if acts_on_reader(c) { shown(c) } else { String::from(c) };
+    Cow::Owned(name.chars().map(show).collect())
+}
+
+/// Whether a character of a name does anything but stand there.
+pub(crate) fn acts_on_reader(c: char) -> bool {
+    acts(c) || c.is_control()
+}
+
 /// JSON that holds the same, with escapes of its own.
 pub fn quoted_json(json: &str) -> Cow<'_, str> {
     quote(json, |c, out| {

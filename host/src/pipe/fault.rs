@@ -44,6 +44,11 @@ pub struct Fault {
 impl std::error::Error for Fault {}
 
 impl Fault {
+    /// Whether what was to be read or written is not open for that: EBADF.
+    pub(crate) fn is_not_open(self) -> bool {
+        self.errno == Some(Errno::BADF.raw_os_error())
+    }
+
     /// Whether it is a limit of the operator's, not of the system's.
     pub(crate) fn is_of_operator(self) -> bool {
         self == Self::from(ErrorCode::LimitExceeded)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Label;
 use super::activity::Activity;
 use super::budget::{Allowance, Budget, EndLimits};
 use super::reached::Reached;
@@ -18,8 +19,8 @@ const MOST_NOTES: usize = 256;
 /// A failure of one pipe end.
 #[derive(Clone, Debug)]
 pub struct Note {
-    /// The end: a granted pipe's name, or `stdin`, `stdout`, `stderr`.
-    pub label: Arc<str>,
+    /// The end: a pipe, or a standard stream.
+    pub label: Label,
     /// Which end of it.
     pub direction: Direction,
     /// What happened.
@@ -32,7 +33,7 @@ pub struct Note {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
     /// The end, as for a [`Note`].
-    pub label: Arc<str>,
+    pub label: Label,
     /// Which end of it.
     pub direction: Direction,
     /// How many bytes the guest read, or wrote and the kernel took.
@@ -59,7 +60,7 @@ pub(super) struct Bounds {
 }
 
 /// An end, and what counts for it.
-type Counted = (Arc<str>, Direction, Arc<Counter>);
+type Counted = (Label, Direction, Arc<Counter>);
 
 #[derive(Debug, Default)]
 struct Counter {
@@ -109,7 +110,7 @@ impl Journal {
 
     pub(super) fn note(
         &self,
-        label: &Arc<str>,
+        label: &Label,
         direction: Direction,
         fault: Fault,
         left_behind: bool,
@@ -121,7 +122,7 @@ impl Journal {
                 // The guest learns that there was an error, and no more.
                 tracing::info!("`{label}`: {fault}");
             }
-            notes.push(Note { label: Arc::clone(label), direction, fault, left_behind });
+            notes.push(Note { label: label.clone(), direction, fault, left_behind });
         }
     }
 
@@ -131,7 +132,7 @@ impl Journal {
     }
 
     /// Counts from now on for this end, on top of what was counted for it before.
-    pub(super) fn meter(&self, label: &Arc<str>, direction: Direction) -> Meter {
+    pub(super) fn meter(&self, label: &Label, direction: Direction) -> Meter {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let known = counters.iter().find(|(known, way, _)| known == label && *way == direction);
         let counter = match known {
@@ -139,7 +140,7 @@ impl Journal {
             None => {
                 let budget = self.bounds.ends.budget(label, direction, &self.bounds.reached);
                 let counter = Arc::new(Counter { budget, ..Counter::default() });
-                counters.push((Arc::clone(label), direction, Arc::clone(&counter)));
+                counters.push((label.clone(), direction, Arc::clone(&counter)));
                 counter
             }
         };
@@ -152,7 +153,7 @@ impl Journal {
     pub fn totals(&self) -> Vec<Total> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let total = |(label, direction, counter): &Counted| Total {
-            label: Arc::clone(label),
+            label: label.clone(),
             direction: *direction,
             bytes: counter.bytes.load(Ordering::Relaxed),
             waited: Duration::from_nanos(counter.waited.load(Ordering::Relaxed)),
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn an_end_that_is_opened_again_is_counted_on() {
         let journal = Journal::new();
-        let label: Arc<str> = "in".into();
+        let label = Label::Pipe("in".into());
         for _ in 0..2 {
             let mut meter = journal.meter(&label, Direction::Read);
             meter.moved(3);

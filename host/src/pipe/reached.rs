@@ -1,5 +1,6 @@
 //! Which of its operator's limits a guest has met.
 
+use super::Label;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +15,7 @@ pub enum Limit {
     /// The bytes that an end may move.
     MaxBytes {
         /// The end: a granted pipe's name, or `stdin`, `stdout`, `stderr`.
-        label: Arc<str>,
+        label: Label,
         /// Which end of it.
         direction: Direction,
         /// So many.
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn limits_are_told_as_they_are_typed() {
-        let label = "out".into();
+        let label = Label::Pipe("out".into());
         let bytes = Limit::MaxBytes { label, direction: Direction::Write, bytes: 3 << 20 };
         assert_eq!(bytes.to_string(), "--max-bytes 3M of `out` (writing)");
         let sizes = [(0, "0"), (1023, "1023"), (1024, "1K"), (1 << 30, "1G"), (5 << 41, "10T")];

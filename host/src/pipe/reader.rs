@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, sleep_until};
 
+use super::Label;
 use super::budget::Allowance;
 use super::journal::Meter;
 use super::registry::{Hold, Kept};
@@ -49,7 +50,7 @@ pub struct Reader {
     deadline: Option<Instant>,
     /// Set for `eof=reopen`: the FIFO to open again when its writers are gone.
     reopen: Option<Arc<Fifo>>,
-    label: Arc<str>,
+    label: Label,
     journal: Journal,
     meter: Meter,
     hold: Hold,
@@ -67,14 +68,13 @@ impl Reader {
     /// Reads from an end that is open: an anonymous pipe, a descriptor that was inherited, a file.
     /// `capacity` in bytes is asked for; without it a pipe of the default size may grow. `label` is
     /// what messages call it.
-    pub fn new(mut end: End, capacity: Option<u64>, label: &str, journal: &Journal) -> Self {
-        set_capacity(&mut end, capacity, label);
+    pub fn new(mut end: End, capacity: Option<u64>, label: Label, journal: &Journal) -> Self {
+        set_capacity(&mut end, capacity, &label);
         Self::of_joint(end, label, journal)
     }
 
     /// As [`Reader::new`], of a pipe whose capacity has been seen to.
-    pub(crate) fn of_joint(end: End, label: &str, journal: &Journal) -> Self {
-        let label: Arc<str> = label.into();
+    pub(crate) fn of_joint(end: End, label: Label, journal: &Journal) -> Self {
         Self {
             meter: journal.meter(&label, Direction::Read),
             peer_seen: !end.awaits_peer(),
@@ -98,7 +98,7 @@ impl Reader {
         reopen: bool,
         deadline: Option<Instant>,
         capacity: Option<u64>,
-        label: &str,
+        label: Label,
         journal: &Journal,
     ) -> io::Result<Self> {
         let mut reader = Self::new(fifo.open_reader()?, capacity, label, journal);
@@ -119,8 +119,8 @@ impl Reader {
     }
 
     /// Takes it over for another guest, whose messages and counts call it `label`.
-    pub(crate) fn passed_on(mut self, label: &str, journal: &Journal) -> Self {
-        self.label = label.into();
+    pub(crate) fn passed_on(mut self, label: Label, journal: &Journal) -> Self {
+        self.label = label;
         self.meter = self.meter.passed_on(journal.meter(&self.label, Direction::Read));
         self.journal = journal.clone();
         self
@@ -161,8 +161,8 @@ impl Reader {
     }
 
     /// What it is called, and where that is noted.
-    pub(crate) fn journal(&self) -> (Arc<str>, Journal) {
-        (Arc::clone(&self.label), self.journal.clone())
+    pub(crate) fn journal(&self) -> (Label, Journal) {
+        (self.label.clone(), self.journal.clone())
     }
 
     /// Reads into `buf`, which must have room for at least one byte. Never blocks.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Label;
 use super::grant::{EofPolicy, Source};
 use super::journal::Bounds;
 use super::slots::{Slot, Slots};
@@ -205,7 +206,7 @@ impl Pipes {
     pub fn open_reader(&mut self, name: &str) -> Result<Reader, Fault> {
         let opening = self.opening(name, Direction::Read)?;
         let Opening { grant, hold, deadline, drains: _, journal } = opening;
-        let label = grant.name.as_str();
+        let label = Label::from(&grant.name);
         let reader = match &mut grant.source {
             Source::Fifo(fifo) => {
                 let reopen = grant.eof == EofPolicy::Reopen;
@@ -232,7 +233,7 @@ impl Pipes {
     pub fn open_writer(&mut self, name: &str) -> Result<Writer, Fault> {
         let opening = self.opening(name, Direction::Write)?;
         let Opening { grant, hold, deadline, drains, journal } = opening;
-        let label = grant.name.as_str();
+        let label = Label::from(&grant.name);
         let writer = match &mut grant.source {
             Source::Fifo(fifo) => {
                 Writer::fifo(fifo, grant.capacity, deadline, label, drains, journal)?
@@ -257,15 +258,15 @@ impl Pipes {
     /// # Errors
     /// `limit-exceeded`, `io`.
     pub fn create(&self) -> Result<(Reader, Writer), Fault> {
-        const LABEL: &str = "an anonymous pipe";
+        let label = || Label::Pipe("an anonymous pipe".into());
         let journal = self.journal.of_own_pipes();
         let slot = Arc::new(self.slots.take(&self.journal.reached())?);
         let (mut reader, mut writer) = os::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
         Ok((
-            Reader::new(reader, None, LABEL, &journal).holding(Hold::of_pipe(Arc::clone(&slot))),
-            Writer::new(writer, None, LABEL, &self.drains, &journal).holding(Hold::of_pipe(slot)),
+            Reader::new(reader, None, label(), &journal).holding(Hold::of_pipe(Arc::clone(&slot))),
+            Writer::new(writer, None, label(), &self.drains, &journal).holding(Hold::of_pipe(slot)),
         ))
     }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::{Buf, Bytes};
 use tokio::time::{Instant, sleep_until};
 
+use super::Label;
 use super::budget::Allowance;
 use super::journal::Meter;
 use super::reader::at;
@@ -42,7 +43,7 @@ struct Flow {
     broken: Arc<AtomicBool>,
     /// Nobody is left who could be told of a failure.
     left_behind: bool,
-    label: Arc<str>,
+    label: Label,
     journal: Journal,
     meter: Meter,
     /// Set if it writes to a terminal, and what acts on one is to be escaped. The outbox is, then.
@@ -67,21 +68,21 @@ impl Writer {
     pub fn new(
         end: End,
         capacity: Option<u64>,
-        label: &str,
+        label: Label,
         drains: &Drains,
         journal: &Journal,
     ) -> Self {
         let mut end = end;
-        set_capacity(&mut end, capacity, label);
+        set_capacity(&mut end, capacity, &label);
         Self::of_joint(end, label, drains, journal)
     }
 
     /// As [`Writer::new`], of a pipe whose capacity has been seen to.
-    pub(crate) fn of_joint(end: End, label: &str, drains: &Drains, journal: &Journal) -> Self {
+    pub(crate) fn of_joint(end: End, label: Label, drains: &Drains, journal: &Journal) -> Self {
         let terminal = Terminal::of(&end).map(Box::new);
         let state = State::Open(Arc::new(end));
         Self {
-            flow: Flow { terminal, ..Flow::new(state, None, label.into(), journal) },
+            flow: Flow { terminal, ..Flow::new(state, None, label, journal) },
             drains: drains.clone(),
             hold: Hold::default(),
             attended: false,
@@ -98,11 +99,10 @@ impl Writer {
         fifo: &Fifo,
         capacity: Option<u64>,
         deadline: Option<Instant>,
-        label: &str,
+        label: Label,
         drains: &Drains,
         journal: &Journal,
     ) -> io::Result<Self> {
-        let label: Arc<str> = label.into();
         let state = match fifo.open_writer()? {
             Some(end) => State::opened(end, capacity, &label),
             None => State::Waiting { reader: fifo.wait_for_reader()?, deadline },
@@ -133,9 +133,9 @@ impl Writer {
 
     /// Takes it over for another guest, whose messages and counts call it `label`.
     /// What it leaves behind is delivered by `drains`.
-    pub(crate) fn passed_on(mut self, label: &str, drains: &Drains, journal: &Journal) -> Self {
+    pub(crate) fn passed_on(mut self, label: Label, drains: &Drains, journal: &Journal) -> Self {
         self.drains = drains.clone();
-        self.flow.label = label.into();
+        self.flow.label = label;
         let meter = journal.meter(&self.flow.label, Direction::Write);
         self.flow.meter = self.flow.meter.passed_on(meter);
         self.flow.journal = journal.clone();
@@ -175,8 +175,8 @@ impl Writer {
     }
 
     /// What it is called, and where that is noted.
-    pub(crate) fn journal(&self) -> (Arc<str>, Journal) {
-        (Arc::clone(&self.flow.label), self.flow.journal.clone())
+    pub(crate) fn journal(&self) -> (Label, Journal) {
+        (self.flow.label.clone(), self.flow.journal.clone())
     }
 
     /// Writes as much of `buf` as there is room for, behind all that was accepted before. `None`
@@ -399,7 +399,7 @@ impl Drop for Writer {
             return;
         }
         let gone = State::Failed(ErrorCode::BrokenPipe.into());
-        let gone = Flow::new(gone, None, Arc::clone(&self.flow.label), &self.flow.journal);
+        let gone = Flow::new(gone, None, self.flow.label.clone(), &self.flow.journal);
         let mut flow = mem::replace(&mut self.flow, gone);
         flow.left_behind = true;
         let hold = mem::take(&mut self.hold);
@@ -414,7 +414,7 @@ impl Drop for Writer {
 }
 
 impl State {
-    fn opened(mut end: End, capacity: Option<u64>, label: &str) -> Self {
+    fn opened(mut end: End, capacity: Option<u64>, label: &Label) -> Self {
         set_capacity(&mut end, capacity, label);
         Self::Open(Arc::new(end))
     }
@@ -422,7 +422,7 @@ impl State {
 
 /// Asks for a capacity; a refusal leaves a pipe that works, so it is only said. Where none is wished
 /// for, the pipe may grow.
-pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &str) {
+pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &Label) {
     let Some(bytes) = capacity else { return end.grow() };
     if let Err(error) = end.set_capacity(bytes) {
         let had = end.capacity().unwrap_or(0);
@@ -433,7 +433,7 @@ pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &str) {
 }
 
 impl Flow {
-    fn new(state: State, capacity: Option<u64>, label: Arc<str>, journal: &Journal) -> Self {
+    fn new(state: State, capacity: Option<u64>, label: Label, journal: &Journal) -> Self {
         Self {
             state,
             outbox: Bytes::new(),

@@ -432,7 +432,8 @@ mod tests {
     async fn a_permit_is_kept_to_those_who_share() {
         let (_reader, writer) = os::anonymous().unwrap();
         let room = usize::try_from(writer.capacity().unwrap()).unwrap();
-        let writer = Writer::new(writer, None, "shared", &Drains::new(), &Journal::new());
+        let writer =
+            Writer::new(writer, None, crate::pipe::Label::Stderr, &Drains::new(), &Journal::new());
         let one = SharedWriter::new(writer);
         let two = one.for_another();
         assert!(one.permit().unwrap() > 0 && two.permit().unwrap() > 0);

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -26,6 +25,7 @@ use super::plan::{Job, Plan, Stage};
 use super::{Ends, of_plan};
 use crate::children::after;
 use crate::os::{self, Direction, NativeCommand, NativeEnd};
+use crate::pipe::Label;
 use crate::pipe::{Grant, PipeName, Total, share_terminals};
 use crate::pipeline::{Report, StageEnd};
 
@@ -92,6 +92,7 @@ pub(crate) struct StageReport {
 #[derive(Debug, Serialize, Deserialize)]
 struct TotalReport {
     label: String,
+    standard: bool,
     reads: bool,
     bytes: u64,
     waited: Duration,
@@ -128,7 +129,11 @@ impl StageReport {
 
     fn totals(&self) -> Vec<Total> {
         let total = |total: &TotalReport| Total {
-            label: Arc::from(total.label.as_str()),
+            label: match total.standard {
+                true => Label::of_standard(&total.label),
+                false => None,
+            }
+            .unwrap_or_else(|| Label::Pipe(total.label.as_str().into())),
             direction: if total.reads { Direction::Read } else { Direction::Write },
             bytes: total.bytes,
             waited: total.waited,
@@ -309,6 +314,7 @@ async fn run(
             .into_iter()
             .map(|total| TotalReport {
                 label: total.label.to_string(),
+                standard: total.label.is_standard(),
                 reads: total.direction == Direction::Read,
                 bytes: total.bytes,
                 waited: total.waited,

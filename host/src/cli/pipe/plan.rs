@@ -12,7 +12,7 @@ use super::super::exit::{Failure, OrStatus, Status};
 use super::super::graph::{Edge, Graph, Kind, Node};
 use super::super::source::Source;
 use super::super::values::StdioSpec;
-use crate::pipe::PipeName;
+use crate::pipe::{Label, PipeName};
 
 /// A pipeline.
 #[derive(Debug)]
@@ -63,6 +63,11 @@ pub(crate) struct EndRef {
 impl EndRef {
     pub(crate) fn new(stage: usize, end: &str) -> Self {
         Self { stage, end: end.into() }
+    }
+
+    /// What messages and counts call it. In a plan, no pipe is named like a standard stream.
+    pub(crate) fn label(&self) -> Label {
+        Label::of_standard(&self.end).unwrap_or_else(|| Label::Pipe(self.end.as_str().into()))
     }
 }
 

@@ -122,7 +122,7 @@ impl Plan {
             report
                 .totals
                 .iter()
-                .find(|total| *total.label == *end.end && total.direction == direction)
+                .find(|total| total.label == end.label() && total.direction == direction)
         };
         let pipes = self.pipes.iter().map(|pipe| {
             let writer = total(&pipe.from, Direction::Write);

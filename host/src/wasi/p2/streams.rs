@@ -240,6 +240,9 @@ pub(super) fn failed(fault: Fault) -> StreamError {
         ErrorCode::BrokenPipe | ErrorCode::LimitExceeded | ErrorCode::Io => {
             wasmtime::Error::new(std::io::Error::from(fault)).context(fault)
         }
+        _ if fault.is_not_open() => {
+            wasmtime::Error::new(std::io::Error::from(fault)).context(fault)
+        }
         _ => wasmtime::Error::new(fault),
     };
     StreamError::LastOperationFailed(error)

@@ -43,6 +43,12 @@ fn main() -> io::Result<()> {
             // They are the child's for good.
             report(open_reader(from).map(drop));
         }
+        // A pipe under a name of its own choice, whose reader has left.
+        ["deaf", name, pipe_name, ref args @ ..] => {
+            let writer = pipe()?.writer;
+            let child = Command::new(name).args(args.iter().copied());
+            println!("{}", child.writer(pipe_name, writer).status()?);
+        }
         // A native command with a descriptor of its own choice.
         ["number", name, number] => {
             let mut both = pipe()?;

@@ -45,6 +45,11 @@ async fn run() -> io::Result<()> {
             println!("{}", child.status().await?);
             report(open_reader(from).map(drop));
         }
+        ["deaf", name, pipe_name, ref args @ ..] => {
+            let writer = pipe()?.writer;
+            let child = Command::new(name).args(args.iter().copied());
+            println!("{}", child.writer(pipe_name, writer).status().await?);
+        }
         ["kill", name, ref args @ ..] => {
             let mut child = Command::new(name).args(args.iter().copied()).spawn()?;
             println!("{:?}", child.try_wait());

@@ -1,0 +1,81 @@
+//! The standard streams that this process was started with, those among them that are missing.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::sealed;
+
+/// A bit for each of the descriptors 0 to 2 that was closed when this process was started.
+static MISSING: AtomicU8 = AtomicU8::new(0);
+
+/// Called by the loader, before Rust's runtime puts /dev/null in the place of what is closed: from then on
+/// nobody can tell.
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+static LOOK: extern "C" fn() = look;
+
+extern "C" fn look() {
+    for number in 0..3 {
+        // SAFETY: fcntl(2) with F_GETFD only asks about a number, and touches no memory. Nothing of Rust's
+        // runtime is needed here, which has not started.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+            MISSING.fetch_or(1 << number, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A copy of one of the standard descriptors 0 to 2, whose description this process shares with whoever
+/// started it. One that was not there when this process was started, or is open for the other way only,
+/// gives EBADF for each read and write of the copy.
+///
+/// # Errors
+/// Where no descriptors are left.
+pub fn standard(number: RawFd) -> io::Result<OwnedFd> {
+    if standard_is_open(number) {
+        return copy(number);
+    }
+    // What cannot be read, or written, and is always ready to say so.
+    let access = if number == 0 { OFlags::WRONLY } else { OFlags::RDONLY };
+    Ok(rustix::fs::open(sealed::null_device(), access | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Whether one of the standard descriptors 0 to 2 was there when this process was started, and open for
+/// reading (0) or for writing (1 and 2).
+fn standard_is_open(number: RawFd) -> bool {
+    if MISSING.load(Ordering::Relaxed) & (1 << number) != 0 {
+        return false;
+    }
+    let flags = match number {
+        0 => rustix::fs::fcntl_getfl(io::stdin()),
+        1 => rustix::fs::fcntl_getfl(io::stdout()),
+        _ => rustix::fs::fcntl_getfl(io::stderr()),
+    };
+    let Ok(flags) = flags else { return false };
+    let access = flags & OFlags::ACCMODE;
+    let way = if number == 0 { OFlags::RDONLY } else { OFlags::WRONLY };
+    !flags.contains(OFlags::PATH) && (access == way || access == OFlags::RDWR)
+}
+
+/// What stdout has to be for what this process itself has to say there.
+///
+/// # Errors
+/// EBADF where it is not there: `std` would take all that is written to it, and say nothing.
+pub fn demand_standard_output() -> io::Result<()> {
+    match standard_is_open(1) {
+        true => Ok(()),
+        false => Err(Errno::BADF.into()),
+    }
+}
+
+fn copy(number: RawFd) -> io::Result<OwnedFd> {
+    let copy = |fd: std::os::fd::BorrowedFd<'_>| Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);
+    match number {
+        0 => copy(io::stdin().as_fd()),
+        1 => copy(io::stdout().as_fd()),
+        _ => copy(io::stderr().as_fd()),
+    }
+}
