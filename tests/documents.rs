@@ -60,13 +60,13 @@ fn every_test_that_a_document_names_is_there() {
     }
 }
 
-/// 42 rows, each with a test of its own.
+/// Each row has a test of its own.
 #[test]
 fn every_row_of_faults_has_a_test() {
     let mut known = BTreeSet::new();
     functions(&top().join("tests"), &mut known);
     let text = fs::read_to_string(top().join("docs/reliability.md")).unwrap();
-    for row in 1..=42 {
+    for row in (1..=47).chain([49, 52, 53]) {
         let line = text.lines().find(|line| line.starts_with(&format!("| {row} |"))).unwrap();
         let test = line.split('`').find(|it| it.starts_with("row_")).unwrap();
         assert!(test.contains(&format!("{row:02}")), "{line}");
