@@ -91,6 +91,30 @@ fn row_41_a_kernel_without_landlock() {
     assert_eq!(required.expect(0).stderr, "");
 }
 
+/// A fence that this process has too few descriptors for is not left out.
+#[test]
+fn row_51_a_fence_is_not_left_out_for_want_of_descriptors() {
+    let _dog = watchdog();
+    sandboxed();
+    let (mut worked, mut refused) = (0, 0);
+    for most in 4..40 {
+        let ended = sh(&format!("ulimit -n {most}; echo x | pipehost run @cat")).end();
+        match ended.code {
+            Some(0) => {
+                assert_eq!((&*ended.stdout, &*ended.stderr), ("x\n", ""), "{most}: {ended:?}");
+                worked += 1;
+            }
+            Some(74) => {
+                assert!(ended.stderr.starts_with("pipehost: "), "{most}: {ended:?}");
+                refused += 1;
+            }
+            // The shell, or the loader.
+            _ => assert!(!ended.stderr.contains("panicked"), "{most}: {ended:?}"),
+        }
+    }
+    assert!(worked > 0 && refused > 0, "{worked} worked, {refused} were refused");
+}
+
 /// Older kernels have no close_range(2), and some containers refuse it: what this process has removed, and
 /// what it has started, is done by copies of it that close what they have inherited.
 #[test]

@@ -54,7 +54,7 @@ pub(crate) fn provide_for_commands<'a>(
 /// Confines this process to `powers`, as far as `mode` asks for it.
 ///
 /// # Errors
-/// Where `mode` demands what the kernel does not have.
+/// Where `mode` demands what the kernel does not have, and where this process has too little for a fence.
 pub(crate) fn confine(mode: SandboxMode, powers: Powers) -> Result<(), Failure> {
     if mode == SandboxMode::Off {
         return Ok(());
@@ -64,6 +64,12 @@ pub(crate) fn confine(mode: SandboxMode, powers: Powers) -> Result<(), Failure> 
             let error =
                 anyhow!("--sandbox require: {missing}; use --sandbox auto, or another kernel");
             return Err(error).or_status(Status::NotPermitted);
+        }
+        if missing.is_for_want() {
+            let error = anyhow!(
+                "the sandbox is not complete: {missing}; raise `ulimit -n` or `ulimit -v`, or write --sandbox off"
+            );
+            return Err(error).or_status(Status::Io);
         }
         match missing.is_grave() {
             true => tracing::warn!("{missing}; --sandbox off says that this is known"),

@@ -54,10 +54,14 @@ impl Access {
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// The kernel has no Landlock, or it is switched off.
-    #[error("this kernel has no Landlock: files are bounded by the engine alone")]
+    #[error(
+        "this kernel has no Landlock, which Linux 5.13 and later have: files are bounded by the engine alone"
+    )]
     Landlock,
     /// The kernel takes no seccomp filter.
-    #[error("this kernel has no seccomp filters: system calls are bounded by the engine alone")]
+    #[error(
+        "this kernel has no seccomp filters, which Linux 3.17 and later have: system calls are bounded by the engine alone"
+    )]
     Seccomp,
     /// The kernel has it, and refuses.
     #[error("{fence} is refused: {error}")]
@@ -70,17 +74,27 @@ pub enum Missing {
     /// A Landlock that does not bound everything that this one is asked for: truncating files before
     /// version 3, devices before 5, signals before 7.
     #[error(
-        "this kernel's Landlock is of version {0}: it does not bound truncating, devices or signals"
+        "this kernel's Landlock is of version {0}, and {wanted} bounds truncating, devices and signals, too; a newer \
+         kernel has it",
+        wanted = landlock::WANTED
     )]
     Old(i32),
     /// Before Linux 6.10: what breaks out can change the paths that the filter permits.
     #[error(
-        "this kernel does not seal memory: the filter bounds paths only as long as nobody changes them"
+        "this kernel does not seal memory, as Linux 6.10 and later do by mseal(2): the seccomp filter bounds paths only \
+         as long as nobody changes them"
     )]
     Sealing,
 }
 
 impl Missing {
+    /// Whether this process lacks what the fence takes, descriptors or memory, and not the kernel the fence.
+    pub fn is_for_want(&self) -> bool {
+        const WANT: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
+        matches!(self, Self::Refused { error, .. }
+            if error.raw_os_error().is_some_and(|number| WANT.contains(&number)))
+    }
+
     /// Whether what is left is far less than it should be.
     pub fn is_grave(&self) -> bool {
         !matches!(self, Self::Old(_) | Self::Sealing)
