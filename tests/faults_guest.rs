@@ -205,7 +205,7 @@ fn row_11_memory_that_is_not_permitted() {
     let module = r#"(module (memory (export "memory") 1000) (func (export "_start")))"#;
     let module = dir.file("m.wat", module);
     let ended = pipehost(["run", "--max-memory", "1M"]).arg(module).end();
-    ended.expect_line(65, &["permitted", "memory"]);
+    ended.expect_line(65, &["needs at least 65536000 bytes of memory", "--max-memory 65536000"]);
     let module = r#"(module (memory (export "memory") 1)
         (func (export "_start")
             (if (i32.ne (memory.grow (i32.const 65000)) (i32.const -1)) (then unreachable))))"#;

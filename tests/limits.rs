@@ -454,7 +454,7 @@ fn limits_that_were_met_are_named() {
     let module = r#"(module (memory (export "memory") 1000) (func (export "_start")))"#;
     let module = dir.file("m.wat", module);
     let ended = pipehost(["run", "--max-memory", "1M"]).arg(module).end();
-    ended.expect_line(65, &["permitted", "--max-memory 1M"]);
+    ended.expect_line(65, &["needs at least", "(--max-memory 1M)"]);
     let child = format!("c={},spawn", guest("family2").display());
     let args = ["--child", &child, "--max-children", "2", "--", "bomb", "c"];
     let ended = run("family2", args).end();
