@@ -173,7 +173,9 @@ fn row_09_what_was_accepted_before_a_trap_is_delivered() {
     running.end().expect_line(134, &["trapped"]);
     assert_eq!(rustix::io::ioctl_fionread(&reader).unwrap(), 1024 * 1024);
     drop(reader);
-    // More than the pipe holds: the host delivers the rest when the reader reads.
+    // More than the pipe holds: the host delivers the rest when the reader reads. On another FIFO: what another
+    // test forks at this moment has the first one open still, and with it what is in there.
+    let x = dir.fifo("y");
     let reader = OpenOptions::new().read(true).write(true).open(&x).unwrap();
     let mut running = Running::new(
         run("probe2", fifo("x", &x, ",w"))

@@ -121,7 +121,7 @@ async fn row_24_swapped_between_check_and_use() {
     let target = fs::metadata(&target).unwrap().ino();
     // This program is where only root may look.
     let program = dir.path("swapper");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    copy_program(std::env::current_exe().unwrap(), &program);
     let swapper = |other: bool| {
         let mut command = Command::new(if other { "setpriv" } else { "env" });
         if other {

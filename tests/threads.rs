@@ -29,7 +29,7 @@ impl Place {
         };
         open(dir.path("."), 0o755);
         let (binary, plain) = (dir.path("pipehost"), dir.path("plain.wasm"));
-        fs::copy(env!("CARGO_BIN_EXE_pipehost"), &binary).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_pipehost"), &binary);
         fs::copy(guest("plain"), &plain).unwrap();
         fs::create_dir(dir.path("home")).unwrap();
         open(dir.path("home"), 0o777);

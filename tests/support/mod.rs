@@ -380,6 +380,13 @@ pub fn fifo(name: &str, path: &Path, keys: &str) -> [String; 2] {
     ["--fifo".into(), format!("{name}={}{keys}", path.display())]
 }
 
+/// Copies a program, by cp(1): what another test forks while this process had the copy open for writing would
+/// keep it from being executed, with ETXTBSY.
+pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
+    let copied = Command::new("cp").arg(from.as_ref()).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
 /// Runs a script as a user without rights, who may write to `dir`.
 pub fn as_nobody(dir: &Dir, script: &str) -> Ended {
     fs::set_permissions(dir.path("."), fs::Permissions::from_mode(0o777)).unwrap();
@@ -389,7 +396,7 @@ pub fn as_nobody(dir: &Dir, script: &str) -> Ended {
     // The binary is where only root may look.
     let copy = dir.path("pipehost");
     if !copy.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_pipehost"), &copy).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_pipehost"), &copy);
     }
     let mut command = std::process::Command::new("setpriv");
     command
