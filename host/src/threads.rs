@@ -41,7 +41,7 @@ fn lack() -> io::Error {
 }
 
 /// What is said where no thread can be started.
-pub(crate) const NO_THREAD: &str =
+const NO_THREAD: &str =
     "no thread can be started; raise `ulimit -u`, or the limit of the container";
 
 /// Runs `work` on a thread of its own, and waits for what it gives.

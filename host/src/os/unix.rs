@@ -7,6 +7,7 @@ mod confine;
 mod end;
 mod fifo;
 mod fifo_watch;
+mod flock;
 mod folder;
 mod helper;
 mod joint;

@@ -239,6 +239,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pipe_called_like_a_stream_is_counted_apart() {
+        let journal = Journal::new();
+        journal.meter(&Label::Stdout, Direction::Write).moved(1);
+        journal.meter(&Label::Pipe("stdout".into()), Direction::Write).moved(2);
+        let bytes: Vec<_> = journal.totals().iter().map(|total| total.bytes).collect();
+        assert_eq!(bytes, [1, 2]);
+    }
+
+    #[test]
     fn an_end_that_is_opened_again_is_counted_on() {
         let journal = Journal::new();
         let label = Label::Pipe("in".into());

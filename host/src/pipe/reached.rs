@@ -1,9 +1,9 @@
 //! Which of its operator's limits a guest has met.
 
-use super::Label;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Label;
 use crate::os::Direction;
 
 /// A guest has as many ends as it has grants; so many limits are told of.

@@ -129,11 +129,9 @@ impl StageReport {
 
     fn totals(&self) -> Vec<Total> {
         let total = |total: &TotalReport| Total {
-            label: match total.standard {
-                true => Label::of_standard(&total.label),
-                false => None,
-            }
-            .unwrap_or_else(|| Label::Pipe(total.label.as_str().into())),
+            label: Label::of_standard(&total.label)
+                .filter(|_| total.standard)
+                .unwrap_or_else(|| Label::Pipe(total.label.as_str().into())),
             direction: if total.reads { Direction::Read } else { Direction::Write },
             bytes: total.bytes,
             waited: total.waited,

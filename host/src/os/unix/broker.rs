@@ -17,13 +17,12 @@ use std::os::unix::process::CommandExt as _;
 use std::sync::OnceLock;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
 use rustix::process::{Pid, PidfdFlags};
 
-use super::helper::Helper;
+use super::helper::{Helper, MOST_PASSED, Request, receive};
 use super::native::{MOST_OTHERS, NativeCommand};
 
 /// The text of the command, and its standard streams.
@@ -76,7 +75,7 @@ pub(super) fn start(command: &NativeCommand, leads: bool) -> io::Result<i32> {
     let mut fds =
         vec![text.as_fd(), command.stdin.as_fd(), command.stdout.as_fd(), command.stderr.as_fd()];
     fds.extend(command.others.iter().map(|(_, fd)| fd.as_fd()));
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FIRST + MOST_OTHERS))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_PASSED))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&fds));
     let broker = BROKER.get().ok_or(io::ErrorKind::NotFound)?;
@@ -205,24 +204,10 @@ impl Broker {
     /// Its whole life: ends when its socket does.
     fn serve(&mut self, socket: &OwnedFd) -> io::Result<()> {
         loop {
-            let mut space =
-                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FIRST + MOST_OTHERS))];
-            let mut control = RecvAncillaryBuffer::new(&mut space);
             let mut request = [0; 9];
-            let mut parts = [IoSliceMut::new(&mut request)];
-            let got = rustix::io::retry_on_intr(|| {
-                rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
-            })?;
-            if got.bytes == 0 {
+            let Some(Request { fds, is_whole, .. }) = receive(socket, &mut request)? else {
                 return Ok(());
-            }
-            let mut fds = Vec::new();
-            for message in control.drain() {
-                if let RecvAncillaryMessage::ScmRights(rights) = message {
-                    fds.extend(rights);
-                }
-            }
-            let is_whole = !got.flags.contains(ReturnFlags::CTRUNC);
+            };
             let answer = match request {
                 [START, ..] if is_whole && fds.len() >= FIRST => self.start(fds),
                 [SIGNAL, a, b, c, d, e, f, g, h] => {

@@ -3,15 +3,22 @@
 //! and lives as long as the other end is open.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketFlags,
+    SocketType,
+};
 
 /// Where they have to be closed one by one, descriptors above this are not.
 const MOST_DESCRIPTORS: u32 = 1 << 16;
+
+/// So many descriptors can be passed to a copy at once.
+pub(super) const MOST_PASSED: usize = 4 + super::native::MOST_OTHERS;
 
 /// How long a process that ends waits for a copy of itself to end.
 const PATIENCE: Duration = Duration::from_millis(30);
@@ -89,6 +96,39 @@ impl Helper {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
+}
+
+/// What a copy is asked.
+pub(super) struct Request {
+    /// How many bytes of the buffer it is.
+    pub(super) bytes: usize,
+    pub(super) fds: Vec<OwnedFd>,
+    /// Whether all descriptors that were passed have come.
+    pub(super) is_whole: bool,
+}
+
+/// recvmsg(2): waits for what the copy is asked next; `None` once nobody is left who could.
+///
+/// # Errors
+/// Those of recvmsg(2).
+pub(super) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<Request>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_PASSED))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let got = rustix::io::retry_on_intr(|| {
+        rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    if got.bytes == 0 {
+        return Ok(None);
+    }
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    let is_whole = !got.flags.contains(ReturnFlags::CTRUNC);
+    Ok(Some(Request { bytes: got.bytes, fds, is_whole }))
 }
 
 /// Closes all descriptors but these, 2 among them. The standard streams become /dev/null, so that nobody waits

@@ -8,10 +8,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
+
+use super::flock::{self, Locked};
 
 /// Bits of a mode that let others than the owner do anything.
 const OTHERS: u32 = 0o077;
@@ -176,19 +176,12 @@ impl PrivateFolder {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
-            match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
-            let held = rustix::fs::fstat(&fd)?;
-            match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(named) if (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino) => {
+            match flock::lock(&self.fd, name, &fd)? {
+                Locked::Yes => {
                     return Ok(Some(FolderLock { folder: self, name: name.into(), _fd: fd }));
                 }
-                // Whoever had it has removed it since it was opened.
-                Ok(_) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
+                Locked::Held => return Ok(None),
+                Locked::Moved => {}
             }
         }
     }

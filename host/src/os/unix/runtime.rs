@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::flock::{self, Locked};
 use super::names::Removed;
 use super::private::{PrivateError, PrivateFolder, unique};
 use super::sweeper::{self, Trace, announce};
@@ -180,15 +181,7 @@ impl Drop for Lock {
 
 /// Locks what `fd` has open, if nobody else has, and tells whether `name` leads to it still.
 fn locked(folder: impl AsFd, name: impl rustix::path::Arg, fd: impl AsFd) -> bool {
-    let fd = fd.as_fd();
-    if rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return false;
-    }
-    let there = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
-    match (rustix::fs::fstat(fd), there) {
-        (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
-        _ => false,
-    }
+    flock::lock(folder, name, fd) == Ok(Locked::Yes)
 }
 
 /// Removes the lock `name`, if it is there and nobody has it; whether it is gone.

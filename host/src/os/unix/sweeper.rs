@@ -7,7 +7,7 @@
 //! ends. A process without such a copy, as that of an embedder, removes what it made by itself.
 
 use std::ffi::OsStr;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -16,12 +16,9 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
-use super::helper::Helper;
+use super::helper::{Helper, Request, receive};
 use super::names::{self, Identity, Removed};
 use super::runtime;
 
@@ -255,22 +252,8 @@ fn sweep(socket: &OwnedFd) -> io::Result<()> {
     let mut known: Vec<Known> = Vec::new();
     let mut text = vec![0; MOST_BYTES];
     loop {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(&mut text)];
-        let got = rustix::io::retry_on_intr(|| {
-            rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
-        });
-        let Ok(got) = got else { break };
-        let Some(message) = text.get(..got.bytes).filter(|message| !message.is_empty()) else {
-            break;
-        };
-        let mut fds = Vec::new();
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                fds.extend(rights);
-            }
-        }
+        let Ok(Some(Request { bytes, fds, is_whole })) = receive(socket, &mut text) else { break };
+        let message = &text[..bytes];
         match message.split_first() {
             Some((&REMOVE, id)) => {
                 let answer = match known.iter().position(|it| it.is(id)) {
@@ -285,7 +268,7 @@ fn sweep(socket: &OwnedFd) -> io::Result<()> {
                 rustix::io::write(socket, &answer.to_ne_bytes())?;
             }
             Some((&FORGET, id)) => known.retain(|it| !it.is(id)),
-            _ if got.flags.contains(ReturnFlags::CTRUNC) => {}
+            _ if !is_whole => {}
             _ => known.extend(Known::of(message, fds)),
         }
     }

@@ -236,14 +236,11 @@ impl Pollable for OutputStream {
 
 /// The error that a guest can ask `pipe-error-code` or `filesystem-error-code` about.
 pub(super) fn failed(fault: Fault) -> StreamError {
-    let error = match fault.code {
-        ErrorCode::BrokenPipe | ErrorCode::LimitExceeded | ErrorCode::Io => {
-            wasmtime::Error::new(std::io::Error::from(fault)).context(fault)
-        }
-        _ if fault.is_not_open() => {
-            wasmtime::Error::new(std::io::Error::from(fault)).context(fault)
-        }
-        _ => wasmtime::Error::new(fault),
+    use ErrorCode::{BrokenPipe, Io, LimitExceeded};
+    let has_errno = matches!(fault.code, BrokenPipe | LimitExceeded | Io) || fault.is_not_open();
+    let error = match has_errno {
+        true => wasmtime::Error::new(std::io::Error::from(fault)).context(fault),
+        false => wasmtime::Error::new(fault),
     };
     StreamError::LastOperationFailed(error)
 }
