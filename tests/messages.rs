@@ -52,7 +52,11 @@ fn mistakes_have_one_remedy() {
         ("upper", 2, "there is no command `upper`; to run that guest, type `pipehost run @upper`"),
         ("rn", 2, "there is no command `rn`; did you mean `run`?"),
         ("xyzzy", 2, "there is no command `xyzzy`; type `pipehost --help` for the commands"),
-        ("--fifo x @cat", 2, "`--fifo` stands behind a command; type `pipehost run --fifo ...`"),
+        (
+            "--fifo x @cat",
+            2,
+            "`--fifo` stands behind a command; type `pipehost run --fifo [NAME=]PATH[,KEY...] ...`",
+        ),
         ("run", 2, "GUEST is missing; see `pipehost run --help`"),
         (
             "run @cat --sandbox requires",
@@ -84,7 +88,11 @@ fn values_of_other_programs_are_answered_by_ours() {
         (
             "run @cat --dir data::/d,rw",
             2,
-            &invalid("data::/d,rw", dir, "unknown key `rw`; there is ro, for reading only"),
+            &invalid(
+                "data::/d,rw",
+                dir,
+                "unknown key `rw`; there is ro, for reading only; a comma of the path's is written `,,`",
+            ),
         ),
         (
             "run @cat --dir data:/d",
@@ -146,7 +154,7 @@ fn guests_that_come_with_pipehost_refuse_arguments_without_a_use() {
             "pipe @upper ! @lines --max-memory 1M",
             2,
             "stage 2: @lines has no use for the argument `--max-memory`; as an option of pipehost's it \
-             stands in front of the guest: --max-memory @lines",
+             stands in front of the guest: --max-memory SIZE @lines",
         ),
         (
             "pipe @cat | @upper",

@@ -20,8 +20,8 @@ use crate::os::{self, Direction, End, Native, NativeCommand, NativeEnd};
 use crate::outcome::Outcome;
 use crate::pipe::Label;
 use crate::pipe::{
-    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Kept, Limit,
-    PassedEnd, PipeName, Pipes, Reached, Reader, Spawn, SpawnRequest, Writer,
+    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Held, Kept, Limit,
+    PassedEnd, PipeName, Pipes, Reached, Reader, Remarks, Spawn, SpawnRequest, Writer,
 };
 use crate::run::Setup;
 use crate::totals::Places;
@@ -36,6 +36,9 @@ pub const MAX_DEPTH: usize = 8;
 /// How long a child's arguments may be, in bytes: bounds what children that are guests make the host
 /// hold. What execve(2) permits is of this order.
 const MAX_ARGS: usize = 1024 * 1024;
+
+/// So many descriptors one child may take by itself: in place of standard streams, and for its process.
+const DESCRIPTORS: usize = 6;
 
 /// What a guest may start, under which names.
 #[derive(Clone)]
@@ -111,7 +114,7 @@ impl Children {
             children: self,
             engine: engine.clone(),
             stdio: stdio.clone(),
-            complaints: Complaints::default(),
+            complaints: Complaints::of(pipes.journal().remarks()),
             family: pipes.family(),
             memory: memory.to_vec(),
             fuel,
@@ -181,8 +184,11 @@ impl Spawn for Spawner {
             return Err(ErrorCode::LimitExceeded.into());
         }
         let room = self.children.take_place().map_err(|limit| self.refused(limit))?;
+        let holdings = self.family.holdings();
+        let held = [holdings.bytes(length)?, holdings.descriptors(DESCRIPTORS)?];
         let (child, run) = Child::new();
-        let run = Run { child: run, room, name: name.clone(), complaints: self.complaints.clone() };
+        let (name_of_run, complaints) = (name.clone(), self.complaints.clone());
+        let run = Run { child: run, room, _held: held, name: name_of_run, complaints };
         let job = match program {
             Program::Guest { guest, program, spawn, max_memory, timeout } => {
                 let mut memory = self.memory.clone();
@@ -347,18 +353,25 @@ fn keeping(given: Result<(OwnedFd, Kept), Fault>, kept: &mut Vec<Kept>) -> Resul
     Ok(fd)
 }
 
-/// What is said of children that fail: once for each name, as a guest can make it happen without end.
-#[derive(Clone, Debug, Default)]
-struct Complaints(Arc<Mutex<Vec<PipeName>>>);
+/// What is said of children that fail: once for each name by each guest, within what is said of their family.
+#[derive(Clone, Debug)]
+struct Complaints {
+    about: Arc<Mutex<Vec<PipeName>>>,
+    remarks: Remarks,
+}
 
 impl Complaints {
+    fn of(remarks: &Remarks) -> Self {
+        Self { about: Arc::default(), remarks: remarks.clone() }
+    }
+
     fn say(&self, name: &PipeName, text: &str) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match said.contains(name) {
+        let mut about = self.about.lock().unwrap_or_else(PoisonError::into_inner);
+        match about.contains(name) {
             true => tracing::debug!("child `{name}`: {text}"),
             false => {
-                said.push(name.clone());
-                tracing::warn!("child `{name}`: {text}");
+                about.push(name.clone());
+                self.remarks.warn(format_args!("child `{name}`: {text}"));
             }
         }
     }
@@ -369,6 +382,8 @@ struct Run {
     child: ChildRun,
     /// Its places among those that may run at once.
     room: Vec<OwnedSemaphorePermit>,
+    /// What the host holds for it.
+    _held: [Held; 2],
     name: PipeName,
     complaints: Complaints,
 }

@@ -15,7 +15,7 @@ use crate::interfaces::WasiVersion;
 use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, Memory, MemoryBudget};
 use crate::needs;
 use crate::outcome::Outcome;
-use crate::pipe::{Drains, Journal, Label, Limit, Pipes, Reached};
+use crate::pipe::{Drains, ErrorCode, Journal, Label, Limit, Note, Pipes, Reached, Remarks};
 use crate::threads;
 use crate::totals::Totals;
 use crate::wasi::{
@@ -49,6 +49,8 @@ pub struct Setup {
     /// Its standard streams that are another guest's, too: what they are called there, and where that
     /// is noted.
     inherited: Vec<(Label, Journal)>,
+    /// Another guest has started it.
+    is_child: bool,
     /// What to do if the guest opens none of its pipes.
     names_hint: &'static str,
 }
@@ -87,6 +89,7 @@ impl Setup {
             totals: None,
             children: None,
             inherited: Vec::new(),
+            is_child: false,
             names_hint: "look by which names the guest opens its pipes",
         }
     }
@@ -153,10 +156,11 @@ impl Setup {
         self
     }
 
-    /// Which of its standard streams are another guest's, too: what they are called there, and where
-    /// it is noted what goes wrong on them.
+    /// Another guest starts it. Which of its standard streams are that guest's, too: what they are called
+    /// there, and where it is noted what goes wrong on them.
     pub(crate) fn inherits(&mut self, streams: Vec<(Label, Journal)>) -> &mut Self {
         self.inherited = streams;
+        self.is_child = true;
         self
     }
 
@@ -186,6 +190,7 @@ impl Setup {
         let (journal, inherited) = (self.journal(), self.inherited.clone());
         let idle = self.pipes.idle();
         let (unopened, hint) = (self.pipes.unopened(), self.names_hint);
+        let _sum_up = (!self.is_child).then(|| SumUp(self.journal().remarks().clone()));
         let running = async {
             let end = self.run_guest(engine, guest).await;
             drains.idle().await;
@@ -204,8 +209,9 @@ impl Setup {
                 end = running => end?,
             },
         };
+        let remarks = journal.remarks();
         if let End::Trapped(error) = &end {
-            tracing::info!("{}", in_full(error));
+            remarks.detail(in_full(error));
         }
         let mut notes = journal.notes();
         for (label, journal) in &inherited {
@@ -223,7 +229,10 @@ impl Setup {
             && journal.reached().limits().is_empty()
             && let Some(names) = unopened.names()
         {
-            tracing::warn!("none of the granted pipes was opened: {names}; {hint}");
+            remarks.warn(format_args!("none of the granted pipes was opened: {names}; {hint}"));
+        }
+        if matches!(outcome, Outcome::Exited(1..)) {
+            tell_causes(&notes, remarks);
         }
         Ok(outcome)
     }
@@ -366,7 +375,7 @@ impl Setup {
             engine.wasmtime(),
             ModuleState {
                 wasi: self.wasi.build_p1(),
-                standard: Standard::new(self.stdio),
+                standard: Standard::new(self.stdio, &self.pipes),
                 memory: MemoryBudget::within(self.memory, reached),
                 _pipes: self.pipes,
             },
@@ -451,6 +460,26 @@ fn in_full(error: &wasmtime::Error) -> String {
     causes.join("\n").replace("<unknown>!", "")
 }
 
+/// Tells, whichever way a run ends, how much was not told of it.
+struct SumUp(Remarks);
+
+impl Drop for SumUp {
+    fn drop(&mut self) {
+        self.0.sum_up();
+    }
+}
+
+/// Tells what the interfaces have no name for, so that a guest can only say that there was an error.
+fn tell_causes(notes: &[Note], remarks: &Remarks) {
+    let mut told = Vec::new();
+    for Note { label, fault, .. } in notes.iter().filter(|it| it.fault.code == ErrorCode::Io) {
+        if !told.contains(&(label, fault)) {
+            told.push((label, fault));
+            remarks.warn(format_args!("`{label}`: {fault}"));
+        }
+    }
+}
+
 /// Whether memory was refused.
 fn is_short_of_memory(reached: &Reached) -> bool {
     let of_memory = |limit: &Limit| matches!(limit, Limit::MaxMemory(_) | Limit::MaxTotalMemory(_));
@@ -516,7 +545,9 @@ fn component_linker(engine: &Engine, guest: &Guest) -> wasmtime::Result<Linker<S
     wasi::add_stdio_to_linker(l)?;
     wasi::add_to_linker(l)?;
     wasi::p2::add_fast_streams_to_linker(l)?;
-    wasi::add_folders_to_linker(l, guest.imports_of("wasi:filesystem", WasiVersion::V0_3))?;
+    let files_of_0_3 = guest.imports_of("wasi:filesystem", WasiVersion::V0_3);
+    wasi::add_folders_to_linker(l, files_of_0_3)?;
+    wasi::add_files_to_linker(l, files_of_0_3)?;
     Ok(linker)
 }
 

@@ -6,12 +6,14 @@ use std::path::Path;
 #[path = "../../host/build_guests.rs"]
 mod build_guests;
 
-const GUESTS: [&str; 16] = [
+const GUESTS: [&str; 18] = [
     "calls2",
     "calls3",
     "cat",
     "family2",
     "family3",
+    "files2",
+    "files3",
     "lines",
     "merge",
     "ping-pong",

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{
     ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     ValueHint,
@@ -130,7 +131,7 @@ pub(crate) struct GuestOptions {
     /// (though others own it or may write to it), eof=close|reopen (what the last writer's leaving
     /// means), capacity=SIZE. With an empty PATH the FIFO is in a private folder, and its path is
     /// told on stderr.
-    #[arg(long, value_name = "[NAME=]PATH[,KEY...]", value_parser = values::fifo)]
+    #[arg(long, value_name = "[NAME=]PATH[,KEY...]", value_parser = path(values::fifo))]
     pub(crate) fifo: Vec<FifoSpec>,
 
     /// Grant an inherited descriptor that is a pipe, such as the shell's <(...). NAME defaults to
@@ -138,16 +139,17 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "[NAME=]N[,r|w]", value_parser = values::fd)]
     pub(crate) fd: Vec<FdSpec>,
 
-    /// What the guest reads: inherit (the default), null, a file's path, or fifo:PATH.
-    #[arg(long, value_name = "WHAT", value_parser = values::stdio)]
+    /// What the guest reads: inherit (the default), null, a file's path, or fifo:PATH, with the
+    /// keys of --fifo: fifo:/tmp/x,eof=reopen.
+    #[arg(long, value_name = "WHAT", value_parser = path(values::stdin))]
     pub(crate) stdin: Option<StdioSpec>,
 
     /// What the guest writes to: inherit (the default), null, a file's path, or fifo:PATH.
-    #[arg(long, value_name = "WHAT", value_parser = values::stdio)]
+    #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
     pub(crate) stdout: Option<StdioSpec>,
 
     /// Where the guest's messages go: inherit (the default), null, a file's path, or fifo:PATH.
-    #[arg(long, value_name = "WHAT", value_parser = values::stdio)]
+    #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
     pub(crate) stderr: Option<StdioSpec>,
 
     /// Set a variable of the guest's environment, which is empty otherwise.
@@ -155,13 +157,13 @@ pub(crate) struct GuestOptions {
     pub(crate) env: Vec<(String, String)>,
 
     /// Grant a folder, under the name GUEST, or its own; `ro` for reading only.
-    #[arg(long, value_name = "HOST[::GUEST][,ro]", value_parser = values::dir)]
+    #[arg(long, value_name = "HOST[::GUEST][,ro]", value_parser = path(values::dir))]
     pub(crate) dir: Vec<DirSpec>,
 
     /// Let the guest start another under NAME, which gets what the guest passes on, and nothing
     /// else. KEY: spawn (it may itself start what the guest may), max-memory=SIZE,
     /// timeout=DURATION.
-    #[arg(long, value_name = "NAME=GUEST[,KEY...]", value_parser = values::child)]
+    #[arg(long, value_name = "NAME=GUEST[,KEY...]", value_parser = path(values::child))]
     pub(crate) child: Vec<ChildSpec>,
 
     /// Let the guest start a native command under NAME, with these first arguments: it decides about
@@ -170,44 +172,44 @@ pub(crate) struct GuestOptions {
     pub(crate) exec: Vec<ExecSpec>,
 
     /// End the run after this long, compiling included: 5s, 250ms, 1m30s.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 
     /// How long an opened pipe waits for its first peer before it fails with `timed-out`.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
     pub(crate) open_timeout: Option<Duration>,
 
     /// End the run when nothing has moved on any pipe of the guest and its children, standard streams
     /// included, for this long. What native commands move is not seen.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// How many bytes may go through each end of a granted pipe and each standard stream: exactly as
     /// many do, and what comes then fails with `limit-exceeded`. An end that is bounded so cannot be
     /// given to a native command.
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     pub(crate) max_bytes: Option<u64>,
 
     /// How many bytes a second may go through each of these ends: 64K, 1M.
-    #[arg(long, value_name = "SIZE", value_parser = values::rate)]
+    #[arg(long, value_name = "SIZE", value_parser = values::rate, allow_hyphen_values = true)]
     pub(crate) rate: Option<NonZeroU64>,
 
     /// How much the guest may compute, in units of about one WebAssembly instruction each, before it
     /// traps; its children may burn as much again, together. Counting makes guests slower.
-    #[arg(long, value_name = "N", value_parser = values::fuel)]
+    #[arg(long, value_name = "N", value_parser = values::fuel, allow_hyphen_values = true)]
     pub(crate) fuel: Option<u64>,
 
     /// How much memory the guest and its children may have [default: 256M]. SIZE is bytes, or 64K, 16M,
     /// 2G: powers of 1024, however they are written (16MB, 16MiB).
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     pub(crate) max_memory: Option<u64>,
 
     /// How many pipes the guest and its children may have open [default: 64].
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     pub(crate) max_pipes: Option<usize>,
 
     /// How many children there may be at once, children's children included [default: 16].
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     pub(crate) max_children: Option<usize>,
 
     /// Let what the guest writes act on the terminal: without it, all but text and colours is shown
@@ -271,6 +273,13 @@ impl GuestOptions {
             order,
         }
     }
+}
+
+/// Reads a value that need not be UTF-8.
+fn path<T: Clone + Send + Sync + 'static>(
+    read: impl Fn(OsString) -> Result<T, String> + Clone + Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(read)
 }
 
 fn chain<T: Clone>(first: &[T], then: &[T]) -> Vec<T> {
@@ -346,17 +355,17 @@ pub(crate) struct PipeArgs {
 pub(crate) struct TotalsArgs {
     /// How much memory all guests and their children may have together [default: 1G, or the largest
     /// --max-memory].
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     pub(crate) max_total_memory: Option<u64>,
 
     /// How many pipes all guests and their children may have open together, those between the stages
     /// aside [default: 1024, or the largest --max-pipes].
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     pub(crate) max_total_pipes: Option<usize>,
 
     /// How many children all guests may have at once together [default: 64, or the largest
     /// --max-children].
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
     pub(crate) max_total_children: Option<usize>,
 }
 

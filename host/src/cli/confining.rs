@@ -65,10 +65,9 @@ pub(crate) fn confine(mode: SandboxMode, powers: Powers) -> Result<(), Failure> 
                 anyhow!("--sandbox require: {missing}; use --sandbox auto, or another kernel");
             return Err(error).or_status(Status::NotPermitted);
         }
-        if missing.is_for_want() {
-            let error = anyhow!(
-                "the sandbox is not complete: {missing}; raise `ulimit -n` or `ulimit -v`, or write --sandbox off"
-            );
+        if let Some(remedy) = missing.remedy() {
+            let error =
+                anyhow!("the sandbox is not complete: {missing}; {remedy}, or write --sandbox off");
             return Err(error).or_status(Status::Io);
         }
         match missing.is_grave() {

@@ -14,12 +14,13 @@ use super::{mistake, pipe, values};
 /// Where an answer is not fit to be shown.
 pub fn options(text: &str) {
     let value = text.lines().next().unwrap_or_default();
-    answered(value, values::fifo);
+    answered(value, |value| values::fifo(value));
     answered(value, values::fd);
-    answered(value, values::stdio);
+    answered(value, |value| values::stdin(value));
+    answered(value, |value| values::output(value));
     answered(value, values::env);
-    answered(value, values::dir);
-    answered(value, values::child);
+    answered(value, |value| values::dir(value));
+    answered(value, |value| values::child(value));
     answered(value, values::exec);
     answered(value, values::size);
     answered(value, values::duration);

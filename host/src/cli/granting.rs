@@ -17,12 +17,13 @@ use super::say;
 use super::signals::Leftovers;
 use super::source::Source;
 use super::stats::FifoStats;
-use super::values::{DirSpec, FdSpec, FifoSpec, StdioSpec};
+use super::values::{DirSpec, FdSpec, FifoSpec, StandardFifo, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
-use crate::os::{self, Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, Powers};
+use crate::os::{self, Direction, End, Fifo, FifoError, FifoWatch, InheritError, Powers};
 use crate::pipe::{
-    Activity, Drains, Grant, Journal, Label, PipeName, Pipes, Reader, Writer, deadline,
+    Activity, Directions, Drains, EofPolicy, Grant, Journal, Label, PipeName, Pipes, Reader,
+    Writer, deadline,
 };
 use crate::run::{Setup, bounded_wasi};
 use crate::threads;
@@ -37,7 +38,7 @@ pub(crate) enum Stream {
     /// The end of a pipe that nobody else holds.
     Joined(OwnedFd),
     /// A FIFO, opened when the guest starts.
-    Fifo(Arc<Fifo>),
+    Fifo { fifo: Arc<Fifo>, eof: EofPolicy, capacity: Option<u64> },
 }
 
 /// What one guest has as standard streams, and which of its pipes are other stages' too.
@@ -72,6 +73,8 @@ pub(crate) struct Prepared {
 #[derive(Clone, Debug)]
 pub(crate) struct Among {
     pub(crate) totals: Totals,
+    /// How many they are.
+    pub(crate) guests: usize,
     /// What wants to know when something moves.
     pub(crate) activity: Option<Activity>,
 }
@@ -88,6 +91,8 @@ pub(crate) struct Granting<'a> {
     fifos: RefCell<Vec<FifoStats>>,
     /// The files that are written to: several that write to one share their place in it.
     outputs: RefCell<Vec<(PathBuf, OwnedFd)>>,
+    /// The inherited descriptors that were taken over, by number, but for those that are granted by name.
+    inherited: RefCell<Vec<(i32, OwnedFd)>>,
     /// What this process must still be able to do for what it has granted.
     powers: RefCell<Powers>,
 }
@@ -100,6 +105,7 @@ impl<'a> Granting<'a> {
             stage: RefCell::default(),
             fifos: RefCell::default(),
             outputs: RefCell::default(),
+            inherited: RefCell::default(),
             powers: RefCell::default(),
         }
     }
@@ -170,7 +176,7 @@ impl<'a> Granting<'a> {
         {
             match stream {
                 Stream::Shared(fd) => powers.stream(fd, direction)?,
-                Stream::Fifo(fifo) => powers.fifo(fifo, &[direction])?,
+                Stream::Fifo { fifo, .. } => powers.fifo(fifo, &[direction])?,
                 Stream::Joined(_) => {}
             }
         }
@@ -196,13 +202,16 @@ impl<'a> Granting<'a> {
             Some(StdioSpec::Inherit) => os::standard(0),
             Some(StdioSpec::Null) => os::null(),
             Some(StdioSpec::File(path)) => {
-                let file = os::open_input_file(path);
+                let file = match os::inherited_number(path) {
+                    Some(number) => return self.inherited(number, Direction::Read, "--stdin"),
+                    None => os::open_input_file(path),
+                };
                 return file
                     .map(Stream::Shared)
                     .map_err(|error| file_failure("--stdin", path, &error));
             }
-            Some(StdioSpec::Fifo(path)) => {
-                return self.standard_fifo(path, Direction::Read, "--stdin");
+            Some(StdioSpec::Fifo(spec)) => {
+                return self.standard_fifo(spec, Direction::Read, "--stdin");
             }
         };
         stream.map(Stream::Shared).context("stdin").or_status(Status::Io)
@@ -224,13 +233,16 @@ impl<'a> Granting<'a> {
             Some(StdioSpec::Inherit) => os::standard(number),
             Some(StdioSpec::Null) => os::null(),
             Some(StdioSpec::File(path)) => {
-                let file = self.output_file(path, option);
+                let file = match os::inherited_number(path) {
+                    Some(number) => return self.inherited(number, Direction::Write, option),
+                    None => self.output_file(path, option),
+                };
                 return file
                     .map(Stream::Shared)
                     .map_err(|error| file_failure(option, path, &error));
             }
-            Some(StdioSpec::Fifo(path)) => {
-                return self.standard_fifo(path, Direction::Write, option);
+            Some(StdioSpec::Fifo(spec)) => {
+                return self.standard_fifo(spec, Direction::Write, option);
             }
         };
         stream.map(Stream::Shared).context(label).or_status(Status::Io)
@@ -246,7 +258,35 @@ impl<'a> Granting<'a> {
         Ok(file)
     }
 
+    /// What this process was started with as descriptor `number`, for one of the standard streams.
+    fn inherited(&self, number: i32, way: Direction, option: &str) -> Result<Stream, Failure> {
+        let refused = |error: InheritError| Failure {
+            status: Status::Io,
+            error: anyhow!("{option} /dev/fd/{number}: {error}"),
+        };
+        let copied = |fd: std::io::Result<OwnedFd>| {
+            fd.context(format!("descriptor {number}")).or_status(Status::Io)
+        };
+        if number < 3 {
+            let fd = copied(os::standard(number))?;
+            os::check_direction(number, &fd, way).map_err(refused)?;
+            return Ok(Stream::Shared(fd));
+        }
+        let mut inherited = self.inherited.borrow_mut();
+        if let Some((_, fd)) = inherited.iter().find(|(known, _)| *known == number) {
+            os::check_direction(number, fd, way).map_err(refused)?;
+            return copied(fd.try_clone()).map(Stream::Shared);
+        }
+        let fd = os::take_inherited_stream(number, way).map_err(refused)?;
+        let own = copied(fd.try_clone())?;
+        inherited.push((number, fd));
+        Ok(Stream::Shared(own))
+    }
+
     fn fifo_grant(&self, spec: &FifoSpec, source: &Source) -> Result<Grant, Failure> {
+        if let Some(number) = spec.path.as_deref().and_then(os::inherited_number) {
+            return self.descriptor_of(number, spec);
+        }
         let ways = spec.directions.list();
         let fifo = match &spec.path {
             Some(path) => Fifo::prepare_alone(path, spec.options, &ways),
@@ -262,15 +302,33 @@ impl<'a> Granting<'a> {
             path: fifo.path().display().to_string(),
         });
         let grant = Grant::fifo(spec.name.clone(), fifo).directions(spec.directions).eof(spec.eof);
-        Ok(match spec.capacity {
-            Some(bytes) => grant.capacity(bytes),
-            None => grant,
-        })
+        Ok(with_capacity(grant, spec.capacity))
     }
 
-    fn standard_fifo(&self, path: &Path, way: Direction, option: &str) -> Result<Stream, Failure> {
-        let fifo = Fifo::prepare_alone(path, FifoOptions::default(), &[way]);
-        self.look_after(fifo, option).map(Stream::Fifo)
+    /// A grant by a path that stands for an inherited descriptor, as the shell's <(...) gives one.
+    fn descriptor_of(&self, number: i32, spec: &FifoSpec) -> Result<Grant, Failure> {
+        refuse_reopening(number, spec.eof)?;
+        // Both ways are what is said where nothing is: as many are meant as it is open for.
+        let asked = (spec.directions != Directions::BOTH).then_some(spec.directions);
+        let grant = Grant::descriptor(spec.name.clone(), number, asked).map_err(|error| {
+            Failure { status: Status::Pipe, error: anyhow!("--fifo {}: {error}", spec.name) }
+        })?;
+        Ok(with_capacity(grant, spec.capacity))
+    }
+
+    fn standard_fifo(
+        &self,
+        spec: &StandardFifo,
+        way: Direction,
+        option: &str,
+    ) -> Result<Stream, Failure> {
+        if let Some(number) = os::inherited_number(&spec.path) {
+            refuse_reopening(number, spec.eof)?;
+            return self.inherited(number, way, option);
+        }
+        let fifo = Fifo::prepare_alone(&spec.path, spec.options, &[way]);
+        let fifo = self.look_after(fifo, option)?;
+        Ok(Stream::Fifo { fifo, eof: spec.eof, capacity: spec.capacity })
     }
 
     /// Sees to it that a FIFO is not left behind, and that it is told if somebody else removes it.
@@ -302,7 +360,8 @@ impl Prepared {
         if self.has_folders {
             threads::reserve().context("calls on files").or_status(Status::Io)?;
         }
-        let mut builder = Pipes::builder();
+        let share = self.among.as_ref().map_or(1, |among| among.guests.max(1));
+        let mut builder = Pipes::builder().max_descriptors(os::descriptors_left() / share);
         if let Some(count) = self.max_pipes {
             builder = builder.max_pipes(count);
         }
@@ -430,8 +489,8 @@ pub(crate) fn check<'a>(
     ];
     let mut ends: Vec<(&Path, Direction, &str)> = Vec::new();
     for (spec, way, option) in streams {
-        if let Some(StdioSpec::Fifo(path)) = spec {
-            ends.push((path, way, option));
+        if let Some(StdioSpec::Fifo(spec)) = spec {
+            ends.push((&spec.path, way, option));
         }
     }
     for spec in &options.fifo {
@@ -487,7 +546,10 @@ fn reader(
         Stream::Joined(fd) => {
             Reader::of_joint(End::owned(fd, Direction::Read)?, Label::Stdin, journal)
         }
-        Stream::Fifo(fifo) => Reader::fifo(&fifo, false, deadline, None, Label::Stdin, journal)?,
+        Stream::Fifo { fifo, eof, capacity } => {
+            let reopen = eof == EofPolicy::Reopen;
+            Reader::fifo(&fifo, reopen, deadline, capacity, Label::Stdin, journal)?
+        }
     })
 }
 
@@ -504,9 +566,30 @@ fn writer(
             let end = End::owned(fd, Direction::Write)?;
             return Ok(Writer::of_joint(end, label, drains, journal));
         }
-        Stream::Fifo(fifo) => return Writer::fifo(&fifo, None, deadline, label, drains, journal),
+        Stream::Fifo { fifo, capacity, .. } => {
+            return Writer::fifo(&fifo, capacity, deadline, label, drains, journal);
+        }
     };
     Ok(Writer::new(end, None, label, drains, journal))
+}
+
+fn with_capacity(grant: Grant, capacity: Option<u64>) -> Grant {
+    match capacity {
+        Some(bytes) => grant.capacity(bytes),
+        None => grant,
+    }
+}
+
+/// What cannot be opened by a path cannot be opened again.
+fn refuse_reopening(number: i32, eof: EofPolicy) -> Result<(), Failure> {
+    match eof {
+        EofPolicy::Close => Ok(()),
+        EofPolicy::Reopen => Err(anyhow!(
+            "descriptor {number} is open already, and eof=reopen opens a FIFO again: make one with mkfifo, \
+             and write its path"
+        ))
+        .or_status(Status::Usage),
+    }
 }
 
 fn descriptor(spec: &FdSpec) -> Result<Grant, Failure> {

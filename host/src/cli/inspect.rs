@@ -42,7 +42,7 @@ struct Import {
 pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
     let source = Source::of(&args.guest)?;
     let engine = engine_for(&args.cache, [])?;
-    let report = Report::of(&source.load(&engine)?, &source.display());
+    let report = Report::of(&source.load(&engine)?, &source);
     let text = match args.json {
         true => {
             let json =
@@ -72,7 +72,8 @@ pub(crate) fn written(outcome: std::io::Result<()>) -> Result<Status, Failure> {
 }
 
 impl Report {
-    fn of(guest: &Guest, shown: &str) -> Self {
+    fn of(guest: &Guest, source: &Source) -> Self {
+        let shown = source.display();
         let parsed = |name: &String| name.parse::<Interface>().ok();
         let provided = |name: &String| match guest.is_component() {
             true => parsed(name).is_some_and(|interface| interface.is_provided()),
@@ -87,7 +88,7 @@ impl Report {
             guest.imports().iter().filter_map(parsed).any(|it| it.is(package, name))
         };
         let runnable = guest.version().is_some() && imports.iter().all(|import| import.provided);
-        let mut run = format!("pipehost run {}", quoted(shown));
+        let mut run = format!("pipehost run {}", quoted(&shown));
         if uses("pipehost:pipes", "named") {
             run += " --fifo in=PATH,r --fifo out=PATH,w";
         }
@@ -101,10 +102,12 @@ impl Report {
         }
         if uses("wasi:cli", "environment") || !guest.is_component() {
             may_use.push("--env NAME=VALUE");
-            may_use.push("-- ARGS...");
+            if source.takes_arguments() {
+                may_use.push("-- ARGS...");
+            }
         }
         Self {
-            guest: shown.into(),
+            guest: shown,
             kind: if guest.is_component() { "component" } else { "module" },
             wasi: guest.version().map(|version| version.to_string()),
             imports,

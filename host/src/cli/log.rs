@@ -36,15 +36,21 @@ struct Stderr;
 
 impl io::Write for Stderr {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
-        // It may quote a guest: its names, its functions.
-        let message_of_ours = without_error_numbers(&String::from_utf8_lossy(message));
-        os::write_message(quoted(&message_of_ours).as_bytes());
+        os::write_message(shown(&String::from_utf8_lossy(message)).as_bytes());
         Ok(message.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A message as it is shown. It may quote a guest, its names and its functions: what they continue in further
+/// lines is indented, so that it does not look as if it were ours.
+fn shown(message: &str) -> String {
+    let message = without_error_numbers(message);
+    let lines = quoted(message.trim_end_matches('\n')).replace('\n', "\n    ");
+    lines + "\n"
 }
 
 /// `pipehost: warning: ...`
@@ -69,5 +75,18 @@ where
         write!(writer, "pipehost: {level}")?;
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn no_line_can_be_forged() {
+        let forged = "pipehost: warning: x\npipehost: error: all is lost\r\n";
+        let seen = "pipehost: warning: x\n    pipehost: error: all is lost\\r\n";
+        assert_eq!(shown(forged), seen);
+        assert_eq!(shown("pipehost: one line (os error 2)\n"), "pipehost: one line\n");
     }
 }

@@ -30,10 +30,21 @@ pub(super) fn line(error: &clap::Error, command: &str) -> String {
             format!("{missing} is missing; see `pipehost {command} --help`")
         }
         ErrorKind::InvalidValue => value(error, command),
+        ErrorKind::InvalidUtf8 => no_text(),
         // What reads the value says what to write.
         ErrorKind::ValueValidation => first_paragraph(error),
         _ => format!("{}; see `pipehost {command} --help`", first_paragraph(error)),
     }
+}
+
+/// Which of the arguments is no text.
+fn no_text() -> String {
+    let words = std::env::args_os().skip(1);
+    let odd = words.into_iter().find(|word| word.to_str().is_none()).unwrap_or_default();
+    format!(
+        "`{}` is not UTF-8, which arguments of guests and the values of most options are; paths may be anything",
+        odd.display()
+    )
 }
 
 /// The command that was typed, for whoever needs its help.
@@ -99,6 +110,7 @@ pub(super) fn useless(guest: &str, arg: &str, command: &str) -> String {
             place(guest, arg)
         }
         (_, arg, "run") if is_option_of("run", arg) => {
+            let arg = with_value(arg, "run");
             format!("as an option of pipehost's it stands before `--`: pipehost run {guest} {arg}")
         }
         ("@tee", ..) => "its arguments are the names of granted pipes".into(),
@@ -110,14 +122,29 @@ pub(super) fn useless(guest: &str, arg: &str, command: &str) -> String {
 /// Where an option of pipehost's stands in a pipeline.
 fn place(guest: &str, arg: &str) -> String {
     let of_stage = GuestOptions::augment_args(Command::new("stage"));
-    let name = arg.trim_start_matches("--").split('=').next().unwrap_or_default().to_owned();
-    match of_stage.get_arguments().any(|known| known.get_long() == Some(&name)) {
+    let name = arg.trim_start_matches("--").split('=').next().unwrap_or_default();
+    let is_it = |known: &&clap::Arg| known.get_long() == Some(name);
+    let written = with_value(arg, "pipe");
+    match of_stage.get_arguments().any(|known| is_it(&known)) {
         true => {
-            format!("as an option of pipehost's it stands in front of the guest: {arg} {guest}")
+            format!("as an option of pipehost's it stands in front of the guest: {written} {guest}")
         }
         false => format!(
-            "as an option of pipehost's it stands in front of the first stage: pipehost pipe {arg} ..."
+            "as an option of pipehost's it stands in front of the first stage: pipehost pipe {written} ..."
         ),
+    }
+}
+
+/// An option as it is written, with what its value is called where it has one and that is missing.
+fn with_value(arg: &str, command: &str) -> String {
+    let name = arg.trim_start_matches("--");
+    let known = Cli::command();
+    let command = known.find_subcommand(command);
+    let option = command.and_then(|it| it.get_arguments().find(|it| it.get_long() == Some(name)));
+    let takes = option.filter(|it| it.get_action().takes_values() && !it.is_require_equals_set());
+    match takes.and_then(|option| option.get_value_names()) {
+        Some([value, ..]) => format!("{arg} {value}"),
+        _ => arg.to_owned(),
     }
 }
 
@@ -146,7 +173,10 @@ fn no_option(word: &str, command: &str) -> String {
         let of = ["run", "pipe"].into_iter().find(|command| is_option_of(command, word));
         return match (of, nearest(name, OF_ALL)) {
             (Some(command), _) => {
-                format!("`{word}` stands behind a command; type `pipehost {command} {word} ...`")
+                let word_and_value = with_value(word, command);
+                format!(
+                    "`{word}` stands behind a command; type `pipehost {command} {word_and_value} ...`"
+                )
             }
             (None, Some(meant)) => {
                 format!("there is no option `{word}`; did you mean `--{meant}`?")

@@ -35,6 +35,7 @@ use crate::threads;
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
     os::ignore_file_size_signal();
+    os::prepare_messages();
     threads::hush_caught_panics();
     let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
@@ -51,7 +52,7 @@ pub fn main() -> u8 {
     match outcome {
         Ok(status) => status.code(),
         Err(Failure { status, error }) => {
-            say(&format!("{error:#}"));
+            say(&with_remedy(format!("{error:#}")));
             let lines = error.downcast_ref().map_or(&[][..], |it: &InLines| &it.lines);
             for line in lines {
                 // Indented: a file must not look as if it were us.
@@ -67,6 +68,24 @@ pub(crate) fn say(line: &str) {
     let line = without_error_numbers(line);
     let line = quoted_in_line(&line);
     os::write_message(format!("pipehost: {line}\n").as_bytes());
+}
+
+/// Says what to do where the system has too little, if nothing is said of that yet.
+fn with_remedy(line: String) -> String {
+    const REMEDIES: [(i32, &str); 4] = [
+        (libc::EMFILE, "raise `ulimit -n`"),
+        (libc::ENFILE, "the system has no more descriptors: end what has many, see lsof(8)"),
+        (libc::EAGAIN, "raise `ulimit -u`, or the limit of the container"),
+        (libc::ENOMEM, "raise `ulimit -v`, or the limit of the container"),
+    ];
+    let ends_with = |number: &i32| {
+        let text = std::io::Error::from_raw_os_error(*number).to_string();
+        line.ends_with(&text) || line.ends_with(&without_error_numbers(&text))
+    };
+    match REMEDIES.iter().find(|(number, _)| ends_with(number)) {
+        Some((_, remedy)) => format!("{line}; {remedy}"),
+        None => line,
+    }
 }
 
 /// "No such file or directory (os error 2)": the number helps nobody.
@@ -106,7 +125,16 @@ fn usage(error: &clap::Error) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use super::without_error_numbers;
+    use super::{with_remedy, without_error_numbers};
+
+    #[test]
+    fn what_is_short_is_named() {
+        let error = std::io::Error::from_raw_os_error(libc::EMFILE);
+        let line = with_remedy(format!("a pipe cannot be made: {error}"));
+        assert!(line.ends_with("Too many open files (os error 24); raise `ulimit -n`"), "{line}");
+        let said = format!("a pipe cannot be made: {error}; do this");
+        assert_eq!(with_remedy(said.clone()), said);
+    }
 
     #[test]
     fn the_numbers_of_errors_are_left_out() {

@@ -118,6 +118,11 @@ impl Source {
         !is_guest && os::find_command(path.as_os_str()).is_ok()
     }
 
+    /// Whether the guest may have a use for arguments: one of ours is known.
+    pub(crate) fn takes_arguments(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Bundled("tee", _))
+    }
+
     /// An argument that the guest, one of ours, has no use for.
     pub(crate) fn useless<'a>(&self, args: &'a [String]) -> Option<&'a str> {
         let Self::Bundled(name, _) = self else { return None };

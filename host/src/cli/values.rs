@@ -1,11 +1,14 @@
 //! What option values say, without doing any of it yet.
+//!
+//! A value is a path, and keys behind commas. Paths need not be UTF-8, and two commas in a value stand for
+//! one of the path's.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::os::FifoOptions;
+use crate::os::{self, FifoOptions};
 use crate::pipe::{Directions, EofPolicy, PipeName};
 
 /// A message for the operator, naming what to type.
@@ -38,7 +41,16 @@ pub(crate) enum StdioSpec {
     Inherit,
     Null,
     File(PathBuf),
-    Fifo(PathBuf),
+    Fifo(StandardFifo),
+}
+
+/// `fifo:PATH[,KEY...]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StandardFifo {
+    pub(crate) path: PathBuf,
+    pub(crate) options: FifoOptions,
+    pub(crate) eof: EofPolicy,
+    pub(crate) capacity: Option<u64>,
 }
 
 /// `--dir HOST[::GUEST][,ro]`
@@ -67,16 +79,49 @@ pub(crate) struct ExecSpec {
     pub(crate) args: Vec<String>,
 }
 
+/// The parts of a value, which stand between commas. Two commas are one of a part's own.
+fn parts(text: &OsStr) -> Vec<OsString> {
+    let (mut parts, mut part) = (Vec::new(), Vec::new());
+    let mut bytes = os::bytes(text).iter().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, bytes.peek()) {
+            (b',', Some(b',')) => {
+                bytes.next();
+                part.push(b',');
+            }
+            (b',', _) => parts.push(os::text(std::mem::take(&mut part))),
+            _ => part.push(*byte),
+        }
+    }
+    parts.push(os::text(part));
+    parts
+}
+
+/// What stands before the first `separator` and behind it.
+fn split_once(text: &OsStr, separator: &str) -> Option<(OsString, OsString)> {
+    let (bytes, separator) = (os::bytes(text), separator.as_bytes());
+    let at = bytes.windows(separator.len()).position(|window| window == separator)?;
+    let (before, after) = (&bytes[..at], &bytes[at + separator.len()..]);
+    Some((os::text(before.into()), os::text(after.into())))
+}
+
+/// The keys as text, which all that are known are.
+fn keys(parts: impl Iterator<Item = OsString>) -> Vec<String> {
+    parts.map(|key| key.to_string_lossy().into_owned()).collect()
+}
+
 /// What stands before `=`, if it is a pipe's name, and the rest.
-fn split_name(text: &str) -> Parsed<(Option<PipeName>, &str)> {
-    match text.split_once('=') {
-        Some(("", _)) => Err("the name before `=` is missing; write NAME=PATH".into()),
-        Some((name, rest)) => match name.parse() {
-            Ok(name) => Ok((Some(name), rest)),
+fn split_name(text: &OsStr) -> Parsed<(Option<PipeName>, OsString)> {
+    match split_once(text, "=") {
+        Some((before, _)) if before.is_empty() => {
+            Err("the name before `=` is missing; write NAME=PATH".into())
+        }
+        Some((before, rest)) => match before.to_str().and_then(|name| name.parse().ok()) {
+            Some(name) => Ok((Some(name), rest)),
             // Part of the path: `./a=b`.
-            Err(_) => Ok((None, text)),
+            None => Ok((None, text.into())),
         },
-        None => Ok((None, text)),
+        None => Ok((None, text.into())),
     }
 }
 
@@ -88,49 +133,65 @@ fn directions(read: bool, write: bool) -> Directions {
     }
 }
 
-pub(crate) fn fifo(text: &str) -> Parsed<FifoSpec> {
-    let mut parts = text.split(',');
-    let (name, path) = split_name(parts.next().unwrap_or(""))?;
-    // A file may be called so: with `./` before it, it is granted all the same.
-    if let (None, Some((before, after))) = (&name, path.split_once(':'))
-        && before.parse::<PipeName>().is_ok()
-    {
-        return Err(format!("`:` stands for nothing here; write {before}={after}"));
-    }
-    let (name, path) = match (name, path) {
-        (None, "") => {
-            return Err("the path is missing; write NAME=PATH, or NAME= for a private one".into());
-        }
-        (Some(name), "") => (name, None),
-        (Some(name), path) => (name, Some(PathBuf::from(path))),
-        (None, path) => (default_name(path.as_ref())?, Some(PathBuf::from(path))),
-    };
-    let (mut read, mut write) = (false, false);
-    let mut options = FifoOptions::default();
-    let mut eof = EofPolicy::default();
-    let mut capacity = None;
-    for key in parts {
-        match key.split_once('=').unwrap_or((key, "")) {
-            ("r", "") => read = true,
-            ("w", "") => write = true,
-            ("existing", "") => options.existing = true,
-            ("keep", "") => options.keep = true,
-            ("insecure", "") => options.insecure = true,
-            ("eof", "close") => eof = EofPolicy::Close,
-            ("eof", "reopen") => eof = EofPolicy::Reopen,
-            ("capacity", value) => capacity = Some(size(value)?),
-            _ => {
-                return Err(format!(
-                    "unknown key `{key}`; there are r, w, existing, keep, insecure, eof=close, \
-                     eof=reopen and capacity=SIZE"
-                ));
+/// What the keys say of a FIFO, however it is granted.
+#[derive(Default)]
+struct FifoKeys {
+    read: bool,
+    write: bool,
+    options: FifoOptions,
+    eof: Option<EofPolicy>,
+    capacity: Option<u64>,
+}
+
+impl FifoKeys {
+    fn of(keys: &[String]) -> Parsed<Self> {
+        let mut known = Self::default();
+        for key in keys {
+            match key.split_once('=').unwrap_or((key, "")) {
+                ("r", "") => known.read = true,
+                ("w", "") => known.write = true,
+                ("existing", "") => known.options.existing = true,
+                ("keep", "") => known.options.keep = true,
+                ("insecure", "") => known.options.insecure = true,
+                ("eof", "close") => known.eof = Some(EofPolicy::Close),
+                ("eof", "reopen") => known.eof = Some(EofPolicy::Reopen),
+                ("capacity", value) => known.capacity = Some(size(value)?),
+                _ => {
+                    return Err(format!(
+                        "unknown key `{key}`; there are r, w, existing, keep, insecure, eof=close, \
+                         eof=reopen and capacity=SIZE; a comma of the path's is written `,,`"
+                    ));
+                }
             }
         }
+        Ok(known)
     }
+}
+
+pub(crate) fn fifo(text: impl AsRef<OsStr>) -> Parsed<FifoSpec> {
+    let mut parts = parts(text.as_ref()).into_iter();
+    let (name, path) = split_name(&parts.next().unwrap_or_default())?;
+    // A file may be called so: with `./` before it, it is granted all the same.
+    if let (None, Some((before, after))) = (&name, split_once(&path, ":"))
+        && before.to_str().is_some_and(|name| name.parse::<PipeName>().is_ok())
+    {
+        let (before, after) = (before.display(), after.display());
+        return Err(format!("`:` stands for nothing here; write {before}={after}"));
+    }
+    let (name, path) = match (name, path.is_empty()) {
+        (None, true) => {
+            return Err("the path is missing; write NAME=PATH, or NAME= for a private one".into());
+        }
+        (Some(name), true) => (name, None),
+        (Some(name), false) => (name, Some(PathBuf::from(path))),
+        (None, false) => (default_name(path.as_ref())?, Some(PathBuf::from(path))),
+    };
+    let FifoKeys { read, write, options, eof, capacity } = FifoKeys::of(&keys(parts))?;
     if path.is_none() && (options.existing || options.keep) {
         return Err("the keys existing and keep need a path; write NAME=PATH".into());
     }
-    Ok(FifoSpec { name, path, options, directions: directions(read, write), eof, capacity })
+    let (directions, eof) = (directions(read, write), eof.unwrap_or_default());
+    Ok(FifoSpec { name, path, options, directions, eof, capacity })
 }
 
 fn default_name(path: &Path) -> Parsed<PipeName> {
@@ -142,9 +203,10 @@ fn default_name(path: &Path) -> Parsed<PipeName> {
 
 pub(crate) fn fd(text: &str) -> Parsed<FdSpec> {
     let mut parts = text.split(',');
-    let (name, number) = split_name(parts.next().unwrap_or(""))?;
+    let (name, number) = split_name(parts.next().unwrap_or("").as_ref())?;
+    let number = number.to_string_lossy();
     // The shell's <(...) gives a path.
-    let digits = number.strip_prefix("/dev/fd/").unwrap_or(number);
+    let digits = number.strip_prefix("/dev/fd/").unwrap_or(&number);
     let number: i32 = match digits.parse() {
         Ok(number) if number >= 0 => number,
         _ => return Err(format!("`{digits}` is not a descriptor's number; write NAME=3")),
@@ -168,19 +230,20 @@ pub(crate) fn fd(text: &str) -> Parsed<FdSpec> {
     Ok(FdSpec { name, number, directions })
 }
 
-pub(crate) fn child(text: &str) -> Parsed<ChildSpec> {
-    let mut parts = text.split(',');
-    let (name, guest) = child_name(parts.next().unwrap_or(""), "NAME=GUEST")?;
+pub(crate) fn child(text: impl AsRef<OsStr>) -> Parsed<ChildSpec> {
+    let mut parts = parts(text.as_ref()).into_iter();
+    let (name, guest) = child_name(&parts.next().unwrap_or_default(), "NAME=GUEST")?;
     let guest = PathBuf::from(guest);
     let mut spec = ChildSpec { name, guest, spawn: false, max_memory: None, timeout: None };
-    for key in parts {
-        match key.split_once('=').unwrap_or((key, "")) {
+    for key in keys(parts) {
+        match key.split_once('=').unwrap_or((&key, "")) {
             ("spawn", "") => spec.spawn = true,
             ("max-memory", value) => spec.max_memory = Some(size(value)?),
             ("timeout", value) => spec.timeout = Some(duration(value)?),
             _ => {
                 return Err(format!(
-                    "unknown key `{key}`; there are spawn, max-memory=SIZE and timeout=DURATION"
+                    "unknown key `{key}`; there are spawn, max-memory=SIZE and timeout=DURATION; a \
+                     comma of the path's is written `,,`"
                 ));
             }
         }
@@ -189,8 +252,8 @@ pub(crate) fn child(text: &str) -> Parsed<ChildSpec> {
 }
 
 pub(crate) fn exec(text: &str) -> Parsed<ExecSpec> {
-    let (name, command) = child_name(text, "NAME=COMMAND")?;
-    let words = shlex::split(command).ok_or("a quote is not closed")?;
+    let (name, command) = child_name(text.as_ref(), "NAME=COMMAND")?;
+    let words = shlex::split(&command.to_string_lossy()).ok_or("a quote is not closed")?;
     let mut words = words.into_iter();
     match words.next() {
         Some(program) => Ok(ExecSpec { name, program, args: words.collect() }),
@@ -199,26 +262,60 @@ pub(crate) fn exec(text: &str) -> Parsed<ExecSpec> {
 }
 
 /// What stands before `=`, which must be a name, and the rest, which must be there.
-fn child_name<'a>(text: &'a str, form: &str) -> Parsed<(PipeName, &'a str)> {
-    match text.split_once('=') {
-        Some((name, rest)) if !rest.is_empty() => match name.parse() {
+fn child_name(text: &OsStr, form: &str) -> Parsed<(PipeName, OsString)> {
+    match split_once(text, "=") {
+        Some((name, rest)) if !rest.is_empty() => match name.to_string_lossy().parse() {
             Ok(name) => Ok((name, rest)),
-            Err(error) => Err(format!("`{name}`: {error}")),
+            Err(error) => Err(format!("`{}`: {error}", name.display())),
         },
         _ => Err(format!("write {form}")),
     }
 }
 
-pub(crate) fn stdio(text: &str) -> Parsed<StdioSpec> {
-    match text {
-        "" => Err("the value is missing; there are inherit, null, FILE and fifo:PATH".into()),
-        "inherit" => Ok(StdioSpec::Inherit),
-        "null" => Ok(StdioSpec::Null),
-        "fifo:" => Err("the path is missing; write fifo:PATH".into()),
-        text => Ok(match text.strip_prefix("fifo:") {
-            Some(path) => StdioSpec::Fifo(path.into()),
-            None => StdioSpec::File(text.into()),
-        }),
+/// What a guest reads.
+pub(crate) fn stdin(text: impl AsRef<OsStr>) -> Parsed<StdioSpec> {
+    stdio(text.as_ref(), true)
+}
+
+/// What a guest writes to.
+pub(crate) fn output(text: impl AsRef<OsStr>) -> Parsed<StdioSpec> {
+    stdio(text.as_ref(), false)
+}
+
+fn stdio(text: &OsStr, reads: bool) -> Parsed<StdioSpec> {
+    let spec = match text.to_str() {
+        Some("") => {
+            return Err("the value is missing; there are inherit, null, FILE and fifo:PATH".into());
+        }
+        Some("inherit") => StdioSpec::Inherit,
+        Some("null") => StdioSpec::Null,
+        _ => match split_once(text, "fifo:") {
+            Some((before, fifo)) if before.is_empty() => {
+                StdioSpec::Fifo(standard_fifo(&fifo, reads)?)
+            }
+            _ => StdioSpec::File(text.into()),
+        },
+    };
+    Ok(spec)
+}
+
+/// What stands behind `fifo:`.
+fn standard_fifo(text: &OsStr, reads: bool) -> Parsed<StandardFifo> {
+    let mut parts = parts(text).into_iter();
+    let path = PathBuf::from(parts.next().unwrap_or_default());
+    if path.as_os_str().is_empty() {
+        return Err("the path is missing; write fifo:PATH".into());
+    }
+    let FifoKeys { read, write, options, eof, capacity } = FifoKeys::of(&keys(parts))?;
+    match (reads, read, write, eof) {
+        (true, _, true, _) => Err("a guest only reads its stdin; drop the key w".into()),
+        (false, true, ..) => {
+            Err("a guest only writes to its stdout and stderr; drop the key r".into())
+        }
+        (false, _, _, Some(_)) => {
+            Err("a guest meets no end of file where it writes; drop the key eof".into())
+        }
+        _ => Ok(StandardFifo { path, options, eof: eof.unwrap_or_default(), capacity }),
     }
 }
 
@@ -229,30 +326,42 @@ pub(crate) fn env(text: &str) -> Parsed<(String, String)> {
     }
 }
 
-pub(crate) fn dir(text: &str) -> Parsed<DirSpec> {
-    let mut parts = text.split(',');
+pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<DirSpec> {
+    let mut parts = parts(text.as_ref()).into_iter();
     let folders = parts.next().unwrap_or_default();
     let mut read_only = false;
-    for key in parts {
-        match key {
+    for key in keys(parts) {
+        match &*key {
             "ro" => read_only = true,
-            _ => return Err(format!("unknown key `{key}`; there is ro, for reading only")),
+            _ => {
+                return Err(format!(
+                    "unknown key `{key}`; there is ro, for reading only; a comma of the path's is \
+                     written `,,`"
+                ));
+            }
         }
     }
-    let (host, guest) = match folders.split_once("::") {
+    let (host, guest) = match split_once(&folders, "::") {
         Some(both) => both,
         // As others write it. A folder may be called so: HOST::GUEST grants it all the same.
-        None => match folders.split_once(':') {
-            Some((before, after)) if after.starts_with('/') || !before.contains('/') => {
+        None => match split_once(&folders, ":") {
+            Some((before, after))
+                if os::bytes(&after).starts_with(b"/") || !os::bytes(&before).contains(&b'/') =>
+            {
+                let (before, after) = (before.display(), after.display());
                 return Err(format!("`:` stands for nothing here; write {before}::{after}"));
             }
-            _ => (folders, folders),
+            _ => (folders.clone(), folders),
         },
     };
     if host.is_empty() || guest.is_empty() {
         return Err("write HOST or HOST::GUEST, with two folders".into());
     }
-    Ok(DirSpec { host: host.into(), guest: guest.into(), read_only })
+    let guest = guest.into_string().map_err(|guest| {
+        let guest = guest.display();
+        format!("a guest's paths are UTF-8, and `{guest}` is not; give it another: HOST::GUEST")
+    })?;
+    Ok(DirSpec { host: host.into(), guest, read_only })
 }
 
 /// A number of bytes: `4096`, `64K`, `1MiB`, `2GB`. All units are powers of 1024: M, MB and MiB are one
@@ -380,8 +489,11 @@ mod tests {
         for bad in ["", "a", "a=", "a=  ", "=sort", "a=sort 'x"] {
             assert!(exec(bad).is_err(), "{bad}");
         }
-        for bad in ["", "fifo:"] {
-            assert!(stdio(bad).is_err(), "{bad}");
+        for bad in ["", "fifo:", "fifo:,r", "fifo:x,w", "fifo:x,q", "fifo:x,eof=never"] {
+            assert!(stdin(bad).is_err(), "{bad}");
+        }
+        for bad in ["fifo:x,r", "fifo:x,eof=reopen", "fifo:x,capacity=1Q"] {
+            assert!(output(bad).is_err(), "{bad}");
         }
     }
 
@@ -412,13 +524,41 @@ mod tests {
         assert_eq!(dir("/a:b::/b").unwrap().host, Path::new("/a:b"));
         assert_eq!(dir("/mnt/a:b").unwrap().host, Path::new("/mnt/a:b"));
         assert_eq!(fifo("./in:x,r").unwrap_err(), default_name("in:x".as_ref()).unwrap_err());
-        assert_eq!(stdio("fifo:/tmp/x"), Ok(StdioSpec::Fifo("/tmp/x".into())));
+    }
+
+    #[test]
+    fn standard_streams_take_the_keys_of_a_fifo() {
+        let Ok(StdioSpec::Fifo(spec)) = stdin("fifo:/tmp/x,eof=reopen,keep,capacity=1M") else {
+            panic!("it is a FIFO");
+        };
+        assert_eq!((spec.path.as_path(), spec.eof), (Path::new("/tmp/x"), EofPolicy::Reopen));
+        assert_eq!((spec.options.keep, spec.capacity), (true, Some(1 << 20)));
+        let Ok(StdioSpec::Fifo(spec)) = output("fifo:a,,b,w") else { panic!("it is a FIFO") };
+        assert_eq!(spec.path, Path::new("a,b"));
+        assert_eq!(stdin("a,b"), Ok(StdioSpec::File("a,b".into())));
+        assert_eq!(stdin("x/fifo:y"), Ok(StdioSpec::File("x/fifo:y".into())));
+    }
+
+    #[test]
+    fn paths_may_hold_commas_and_any_bytes() {
+        assert_eq!(fifo("in=/a,,b,r").unwrap().path.as_deref(), Some(Path::new("/a,b")));
+        assert_eq!(fifo("in=/a,,,r").unwrap().path.as_deref(), Some(Path::new("/a,")));
+        assert_eq!(dir("/a,,b::/c,ro").unwrap().host, Path::new("/a,b"));
+        assert_eq!(child("a=b,,c.wasm,spawn").unwrap().guest, Path::new("b,c.wasm"));
+        let odd = |before: &str, after: &str| {
+            os::text([before.as_bytes(), b"\xff", after.as_bytes()].concat())
+        };
+        assert_eq!(fifo(odd("in=/a", "b,r")).unwrap().path, Some(odd("/a", "b").into()));
+        assert_eq!(stdin(odd("/a", ",b")), Ok(StdioSpec::File(odd("/a", ",b").into())));
+        assert_eq!(dir(odd("/a", "::/b")).unwrap().host, PathBuf::from(odd("/a", "")));
+        assert!(dir(odd("/a", "")).unwrap_err().contains("HOST::GUEST"));
+        assert!(fifo(odd("/a", "")).unwrap_err().contains("NAME=PATH"));
     }
 
     proptest! {
         #[test]
         fn any_text_is_taken_or_refused(text in any::<String>()) {
-            let _ = (fifo(&text), fd(&text), stdio(&text), env(&text), dir(&text));
+            let _ = (fifo(&text), fd(&text), stdin(&text), output(&text), env(&text), dir(&text));
             let _ = (size(&text), duration(&text), count(&text), child(&text), exec(&text));
         }
 

@@ -10,8 +10,10 @@ mod fifo_watch;
 mod flock;
 mod folder;
 mod helper;
+mod inherited;
 mod joint;
 mod memory;
+mod messages;
 mod names;
 mod native;
 mod private;
@@ -22,17 +24,19 @@ mod sealed;
 mod standard;
 mod sweeper;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::{Errno, FdFlags};
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
 
 pub use broker::start_broker;
 #[cfg(test)]
@@ -41,9 +45,14 @@ pub use confine::{Missing, Powers, confine, unblock_signals_of_ours};
 pub use end::End;
 pub use fifo::{Fifo, FifoError, FifoOptions};
 pub use fifo_watch::FifoWatch;
-pub use folder::Folder;
+pub use folder::{Folder, append, read_at, write_at};
+pub use inherited::{
+    InheritError, check_direction, inherited_number, take_given, take_inherited,
+    take_inherited_stream,
+};
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use memory::{Allocator, address_space_limit, file_size_limit, is_no_memory};
+pub use messages::{prepare_messages, write_message};
 pub use native::{
     MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, end_helpers,
     kill_natives, retire_standard_input_and_output, thread_cpu_time,
@@ -92,8 +101,23 @@ pub fn anonymous() -> io::Result<(End, End)> {
 
 /// What gives the end of file, and swallows what is written: /dev/null.
 pub fn null() -> io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(sealed::null_device(), flags, Mode::empty())?)
+    open_null(OFlags::RDWR)
+}
+
+/// Opens /dev/null, and says so where it is not there.
+fn open_null(access: OFlags) -> io::Result<OwnedFd> {
+    match rustix::fs::open(sealed::null_device(), access | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "/dev/null does not exist; make it: mknod -m 666 /dev/null c 1 3",
+        )),
+        opened => Ok(opened?),
+    }
+}
+
+/// Whether descriptors can be opened anew: proc(5).
+fn is_proc_mounted() -> bool {
+    rustix::fs::access("/proc/self/fd", rustix::fs::Access::EXISTS).is_ok()
 }
 
 /// Opens a file to be read.
@@ -149,9 +173,58 @@ const NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
 fn refuse_fifo(fd: impl AsFd, path: &Path, option: &str) -> io::Result<()> {
     match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
         FileType::Fifo => {
+            // Where links led to it, the option wants to know the end of them.
+            let path = path.canonicalize().unwrap_or_else(|_| path.into());
             Err(io::Error::other(format!("it is a FIFO: write {option} fifo:{}", path.display())))
         }
         _ => Ok(()),
+    }
+}
+
+/// The bytes of a text that need not be UTF-8.
+pub fn bytes(text: &OsStr) -> &[u8] {
+    text.as_bytes()
+}
+
+/// The text of these bytes.
+pub fn text(bytes: Vec<u8>) -> OsString {
+    OsString::from_vec(bytes)
+}
+
+/// Reads a file of up to `most` bytes to its end, a FIFO too, until `deadline`. Blocks for that long, or, where
+/// there is no deadline, for as long as those who write it like.
+///
+/// # Errors
+/// `TimedOut` at the deadline; `FileTooLarge`; those of open(2) and read(2).
+pub fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io::Result<Vec<u8>> {
+    let file = match inherited_number(path) {
+        Some(number) if number < 3 => standard(number)?,
+        Some(number) => take_inherited_stream(number, Direction::Read).map_err(io::Error::other)?,
+        None => {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+            rustix::fs::open(path, flags, Mode::empty())?
+        }
+    };
+    let (mut bytes, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec::try_from(left).unwrap_or_default());
+        let mut fds = [PollFd::new(&file, PollFlags::IN)];
+        match rustix::event::poll(&mut fds, left.as_ref()) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        match rustix::io::read(&file, &mut chunk) {
+            Ok(0) => return Ok(bytes),
+            Ok(n) => bytes.extend_from_slice(&chunk[..n]),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if bytes.len() as u64 > most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
     }
 }
 
@@ -217,95 +290,27 @@ fn reset_file_size_signal() {
     }
 }
 
-/// How long a line of ours may wait for whoever reads stderr.
-const MESSAGE_PATIENCE: Duration = Duration::from_millis(50);
-
-/// Writes a message of the host's to stderr, as far as that goes: nobody may read it, and the host
-/// must end on time all the same. Blocks for at most 50 ms for each 4 KiB.
-pub fn write_message(message: &[u8]) {
-    let stderr = io::stderr();
-    for piece in message.chunks(PIPE_BUF) {
-        let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-        let patience = Timespec::try_from(MESSAGE_PATIENCE).unwrap_or_default();
-        // What poll(2) calls writable has room for PIPE_BUF bytes, so that write(2) does not wait.
-        match rustix::event::poll(&mut fds, Some(&patience)) {
-            Ok(ready) if ready > 0 => {}
-            _ => return,
-        }
-        if rustix::io::retry_on_intr(|| rustix::io::write(&stderr, piece)).is_err() {
-            return;
-        }
-    }
+/// How many descriptors this process can still open, but for a few that it keeps for itself: up to RLIMIT_NOFILE.
+/// Where /proc is not mounted, about so many.
+pub fn descriptors_left() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let open = std::fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, Iterator::count);
+    limit.saturating_sub(open).saturating_sub(OWN.min(limit / 4))
 }
 
-/// A file that is in memory alone: memfd_create(2).
+/// So many descriptors are open in a host without guests, about; and so many it may need while guests run.
+const USUALLY_OPEN: usize = 32;
+const OWN: usize = 24;
+
+/// A file that is in memory alone, of `size` bytes, zeroes at first, for ever: memfd_create(2), sealed.
 ///
 /// # Errors
 /// EMFILE and ENFILE where no descriptors are left.
-pub fn memory_file(name: &str) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?)
-}
-
-/// Takes over descriptor `number`, whatever it is, which whoever started this process has given it.
-///
-/// # Errors
-/// Where nothing was given under that number.
-pub fn take_given(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 3 {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: as in `take_inherited`.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    if rustix::io::fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)?;
-    // SAFETY: as in `take_inherited`.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// Why a descriptor number cannot be granted.
-#[derive(Debug, thiserror::Error)]
-pub enum InheritError {
-    /// Nothing was inherited under that number.
-    #[error("descriptor {0} was not inherited: open it in the shell, as in `{0}< FIFO`")]
-    NotInherited(RawFd),
-    /// It is no pipe.
-    #[error("descriptor {0} is not a pipe")]
-    NotAPipe(RawFd),
-    /// Its access mode does not permit the direction asked for.
-    #[error("descriptor {0} is not open for {1}")]
-    WrongDirection(RawFd, &'static str),
-}
-
-/// Takes over descriptor `number`, which this process must have inherited, and tells which ways it
-/// is open.
-///
-/// A descriptor that survived execve(2) cannot be close-on-exec, and all that pipehost opens is:
-/// that tells an inherited number from one of our own.
-pub fn take_inherited(number: RawFd) -> Result<(OwnedFd, Vec<Direction>), InheritError> {
-    if number < 3 {
-        return Err(InheritError::NotInherited(number));
-    }
-    // SAFETY: the number is only asked about until fcntl(F_GETFD) has shown that it is open and
-    // was inherited; from then on nobody else in this process can own it.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    match rustix::io::fcntl_getfd(fd) {
-        Ok(flags) if !flags.contains(FdFlags::CLOEXEC) => {}
-        _ => return Err(InheritError::NotInherited(number)),
-    }
-    let stat = rustix::fs::fstat(fd).map_err(|_| InheritError::NotInherited(number))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
-        return Err(InheritError::NotAPipe(number));
-    }
-    let flags = rustix::fs::fcntl_getfl(fd).map_err(|_| InheritError::NotInherited(number))?;
-    let directions = match flags & OFlags::ACCMODE {
-        OFlags::RDONLY => vec![Direction::Read],
-        OFlags::WRONLY => vec![Direction::Write],
-        _ => vec![Direction::Read, Direction::Write],
-    };
-    rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)
-        .map_err(|_| InheritError::NotInherited(number))?;
-    // SAFETY: as above; and close-on-exec now marks it as ours, so it is taken once only.
-    Ok((unsafe { OwnedFd::from_raw_fd(number) }, directions))
+pub fn memory_file(name: &str, size: u64) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = rustix::fs::memfd_create(name, flags)?;
+    rustix::fs::ftruncate(&file, size)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(file)
 }

@@ -215,6 +215,12 @@ fn acts(c: char) -> bool {
         // What nobody sees: spaces without width, operators, old controls, annotations, tags.
         '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => true,
         '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        // Soft hyphens, joiners that join nothing, fillers, more selectors than any script has.
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => true,
+        '\u{e0100}'..='\u{e01ef}' => true,
+        // No characters at all.
+        '\u{fdd0}'..='\u{fdef}' => true,
+        c if u32::from(c) & 0xfffe == 0xfffe => true,
         c => c.is_control(),
     }
 }
@@ -361,8 +367,10 @@ mod tests {
             assert_eq!(escaped(&[byte]) == [byte], stays, "{byte:#x}");
         }
         let marks = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{85}', '\u{9b}'];
-        for mark in marks.into_iter().chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}')
-        {
+        let unseen = ['\u{ad}', '\u{34f}', '\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+        let none = ['\u{fdd0}', '\u{ffff}', '\u{1fffe}', '\u{10ffff}', '\u{e0100}', '\u{e01ef}'];
+        let marks = marks.into_iter().chain(unseen).chain(none);
+        for mark in marks.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
             assert_eq!(text(mark.to_string().as_bytes()), format!("\\u{{{:x}}}", u32::from(mark)));
         }
     }

@@ -49,6 +49,11 @@ impl Fault {
         self.errno == Some(Errno::BADF.raw_os_error())
     }
 
+    /// The system's own number, where there is one.
+    pub(crate) fn errno(self) -> Option<i32> {
+        self.errno
+    }
+
     /// Whether it is a limit of the operator's, not of the system's.
     pub(crate) fn is_of_operator(self) -> bool {
         self == Self::from(ErrorCode::LimitExceeded)
@@ -80,7 +85,8 @@ impl From<io::Error> for Fault {
         let is = |known: Errno| errno == Some(known.raw_os_error());
         let code = if error.kind() == io::ErrorKind::BrokenPipe {
             ErrorCode::BrokenPipe
-        } else if is(Errno::MFILE) || is(Errno::NFILE) {
+        } else if [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].into_iter().any(is) {
+            // Descriptors, memory, threads: no end waits here, that would be another kind of answer.
             ErrorCode::LimitExceeded
         } else if error.kind() == io::ErrorKind::Unsupported || is(Errno::BADF) {
             ErrorCode::Unsupported

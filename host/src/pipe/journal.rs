@@ -9,6 +9,7 @@ use super::Label;
 use super::activity::Activity;
 use super::budget::{Allowance, Budget, EndLimits};
 use super::reached::Reached;
+use super::remarks::Remarks;
 use super::{ErrorCode, Fault};
 use crate::os::Direction;
 
@@ -57,6 +58,8 @@ pub(super) struct Bounds {
     pub(super) reached: Reached,
     /// Those who want to know when something moves.
     pub(super) watched: Vec<Activity>,
+    /// What the operator is told of the guest's family.
+    pub(super) remarks: Remarks,
 }
 
 /// An end, and what counts for it.
@@ -93,19 +96,24 @@ impl Journal {
     /// For the pipes that a guest makes: how it treats those is no concern of its operator's, and both
     /// of their ends are its own. That they move is all that counts.
     pub(super) fn of_own_pipes(&self) -> Self {
-        let watched = self.bounds.watched.clone();
-        Self::within(Bounds { watched, ..Bounds::default() })
+        let Bounds { watched, remarks, .. } = self.bounds.clone();
+        Self::within(Bounds { watched, remarks, ..Bounds::default() })
     }
 
     /// For a child's ends. What is passed to it takes its bounds along.
     pub(super) fn of_child(&self) -> Self {
-        let Bounds { reached, watched, .. } = self.bounds.clone();
-        Self::within(Bounds { ends: EndLimits::default(), reached, watched })
+        let ends = EndLimits::default();
+        Self::within(Bounds { ends, ..self.bounds.clone() })
     }
 
     /// Which limits the guest and its children have met.
     pub fn reached(&self) -> Reached {
         self.bounds.reached.clone()
+    }
+
+    /// What tells the operator of the guest and its family.
+    pub(crate) fn remarks(&self) -> &Remarks {
+        &self.bounds.remarks
     }
 
     pub(super) fn note(
@@ -120,7 +128,7 @@ impl Journal {
         if notes.iter().filter(|note| note.left_behind == left_behind).count() < MOST_NOTES {
             if fault.code == ErrorCode::Io {
                 // The guest learns that there was an error, and no more.
-                tracing::info!("`{label}`: {fault}");
+                self.bounds.remarks.detail(format_args!("`{label}`: {fault}"));
             }
             notes.push(Note { label: label.clone(), direction, fault, left_behind });
         }

@@ -35,6 +35,10 @@ pub enum Limit {
     MaxTotalPipes(usize),
     /// The children of several guests together.
     MaxTotalChildren(usize),
+    /// The descriptors that a guest and its children may take of the host's.
+    Descriptors(usize),
+    /// The bytes that the host holds for a guest and its children.
+    HeldBytes(usize),
 }
 
 impl fmt::Display for Limit {
@@ -54,6 +58,12 @@ impl fmt::Display for Limit {
             Self::MaxTotalMemory(bytes) => write!(f, "--max-total-memory {}", Size(*bytes)),
             Self::MaxTotalPipes(count) => write!(f, "--max-total-pipes {count}"),
             Self::MaxTotalChildren(count) => write!(f, "--max-total-children {count}"),
+            Self::Descriptors(count) => {
+                write!(f, "its share of {count} descriptors (raise `ulimit -n`)")
+            }
+            Self::HeldBytes(bytes) => {
+                write!(f, "the {} that the host holds for a guest at once", Size(*bytes as u64))
+            }
         }
     }
 }

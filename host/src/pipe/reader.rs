@@ -4,7 +4,6 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -13,7 +12,7 @@ use super::budget::Allowance;
 use super::journal::Meter;
 use super::registry::{Hold, Kept};
 use super::writer::set_capacity;
-use super::{ErrorCode, Fault, Journal};
+use super::{ErrorCode, Fault, Journal, Since};
 use crate::os::{Direction, End, Fifo, Growth};
 
 /// What an attempt to read came to.
@@ -54,7 +53,7 @@ pub struct Reader {
     journal: Journal,
     meter: Meter,
     hold: Hold,
-    late: Arc<AtomicBool>,
+    late: Since,
 }
 
 #[derive(Debug)]
@@ -69,7 +68,7 @@ impl Reader {
     /// `capacity` in bytes is asked for; without it a pipe of the default size may grow. `label` is
     /// what messages call it.
     pub fn new(mut end: End, capacity: Option<u64>, label: Label, journal: &Journal) -> Self {
-        set_capacity(&mut end, capacity, &label);
+        set_capacity(&mut end, capacity, &label, journal);
         Self::of_joint(end, label, journal)
     }
 
@@ -108,8 +107,8 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Whether no writer came in time.
-    pub(crate) fn late(&self) -> Arc<AtomicBool> {
+    /// Since when it is known that no writer came in time.
+    pub(crate) fn late(&self) -> Since {
         Arc::clone(&self.late)
     }
 
@@ -349,7 +348,7 @@ impl Reader {
         self.meter.goes_on();
         self.state = State::Failed(fault);
         if fault.code == ErrorCode::TimedOut {
-            self.late.store(true, Ordering::Relaxed);
+            let _ = self.late.set(std::time::Instant::now());
         }
         self.journal.note(&self.label, Direction::Read, fault, false);
         fault

@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use super::Label;
 use super::grant::{EofPolicy, Source};
+use super::holdings::{Held, Holdings};
 use super::journal::Bounds;
 use super::slots::{Slot, Slots};
 use super::spawn::Spawn;
 use super::{
-    Activity, Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reader,
-    SpawnRequest, TotalPipes, Writer,
+    Activity, Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reached,
+    Reader, SpawnRequest, TotalPipes, Writer,
 };
 use crate::os::{self, Direction, Growth};
 
@@ -29,6 +30,7 @@ const DEFAULT_MAX_PIPES: usize = 64;
 pub struct Pipes {
     granted: Vec<Granted>,
     slots: Slots,
+    holdings: Holdings,
     open_timeout: Option<Duration>,
     idle: Option<(Duration, Activity)>,
     drains: Drains,
@@ -51,6 +53,7 @@ pub struct PipesBuilder {
     pipes: Pipes,
     bounds: Bounds,
     max_pipes: usize,
+    max_descriptors: usize,
     within: Option<TotalPipes>,
 }
 
@@ -73,6 +76,13 @@ impl PipesBuilder {
     /// opened end of a granted one. Default 64.
     pub fn max_pipes(mut self, count: usize) -> Self {
         self.max_pipes = count;
+        self
+    }
+
+    /// How many descriptors the pipes, the opened files and the children of the guest may take of this process.
+    /// Default: as many as there are.
+    pub fn max_descriptors(mut self, count: usize) -> Self {
+        self.max_descriptors = count;
         self
     }
 
@@ -127,7 +137,8 @@ impl PipesBuilder {
     /// The pipes.
     pub fn build(self) -> Pipes {
         let slots = Slots::new(self.max_pipes, self.within);
-        Pipes { slots, journal: Journal::within(self.bounds), ..self.pipes }
+        let holdings = Holdings::new(self.max_descriptors, self.bounds.reached.clone());
+        Pipes { slots, holdings, journal: Journal::within(self.bounds), ..self.pipes }
     }
 }
 
@@ -141,6 +152,7 @@ impl Pipes {
             pipes: Self {
                 granted: Vec::new(),
                 slots: Slots::new(0, None),
+                holdings: Holdings::new(0, Reached::default()),
                 open_timeout: None,
                 idle: None,
                 drains: Drains::new(),
@@ -150,6 +162,7 @@ impl Pipes {
             },
             bounds: Bounds::default(),
             max_pipes: DEFAULT_MAX_PIPES,
+            max_descriptors: usize::MAX,
             within: None,
         }
     }
@@ -166,6 +179,7 @@ impl Pipes {
     pub(crate) fn family(&self) -> Family {
         Family {
             slots: self.slots.clone(),
+            holdings: self.holdings.clone(),
             open_timeout: self.open_timeout,
             drains: self.drains.clone(),
             journal: self.journal.clone(),
@@ -261,13 +275,20 @@ impl Pipes {
         let label = || Label::Pipe("an anonymous pipe".into());
         let journal = self.journal.of_own_pipes();
         let slot = Arc::new(self.slots.take(&self.journal.reached())?);
+        let held = Arc::new(self.holdings.descriptors(2)?);
+        let hold = || Hold::of_pipe(Arc::clone(&slot), Arc::clone(&held));
         let (mut reader, mut writer) = os::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
         Ok((
-            Reader::new(reader, None, label(), &journal).holding(Hold::of_pipe(Arc::clone(&slot))),
-            Writer::new(writer, None, label(), &self.drains, &journal).holding(Hold::of_pipe(slot)),
+            Reader::new(reader, None, label(), &journal).holding(hold()),
+            Writer::new(writer, None, label(), &self.drains, &journal).holding(hold()),
         ))
+    }
+
+    /// What the host holds for the guest and its children.
+    pub(crate) fn holdings(&self) -> &Holdings {
+        &self.holdings
     }
 
     /// The deliveries that go on after the guest has closed its ends.
@@ -312,12 +333,16 @@ impl Pipes {
             Direction::Write => &granted.writer,
         };
         let busy = busy.take()?;
-        let slots = match granted.grant.source {
-            // It has the slot that it was opened with.
-            Source::Passed(_) => Vec::new(),
-            _ => vec![Arc::new(self.slots.take(&self.journal.reached())?)],
+        let (slots, held) = match granted.grant.source {
+            // It has what it was opened with.
+            Source::Passed(_) => (Vec::new(), Vec::new()),
+            // It may be opened again before it is closed.
+            _ => (
+                vec![Arc::new(self.slots.take(&self.journal.reached())?)],
+                vec![Arc::new(self.holdings.descriptors(2)?)],
+            ),
         };
-        let hold = Hold { slots, busy: vec![busy] };
+        let hold = Hold { slots, held, busy: vec![busy] };
         self.opened.store(true, Ordering::Relaxed);
         Ok(Opening {
             grant: &mut granted.grant,
@@ -348,12 +373,18 @@ impl Unopened {
 #[derive(Clone, Debug)]
 pub(crate) struct Family {
     slots: Slots,
+    holdings: Holdings,
     open_timeout: Option<Duration>,
     drains: Drains,
     journal: Journal,
 }
 
 impl Family {
+    /// What the host holds for the family.
+    pub(crate) fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
     /// Sets up the pipes of a child, with these granted: they count with those of its parent, wait for
     /// peers as long, and what the child leaves behind is delivered with what the parent does.
     ///
@@ -363,6 +394,7 @@ impl Family {
         let none = Pipes {
             granted: Vec::new(),
             slots: self.slots.clone(),
+            holdings: self.holdings.clone(),
             open_timeout: self.open_timeout,
             idle: None,
             drains: self.drains.of_child(),
@@ -393,17 +425,19 @@ struct Opening<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     slots: Vec<Arc<Slot>>,
+    held: Vec<Arc<Held>>,
     busy: Vec<BusyGuard>,
 }
 
 impl Hold {
-    fn of_pipe(slot: Arc<Slot>) -> Self {
-        Self { slots: vec![slot], busy: Vec::new() }
+    fn of_pipe(slot: Arc<Slot>, held: Arc<Held>) -> Self {
+        Self { slots: vec![slot], held: vec![held], busy: Vec::new() }
     }
 
     /// Keeps from others what `more` does, too.
     pub(super) fn add(&mut self, more: Self) {
         self.slots.extend(more.slots);
+        self.held.extend(more.held);
         self.busy.extend(more.busy);
     }
 }

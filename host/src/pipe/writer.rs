@@ -6,7 +6,6 @@ use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use tokio::time::{Instant, sleep_until};
@@ -17,7 +16,7 @@ use super::journal::Meter;
 use super::reader::at;
 use super::registry::{Hold, Kept};
 use super::terminal::{AT_ONCE, Terminal};
-use super::{Drains, ErrorCode, Fault, Journal};
+use super::{Drains, ErrorCode, Fault, Journal, Since};
 use crate::os::{Direction, End, Fifo, Growth, ReaderWait};
 
 /// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can
@@ -40,7 +39,7 @@ struct Flow {
     /// Accepted, and not yet in the kernel.
     outbox: Bytes,
     capacity: Option<u64>,
-    broken: Arc<AtomicBool>,
+    broken: Since,
     /// Nobody is left who could be told of a failure.
     left_behind: bool,
     label: Label,
@@ -73,7 +72,7 @@ impl Writer {
         journal: &Journal,
     ) -> Self {
         let mut end = end;
-        set_capacity(&mut end, capacity, &label);
+        set_capacity(&mut end, capacity, &label, journal);
         Self::of_joint(end, label, drains, journal)
     }
 
@@ -104,7 +103,7 @@ impl Writer {
         journal: &Journal,
     ) -> io::Result<Self> {
         let state = match fifo.open_writer()? {
-            Some(end) => State::opened(end, capacity, &label),
+            Some(end) => State::opened(end, capacity, &label, journal),
             None => State::Waiting { reader: fifo.wait_for_reader()?, deadline },
         };
         Ok(Self {
@@ -368,8 +367,8 @@ impl Writer {
         }
     }
 
-    /// A flag that is set once its reader is known to be gone, and that outlives the writer.
-    pub fn broken(&self) -> Arc<AtomicBool> {
+    /// Since when its reader is known to be gone, or to be late; outlives the writer.
+    pub(crate) fn broken(&self) -> Since {
         Arc::clone(&self.flow.broken)
     }
 
@@ -414,21 +413,21 @@ impl Drop for Writer {
 }
 
 impl State {
-    fn opened(mut end: End, capacity: Option<u64>, label: &Label) -> Self {
-        set_capacity(&mut end, capacity, label);
+    fn opened(mut end: End, capacity: Option<u64>, label: &Label, journal: &Journal) -> Self {
+        set_capacity(&mut end, capacity, label, journal);
         Self::Open(Arc::new(end))
     }
 }
 
 /// Asks for a capacity; a refusal leaves a pipe that works, so it is only said. Where none is wished
 /// for, the pipe may grow.
-pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &Label) {
+pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &Label, journal: &Journal) {
     let Some(bytes) = capacity else { return end.grow() };
     if let Err(error) = end.set_capacity(bytes) {
         let had = end.capacity().unwrap_or(0);
-        tracing::warn!(
+        journal.remarks().warn(format_args!(
             "{label}: a capacity of {bytes} bytes is refused ({error}); it stays at {had}"
-        );
+        ));
     }
 }
 
@@ -487,7 +486,7 @@ impl Flow {
         match reader.take() {
             Some(opened) => match opened.and_then(|fd| End::owned(fd, Direction::Write)) {
                 Ok(end) => {
-                    self.state = State::opened(end, self.capacity, &self.label);
+                    self.state = State::opened(end, self.capacity, &self.label, &self.journal);
                     Ok(())
                 }
                 Err(error) => Err(self.fail(error.into())),
@@ -582,7 +581,7 @@ impl Flow {
         self.outbox.clear();
         self.state = State::Failed(fault);
         if matches!(fault.code, ErrorCode::BrokenPipe | ErrorCode::TimedOut) {
-            self.broken.store(true, Ordering::Relaxed);
+            let _ = self.broken.set(std::time::Instant::now());
         }
         self.journal.note(&self.label, Direction::Write, fault, self.left_behind);
         fault

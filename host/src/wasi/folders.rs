@@ -1,10 +1,8 @@
-//! `read-directory` of WASI 0.2 and 0.3, whose entries are read as they are asked for, and within a
-//! number of streams. wasmtime-wasi's of 0.2 holds the whole folder for each stream, that of 0.3 a
+//! `read-directory` of WASI 0.2 and 0.3, whose entries are read as they are asked for, and within what the host
+//! holds for a guest. wasmtime-wasi's of 0.2 holds the whole folder for each stream, that of 0.3 a
 //! thread.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use rustix::fs::FileType;
@@ -18,54 +16,35 @@ use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::types as p2;
 use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 
-use super::PipesView;
+use super::{PipesCtxView, PipesView};
 use crate::os::Folder;
+use crate::pipe::{Held, Holdings};
 
-/// Folders that a guest may be reading at once: bounds what their buffers take, of 32 KiB each.
-const MOST_FOLDERS: usize = 128;
+/// What the host holds for a folder that is being read, in bytes, and its descriptor.
+const BUFFER: usize = 33 * 1024;
 
 /// The interfaces in the versions that wasmtime-wasi links.
 const TYPES_0_2: &str = "wasi:filesystem/types@0.2.12";
 const TYPES_0_3: &str = "wasi:filesystem/types@0.3.0";
 
-/// How many folders a guest is reading.
-#[derive(Clone, Default)]
-struct Reading(Arc<AtomicUsize>);
-
-/// A folder that is being read, and its place among those.
+/// A folder that is being read.
 struct Stream {
     folder: Folder,
-    reading: Reading,
+    _held: [Held; 2],
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.reading.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Reading {
-    /// A stream over what `descriptor` stands for.
-    fn open(&self, descriptor: &Descriptor) -> Result<Stream, p2::ErrorCode> {
-        let Descriptor::Dir(dir) = descriptor else {
-            return Err(p2::ErrorCode::NotDirectory);
-        };
-        if self.0.fetch_add(1, Ordering::Relaxed) >= MOST_FOLDERS {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-            return Err(p2::ErrorCode::InsufficientMemory);
-        }
-        match Folder::open(&dir.dir) {
-            Ok(folder) => Ok(Stream { folder, reading: self.clone() }),
-            Err(error) => {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-                Err(error.into())
-            }
-        }
-    }
+/// A stream over what `descriptor` stands for.
+fn open(descriptor: &Descriptor, holdings: &Holdings) -> Result<Stream, p2::ErrorCode> {
+    let Descriptor::Dir(dir) = descriptor else {
+        return Err(p2::ErrorCode::NotDirectory);
+    };
+    let room = |held: Result<Held, _>| held.map_err(|_| p2::ErrorCode::InsufficientMemory);
+    let held = [room(holdings.bytes(BUFFER))?, room(holdings.descriptors(1))?];
+    Ok(Stream { folder: Folder::open(&dir.dir)?, _held: held })
 }
 
 /// Replaces `read-directory` in `linker`, which must have `wasi:filesystem` already: that of 0.3 where
-/// `v0_3` says so. The number of folders is counted for each linker.
+/// `v0_3` says so.
 ///
 /// # Errors
 /// Where a name is taken and may not be shadowed: this sets `allow_shadowing`, and takes it back.
@@ -73,20 +52,16 @@ pub(crate) fn add_to_linker<T: PipesView + 'static>(
     linker: &mut Linker<T>,
     v0_3: bool,
 ) -> wasmtime::Result<()> {
-    let reading = Reading::default();
     linker.allow_shadowing(true);
-    let mut added = add_0_2(linker, reading.clone());
+    let mut added = add_0_2(linker);
     if v0_3 && added.is_ok() {
-        added = add_0_3(linker, reading);
+        added = add_0_3(linker);
     }
     linker.allow_shadowing(false);
     added
 }
 
-fn add_0_2<T: PipesView + 'static>(
-    linker: &mut Linker<T>,
-    reading: Reading,
-) -> wasmtime::Result<()> {
+fn add_0_2<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance(TYPES_0_2)?;
     types.resource(
         "directory-entry-stream",
@@ -99,9 +74,9 @@ fn add_0_2<T: PipesView + 'static>(
     )?;
     types.func_wrap(
         "[method]descriptor.read-directory",
-        move |mut store, (descriptor,): (Resource<Descriptor>,)| {
-            let table = store.data_mut().pipes().table;
-            let stream = match reading.open(table.get(&descriptor)?) {
+        |mut store, (descriptor,): (Resource<Descriptor>,)| {
+            let PipesCtxView { table, ctx } = store.data_mut().pipes();
+            let stream = match open(table.get(&descriptor)?, ctx.holdings()) {
                 Ok(stream) => Ok(table.push(stream)?),
                 Err(code) => Err(code),
             };
@@ -125,14 +100,12 @@ fn add_0_2<T: PipesView + 'static>(
     )
 }
 
-fn add_0_3<T: PipesView + 'static>(
-    linker: &mut Linker<T>,
-    reading: Reading,
-) -> wasmtime::Result<()> {
+fn add_0_3<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(TYPES_0_3)?.func_wrap(
         "[method]descriptor.read-directory",
-        move |mut store, (descriptor,): (Resource<Descriptor>,)| {
-            let stream = reading.open(store.data_mut().pipes().table.get(&descriptor)?);
+        |mut store, (descriptor,): (Resource<Descriptor>,)| {
+            let PipesCtxView { table, ctx } = store.data_mut().pipes();
+            let stream = open(table.get(&descriptor)?, ctx.holdings());
             let (outcome, told) = oneshot::channel();
             let entries = match stream {
                 Ok(stream) => {

@@ -1,6 +1,8 @@
 //! What a guest sees: `pipehost:pipes` in both versions, and its standard streams, all thin over
 //! [`crate::pipe`].
 
+mod complaint;
+mod files;
 mod folders;
 mod handles;
 mod p1;
@@ -13,6 +15,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::pipe::Pipes;
 
+pub(crate) use files::add_to_linker as add_files_to_linker;
 pub(crate) use folders::add_to_linker as add_folders_to_linker;
 pub(crate) use p1::{ModuleView, Standard, add_to_linker as add_p1_to_linker};
 pub(crate) use shared::{SharedReader, SharedWriter, StreamSlot, transfer, try_transfer};

@@ -4,21 +4,30 @@
 //! wasmtime-wasi's, which serve everything else, go over the streams of WASI 0.2, in pieces of
 //! 4 KiB.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
+use rustix::fs::FileType;
 use wasmtime::{Caller, Extern, Linker, Memory};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as theirs, WasiSnapshotPreview1 as _};
 use wiggle::GuestMemory;
 
 use super::Stdio;
-use crate::pipe::Read;
+use super::files::Special;
+use crate::pipe::{Held, Holdings, Pipes, Read, Remarks};
 use crate::turn;
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
 /// The errno of WASI 0.1 that says that all went well.
 const SUCCESS: i32 = 0;
+
+/// NONBLOCK of `fdflags`.
+const NONBLOCK: i32 = 1 << 2;
+
+/// Where `fs_flags` are in an `fdstat`, two bytes of them.
+const FS_FLAGS: usize = 2;
 
 /// The size of an `iovec` and a `ciovec`: address and length, four bytes each.
 const IOVEC: usize = 8;
@@ -29,18 +38,48 @@ pub(crate) struct Standard {
     /// Whether a number still stands for the standard stream: a module may close it, or have
     /// another descriptor take its place.
     untouched: [bool; 3],
+    /// Whether the module wants errors in place of waiting.
+    nonblocking: [bool; 3],
+    /// What the host holds for each file and folder that the module has opened.
+    opened: HashMap<i32, Held>,
+    holdings: Holdings,
+    remarks: Remarks,
 }
 
 impl Standard {
-    pub(crate) fn new(stdio: Stdio) -> Self {
-        Self { stdio, untouched: [true; 3] }
+    pub(crate) fn new(stdio: Stdio, pipes: &Pipes) -> Self {
+        Self {
+            stdio,
+            untouched: [true; 3],
+            nonblocking: [false; 3],
+            opened: HashMap::new(),
+            holdings: pipes.holdings().clone(),
+            remarks: pipes.journal().remarks().clone(),
+        }
     }
 
     fn is(&self, fd: i32, number: usize) -> bool {
         usize::try_from(fd) == Ok(number) && self.untouched[number]
     }
 
+    /// Whether `fd` is a standard stream, which takes that on then.
+    fn set_nonblocking(&mut self, fd: i32, nonblocking: bool) -> bool {
+        match (0..3).find(|number| self.is(fd, *number)) {
+            Some(number) => {
+                self.nonblocking[number] = nonblocking;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn is_nonblocking(&self, fd: i32) -> bool {
+        (0..3).any(|number| self.is(fd, number) && self.nonblocking[number])
+    }
+
+    /// The module has closed it, or has another in its place.
     fn touch(&mut self, fd: i32) {
+        self.opened.remove(&fd);
         if let Some(untouched) = usize::try_from(fd).ok().and_then(|fd| self.untouched.get_mut(fd))
         {
             *untouched = false;
@@ -56,9 +95,9 @@ pub(crate) trait ModuleView: Send {
     fn standard(&mut self) -> &mut Standard;
 }
 
-/// Calls wasmtime-wasi's function of that name, as its own linker does.
+/// Calls wasmtime-wasi's function of that name, as its own linker does; with `.await` where that is async.
 macro_rules! other {
-    ($caller:ident, $function:ident($($arg:expr),*)) => {{
+    ($caller:ident, $function:ident($($arg:expr),*) $($wait:tt)*) => {{
         let export = $caller.get_export("memory");
         let fuel = wasmtime::AsContextMut::as_context_mut(&mut $caller).hostcall_fuel();
         match export {
@@ -66,13 +105,13 @@ macro_rules! other {
                 let (bytes, data) = memory.data_and_store_mut(&mut $caller);
                 data.wasi().set_hostcall_fuel(fuel);
                 let mut memory = GuestMemory::Unshared(bytes);
-                theirs::$function(data.wasi(), &mut memory $(, $arg)*).await
+                theirs::$function(data.wasi(), &mut memory $(, $arg)*)$($wait)*
             }
             Some(Extern::SharedMemory(memory)) => {
                 let wasi = $caller.data_mut().wasi();
                 wasi.set_hostcall_fuel(fuel);
                 let mut memory = GuestMemory::Shared(memory.data());
-                theirs::$function(wasi, &mut memory $(, $arg)*).await
+                theirs::$function(wasi, &mut memory $(, $arg)*)$($wait)*
             }
             _ => wasmtime::error::bail!("the module exports no memory, which WASI 0.1 requires"),
         }
@@ -91,88 +130,277 @@ pub(crate) fn add_to_linker<T: ModuleView + 'static>(
     linker.func_wrap_async(MODULE, "fd_read", |mut caller: Caller<'_, T>, args: Args| {
         Box::new(async move {
             match read(&mut caller, args).await {
-                Some(n) => returned(&mut caller, args, n),
-                None => other!(caller, fd_read(args.0, args.1, args.2, args.3)),
+                Some(read) => returned(&mut caller, args, read),
+                None => other!(caller, fd_read(args.0, args.1, args.2, args.3).await),
             }
         })
     })?;
     linker.func_wrap_async(MODULE, "fd_write", |mut caller: Caller<'_, T>, args: Args| {
         Box::new(async move {
             match write(&mut caller, args).await {
-                Some(n) => returned(&mut caller, args, n),
-                None => other!(caller, fd_write(args.0, args.1, args.2, args.3)),
+                Some(written) => returned(&mut caller, args, written),
+                None => other!(caller, fd_write(args.0, args.1, args.2, args.3).await),
             }
+        })
+    })?;
+    linker.func_wrap_async(
+        MODULE,
+        "fd_fdstat_set_flags",
+        |mut caller: Caller<'_, T>, (fd, flags): (i32, i32)| {
+            let ours = caller.data_mut().standard().set_nonblocking(fd, flags & NONBLOCK != 0);
+            Box::new(async move {
+                match ours {
+                    true => Ok(SUCCESS),
+                    false => other!(caller, fd_fdstat_set_flags(fd, flags)),
+                }
+            })
+        },
+    )?;
+    linker.func_wrap_async(
+        MODULE,
+        "fd_fdstat_get",
+        |mut caller: Caller<'_, T>, (fd, stat): (i32, i32)| {
+            let nonblocking = caller.data_mut().standard().is_nonblocking(fd);
+            Box::new(async move {
+                let errno = other!(caller, fd_fdstat_get(fd, stat).await)?;
+                if let (SUCCESS, true, Some(Extern::Memory(memory))) =
+                    (errno, nonblocking, caller.get_export("memory"))
+                {
+                    // Written by the call above, so it is there.
+                    let at = address(stat).saturating_add(FS_FLAGS);
+                    let mut flags = [0; 2];
+                    memory.read(&caller, at, &mut flags)?;
+                    flags[0] |= NONBLOCK.to_le_bytes()[0];
+                    memory.write(&mut caller, at, &flags)?;
+                }
+                wasmtime::error::Ok(errno)
+            })
+        },
+    )?;
+    linker.func_wrap_async(MODULE, "path_open", |mut caller: Caller<'_, T>, args: OpenArgs| {
+        Box::new(async move {
+            let (folder, lookup, path, length, flags, base, inheriting, fd_flags, fd) = args;
+            let asked = (folder, lookup, path, length);
+            if let Some((path, special)) = special(&mut caller, asked).await {
+                special.tell(&path, &caller.data_mut().standard().remarks);
+                return Ok(errno::NOTSUP);
+            }
+            let Ok(held) = caller.data_mut().standard().holdings.descriptors(1) else {
+                return Ok(errno::MFILE);
+            };
+            let errno = other!(
+                caller,
+                path_open(folder, lookup, path, length, flags, base, inheriting, fd_flags, fd)
+                    .await
+            )?;
+            let mut number = [0; 4];
+            if errno == SUCCESS
+                && let Some(Extern::Memory(memory)) = caller.get_export("memory")
+                && memory.read(&caller, address(fd), &mut number).is_ok()
+            {
+                caller.data_mut().standard().opened.insert(i32::from_le_bytes(number), held);
+            }
+            wasmtime::error::Ok(errno)
+        })
+    })?;
+    linker.func_wrap_async(
+        MODULE,
+        "path_filestat_set_times",
+        |mut caller: Caller<'_, T>, args: TimesArgs| {
+            Box::new(async move {
+                let (folder, lookup, path, length, accessed, modified, which) = args;
+                // It is opened for that.
+                let asked = (folder, lookup, path, length);
+                if let Some((path, special)) = special(&mut caller, asked).await {
+                    special.tell(&path, &caller.data_mut().standard().remarks);
+                    return Ok(errno::NOTSUP);
+                }
+                other!(
+                    caller,
+                    path_filestat_set_times(
+                        folder, lookup, path, length, accessed, modified, which
+                    )
+                    .await
+                )
+            })
+        },
+    )?;
+    linker.func_wrap_async(MODULE, "path_link", |mut caller: Caller<'_, T>, args: LinkArgs| {
+        Box::new(async move {
+            let (folder, lookup, old, length, to, new, new_length) = args;
+            let errno =
+                other!(caller, path_link(folder, lookup, old, length, to, new, new_length).await)?;
+            // Landlock looks first, and has another answer for a link to a folder.
+            let asked = (folder, lookup, old, length);
+            if errno == errno::IO
+                && let Some((_, kind)) = kind(&mut caller, asked).await
+                && kind == FileType::Directory
+            {
+                return Ok(errno::PERM);
+            }
+            wasmtime::error::Ok(errno)
         })
     })?;
     linker.func_wrap_async(MODULE, "fd_close", |mut caller: Caller<'_, T>, (fd,): (i32,)| {
         caller.data_mut().standard().touch(fd);
-        Box::new(async move { other!(caller, fd_close(fd)) })
+        Box::new(async move { other!(caller, fd_close(fd).await) })
     })?;
     linker.func_wrap_async(
         MODULE,
         "fd_renumber",
         |mut caller: Caller<'_, T>, (from, to): (i32, i32)| {
-            caller.data_mut().standard().touch(from);
-            caller.data_mut().standard().touch(to);
-            Box::new(async move { other!(caller, fd_renumber(from, to)) })
+            Box::new(async move {
+                let errno = other!(caller, fd_renumber(from, to).await)?;
+                if errno == SUCCESS && from != to {
+                    let standard = caller.data_mut().standard();
+                    let held = standard.opened.remove(&from);
+                    standard.touch(from);
+                    standard.touch(to);
+                    standard.opened.extend(held.map(|held| (to, held)));
+                }
+                wasmtime::error::Ok(errno)
+            })
         },
     )?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
+/// Folder, how links are looked up, address and length of the path, how it is opened, two sets of rights, flags of
+/// the descriptor, address of the result.
+type OpenArgs = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
+
+/// Folder, how links are looked up, address and length of the path, two times, which of them to set.
+type TimesArgs = (i32, i32, i32, i32, i64, i64, i32);
+
+/// Folder, how links are looked up, address and length of the old path; folder, address and length of the new one.
+type LinkArgs = (i32, i32, i32, i32, i32, i32, i32);
+
+/// Folder, how links are looked up, address and length of a path.
+type PathArgs = (i32, i32, i32, i32);
+
+/// What is to be opened, and what it is, if that is no file and no folder.
+async fn special<T: ModuleView>(
+    caller: &mut Caller<'_, T>,
+    asked: PathArgs,
+) -> Option<(String, Special)> {
+    let (path, kind) = kind(caller, asked).await?;
+    Special::of(kind).map(|special| (path, special))
+}
+
+/// What stands at a path. Asks as the module would, with `path_filestat_get`, but for the memory: the module's own is
+/// not written to. `None` where nothing does, or that cannot be known.
+async fn kind<T: ModuleView>(
+    caller: &mut Caller<'_, T>,
+    (folder, lookup, path, length): PathArgs,
+) -> Option<(String, FileType)> {
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        return None;
+    };
+    let path = memory.data(&*caller).get(address(path)..)?.get(..address(length))?;
+    let path = String::from_utf8(path.into()).ok()?;
+    let stat = path.len().next_multiple_of(FILE_STAT);
+    let mut memory = vec![0; stat + FILE_STAT];
+    memory[..path.len()].copy_from_slice(path.as_bytes());
+    let wasi = caller.data_mut().wasi();
+    wasi.set_hostcall_fuel(memory.len());
+    let mut scratch = GuestMemory::Unshared(&mut memory);
+    let errno = theirs::path_filestat_get(
+        wasi,
+        &mut scratch,
+        folder,
+        lookup,
+        0,
+        length,
+        i32::try_from(stat).ok()?,
+    );
+    match errno.await {
+        Ok(SUCCESS) => {}
+        // Opening it says what is wrong.
+        Ok(_) => return None,
+        // wasmtime-wasi has no number for a socket, and traps.
+        Err(_) => return Some((path, FileType::Socket)),
+    }
+    let kind = match memory[stat + FILE_TYPE] {
+        1 => FileType::BlockDevice,
+        2 => FileType::CharacterDevice,
+        5 | 6 => FileType::Socket,
+        // WASI 0.1 has no number for a FIFO.
+        0 => FileType::Fifo,
+        3 => FileType::Directory,
+        4 => FileType::RegularFile,
+        _ => return None,
+    };
+    Some((path, kind))
+}
+
+/// The size of a `filestat`, and where in it the kind of the file is.
+const FILE_STAT: usize = 64;
+const FILE_TYPE: usize = 16;
+
 /// Descriptor, address and number of the iovecs, address of the result.
 type Args = (i32, i32, i32, i32);
 
-/// Reads into the first iovec that is not empty, and gives how many bytes; `None` where that is for
-/// wasmtime-wasi to do, or to say why it cannot be done.
-async fn read<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<u32> {
+/// How many bytes, or the errno that says why none.
+type Moved = Result<u32, i32>;
+
+/// Reads into the first iovec that is not empty; `None` where that is for wasmtime-wasi to do, or to say why it
+/// cannot be done.
+async fn read<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<Moved> {
     if !caller.data_mut().standard().is(args.0, 0) {
         return None;
     }
     let (memory, range) = buffer(caller, args)?;
+    let nonblocking = caller.data_mut().standard().is_nonblocking(args.0);
     loop {
         let (bytes, data) = memory.data_and_store_mut(&mut *caller);
         let stdin = data.standard().stdio.stdin();
         let read = stdin.lock().try_read(&mut bytes[range.clone()]);
         match read {
-            Ok(Read::Bytes(n)) => return u32::try_from(n).ok(),
-            Ok(Read::End) => return Some(0),
+            Ok(Read::Bytes(n)) => return u32::try_from(n).ok().map(Ok),
+            Ok(Read::End) => return Some(Ok(0)),
+            Ok(Read::Wait) if nonblocking => return Some(Err(errno::AGAIN)),
             Ok(Read::Wait) => {
                 let news = stdin.news();
                 news.await;
                 turn::goes_on().await;
             }
-            Err(_) => return None,
+            Err(fault) => return Some(Err(errno::of(fault))),
         }
     }
 }
 
 /// Writes all of the first ciovec that is not empty, as [`read`].
-async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<u32> {
+async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<Moved> {
     let standard = caller.data_mut().standard();
     if !standard.is(args.0, 1) && !standard.is(args.0, 2) {
         return None;
     }
     let (memory, range) = buffer(caller, args)?;
+    let nonblocking = caller.data_mut().standard().is_nonblocking(args.0);
     let length = u32::try_from(range.len()).ok()?;
-    let mut rest = range;
+    let (begin, mut rest) = (range.start, range);
     while !rest.is_empty() {
         let (bytes, data) = memory.data_and_store_mut(&mut *caller);
         let stdio = &data.standard().stdio;
         let writer = if args.0 == 1 { stdio.stdout() } else { stdio.stderr() };
         match writer.try_write(&bytes[rest.clone()]) {
             Ok(Some(n)) => rest.start += n,
+            Ok(None) if nonblocking => {
+                let written = u32::try_from(rest.start - begin).ok()?;
+                return Some(if written > 0 { Ok(written) } else { Err(errno::AGAIN) });
+            }
             Ok(None) => {
                 let news = writer.news();
                 news.await;
                 turn::goes_on().await;
             }
-            // It stays so: wasmtime-wasi meets it again, and has a number for it.
-            Err(_) => return None,
+            // What went before counts, and the next call meets the error again.
+            Err(_) if rest.start > begin => return u32::try_from(rest.start - begin).ok().map(Ok),
+            Err(fault) => return Some(Err(errno::of(fault))),
         }
     }
-    Some(length)
+    Some(Ok(length))
 }
 
 /// The module's memory, and where in it the first buffer that is not empty is. `None` also where
@@ -205,10 +433,72 @@ fn address(pointer: i32) -> usize {
     pointer.cast_unsigned() as usize
 }
 
-/// Puts `n` where the module wants it.
-fn returned<T>(caller: &mut Caller<'_, T>, args: Args, n: u32) -> wasmtime::Result<i32> {
+/// Puts how many bytes where the module wants it, and gives the errno.
+fn returned<T>(caller: &mut Caller<'_, T>, args: Args, moved: Moved) -> wasmtime::Result<i32> {
+    let n = match moved {
+        Ok(n) => n,
+        Err(errno) => return Ok(errno),
+    };
     if let Some(Extern::Memory(memory)) = caller.get_export("memory") {
         memory.write(caller, address(args.3), &n.to_le_bytes())?;
     }
     Ok(SUCCESS)
+}
+
+/// The numbers of WASI 0.1 for what goes wrong on a stream.
+mod errno {
+    use rustix::io::Errno;
+
+    use crate::pipe::{ErrorCode, Fault};
+
+    pub(super) const AGAIN: i32 = 6;
+    pub(super) const MFILE: i32 = 33;
+    pub(super) const NOTSUP: i32 = 58;
+    const DQUOT: i32 = 19;
+    pub(super) const IO: i32 = 29;
+    pub(super) const PERM: i32 = 63;
+    const PIPE: i32 = 64;
+    const TIMEDOUT: i32 = 73;
+
+    /// What a module is told.
+    pub(super) fn of(fault: Fault) -> i32 {
+        if let Some(known) = fault.errno().and_then(of_system) {
+            return known;
+        }
+        match fault.code {
+            ErrorCode::BrokenPipe => PIPE,
+            ErrorCode::TimedOut => TIMEDOUT,
+            // As a write to a file beyond its owner's quota.
+            ErrorCode::LimitExceeded => DQUOT,
+            _ => IO,
+        }
+    }
+
+    /// That of the same name.
+    fn of_system(errno: i32) -> Option<i32> {
+        let known = [
+            (Errno::ACCESS, 2),
+            (Errno::BADF, 8),
+            (Errno::CONNRESET, 15),
+            (Errno::DQUOT, DQUOT),
+            (Errno::FBIG, 22),
+            (Errno::INVAL, 28),
+            (Errno::IO, IO),
+            (Errno::ISDIR, 31),
+            (Errno::MFILE, MFILE),
+            (Errno::NFILE, 41),
+            (Errno::NODEV, 43),
+            (Errno::NOMEM, 48),
+            (Errno::NOSPC, 51),
+            (Errno::NOTCONN, 53),
+            (Errno::NXIO, 60),
+            (Errno::PERM, PERM),
+            (Errno::PIPE, PIPE),
+            (Errno::ROFS, 69),
+            (Errno::SPIPE, 70),
+            (Errno::STALE, 72),
+            (Errno::TIMEDOUT, TIMEDOUT),
+        ];
+        known.iter().find(|(it, _)| it.raw_os_error() == errno).map(|(_, wasi)| *wasi)
+    }
 }

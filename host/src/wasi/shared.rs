@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::pipe::{self, ErrorCode, Fault, Reader, Transfer, TransferFault, Writer};
+use super::complaint;
+use crate::pipe::{self, ErrorCode, Fault, Reader, Since, Transfer, TransferFault, Writer};
 use crate::turn;
 
 /// How much of what a guest says on stderr is kept back while it is not yet known whether it is to
@@ -14,6 +15,9 @@ use crate::turn;
 /// two, just before it ends.
 const MOST_HELD: usize = 8 * 1024;
 const LONGEST_HELD: Duration = Duration::from_millis(250);
+
+/// What is said later than that after a failure is not about it.
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// How many streams of WASI 0.3 a guest may have over one end at once. Bounds what the host keeps for
 /// those that go on after the guest has dropped its handles.
@@ -187,12 +191,13 @@ impl Drop for StreamSlot {
 ///
 /// A native program is ended by SIGPIPE there and says nothing. A guest gets an error, and many
 /// complain of it, or panic, before they end. Whether that is the end or the guest goes on is known
-/// a little later: what is more, or older, than such a complaint is shown.
+/// a little later: what is more, older or later than such a complaint is shown, and so are lines that are
+/// about something else, see [`complaint`](super::complaint).
 #[derive(Debug)]
 struct Hush {
-    stdout_broken: Arc<AtomicBool>,
+    stdout_broken: Since,
     /// Its writer did not come in time.
-    stdin_late: Arc<AtomicBool>,
+    stdin_late: Since,
     state: Mutex<HushState>,
 }
 
@@ -364,8 +369,12 @@ impl SharedWriter {
         let Some(hush) = &self.hush else {
             return false;
         };
-        let failed = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if !failed(&hush.stdout_broken) && !failed(&hush.stdin_late) {
+        let failed = [&hush.stdout_broken, &hush.stdin_late].into_iter().filter_map(|it| it.get());
+        let Some(failed) = failed.min() else {
+            return false;
+        };
+        if failed.elapsed() > MOMENT {
+            self.release();
             return false;
         }
         let mut state = hush.state();
@@ -394,11 +403,15 @@ impl SharedWriter {
         }
     }
 
-    /// Forgets what was kept back.
+    /// Forgets what was kept back, but for what is about something else than the failure.
     pub(crate) fn discard(&self) {
-        if let Some(hush) = &self.hush {
-            *hush.state() = HushState::Over;
+        let Some(hush) = &self.hush else {
+            return;
+        };
+        if let HushState::Holding(held) = &mut *hush.state() {
+            *held = complaint::left_of(held);
         }
+        self.release();
     }
 
     /// Shows what was kept back, after all, and keeps nothing back from now on. Never blocks.
@@ -407,7 +420,9 @@ impl SharedWriter {
             return;
         };
         let state = mem::replace(&mut *hush.state(), HushState::Over);
-        if let HushState::Holding(held) = state {
+        if let HushState::Holding(held) = state
+            && !held.is_empty()
+        {
             self.lock().enqueue(&held);
             self.attend();
         }

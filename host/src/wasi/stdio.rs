@@ -70,7 +70,7 @@ impl Stdio {
 pub struct HushedStderr(SharedWriter);
 
 impl HushedStderr {
-    /// Forgets what is kept back: the guest has ended as one that SIGPIPE ends.
+    /// Forgets what is kept back of the failure: the guest has ended as one that SIGPIPE ends.
     pub fn discard(self) {
         self.0.discard();
     }

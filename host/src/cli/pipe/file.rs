@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::anyhow;
 use serde::Deserialize;
@@ -12,9 +14,10 @@ use super::super::exit::{Failure, Status};
 use super::super::granting::file_failure;
 use super::super::mistake;
 use super::super::source::Source;
-use super::super::values::{self, StdioSpec};
+use super::super::values::{self, StandardFifo, StdioSpec};
 use super::line::outer_streams;
 use super::plan::{EndRef, Job, Pipe, Plan, Stage, Streams, program_name, stage_name, usage};
+use crate::os;
 
 /// More than that is no pipeline that anybody has written.
 pub(super) const MOST_BYTES: u64 = 1024 * 1024;
@@ -57,17 +60,23 @@ struct StageTable {
     raw_terminal: bool,
 }
 
-/// Reads the file at `path`.
-pub(super) fn read(path: &Path) -> Result<String, Failure> {
-    use std::io::Read as _;
-    let unreadable = |error: std::io::Error| file_failure("-f", path, &error);
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MOST_BYTES {
-        return usage(format!("{}: is larger than 1 MiB, which no pipeline is", path.display()));
+/// Reads the file at `path`, which may be a FIFO, until `deadline`; `None` then.
+pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<String>, Failure> {
+    let bytes = match os::read_file(path, MOST_BYTES, deadline) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            return usage(format!(
+                "{}: is larger than 1 MiB, which no pipeline is",
+                path.display()
+            ));
+        }
+        Err(error) => return Err(file_failure("-f", path, &error)),
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => usage(format!("{}: is no text, which a pipeline's file is", path.display())),
     }
-    Ok(text)
 }
 
 /// The pipeline in `text`, which is that of the file at `path`, whose folder its paths start from.
@@ -172,14 +181,13 @@ fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, Strin
 impl StageTable {
     /// What it runs, and the name of that.
     fn job(self, folder: &Path, common: &GuestOptions) -> Result<(String, Job), String> {
-        let stream = |text: &Option<String>| match text {
-            Some(text) => values::stdio(text).map(|spec| Some(at(folder, spec))),
-            None => Ok(None),
+        let stream = |text: &Option<String>, read: fn(String) -> Result<StdioSpec, String>| {
+            Ok::<_, String>(text.clone().map(read).transpose()?.map(|spec| at(folder, spec)))
         };
         let streams = Streams {
-            stdin: stream(&self.stdin)?,
-            stdout: stream(&self.stdout)?,
-            stderr: stream(&self.stderr)?,
+            stdin: stream(&self.stdin, values::stdin)?,
+            stdout: stream(&self.stdout, values::output)?,
+            stderr: stream(&self.stderr, values::output)?,
         };
         match (&self.guest, &self.exec) {
             (None, None) => {
@@ -302,7 +310,9 @@ fn guest_at(folder: &Path, guest: &str) -> PathBuf {
 fn at(folder: &Path, spec: StdioSpec) -> StdioSpec {
     match spec {
         StdioSpec::File(path) => StdioSpec::File(from(folder, &path)),
-        StdioSpec::Fifo(path) => StdioSpec::Fifo(from(folder, &path)),
+        StdioSpec::Fifo(spec) => {
+            StdioSpec::Fifo(StandardFifo { path: from(folder, &spec.path), ..spec })
+        }
         spec => spec,
     }
 }

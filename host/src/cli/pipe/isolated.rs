@@ -104,7 +104,9 @@ impl StageReport {
         let mut text = Vec::new();
         file.rewind().ok()?;
         file.take(MOST_REPORT).read_to_end(&mut text).ok()?;
-        serde_json::from_slice(&text).ok()
+        // The file is as long as a report may be: zeroes are none of it.
+        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+        serde_json::from_slice(&text[..end]).ok()
     }
 
     /// Completes what is known of the stage; its status, and the line that says why: `None` where its
@@ -161,6 +163,14 @@ pub(super) fn command(
         first = first.max(spec.number + 1);
         others.push((spec.number, fd));
     }
+    for spec in &options.fifo {
+        let number = spec.path.as_deref().and_then(os::inherited_number);
+        let Some(number) = number.filter(|number| *number > 2) else { continue };
+        let (fd, _) = os::take_inherited(number)
+            .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fifo {error}") })?;
+        first = first.max(number + 1);
+        others.push((number, fd));
+    }
     let mut give = |fd: OwnedFd| {
         let number = first;
         first += 1;
@@ -171,7 +181,7 @@ pub(super) fn command(
         status: Status::Io,
         error: anyhow!(error).context("a process of its own cannot be given what it needs"),
     };
-    let mut report = File::from(os::memory_file("report").map_err(failed)?);
+    let mut report = File::from(os::memory_file("report", MOST_REPORT).map_err(failed)?);
     report.rewind().map_err(failed)?;
     let mut part = Part {
         stage: at,
@@ -181,7 +191,7 @@ pub(super) fn command(
         pipes: Vec::new(),
     };
     if let Some(text) = text {
-        let mut file = File::from(os::memory_file("pipeline").map_err(failed)?);
+        let mut file = File::from(os::memory_file("pipeline", text.len() as u64).map_err(failed)?);
         file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
         part.file = Some(give(file.into()));
     }

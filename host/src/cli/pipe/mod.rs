@@ -50,7 +50,18 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     if let Some(part) = args.part.take() {
         return isolated::main(args, part);
     }
-    let text = args.file.as_deref().map(file::read).transpose()?;
+    let timeout = args.options.timeout;
+    let limit = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let text = match &args.file {
+        None => None,
+        Some(path) => match file::read(path, limit)? {
+            Some(text) => Some(text),
+            None => {
+                say_stopped(Status::TimedOut, timeout);
+                return Ok(Status::TimedOut);
+            }
+        },
+    };
     let plan = of_plan(&args, text.clone().map(Ok))?;
     if args.options.idle_timeout.is_some() && plan.guests().next().is_none() {
         return plan::usage("--idle-timeout watches guests, and no stage is one".into());
@@ -82,9 +93,10 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
         let guests = plan.stages.iter().filter_map(plan::Stage::options);
         provide_for_commands(args.sandbox.sandbox, guests)?;
     }
-    let timeout = args.options.timeout;
-    supervised(signals::PATIENCE, timeout, async |leftovers, signals| {
-        supervise(args, plan, text, leftovers, signals).await
+    // Of what was left when the file was read.
+    let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
+    supervised(signals::PATIENCE, left, async |leftovers, signals| {
+        supervise(args, plan, text, left, leftovers, signals).await
     })
 }
 
@@ -151,11 +163,12 @@ async fn supervise(
     args: PipeArgs,
     plan: Plan,
     text: Option<String>,
+    left: Option<Duration>,
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
     let timeout = args.options.timeout;
-    let mut limit = pin!(after(timeout));
+    let mut limit = pin!(after(left));
     let engine = engine_for(&args.cache, plan.writable_folders())?;
     let isolated = args.isolate && !args.check;
     let stopped = tokio::select! {
@@ -182,8 +195,8 @@ async fn supervise(
     }
 
     let silence = args.options.idle_timeout;
-    let among =
-        Among { totals: plan.totals(&args.totals), activity: silence.map(|_| Activity::new()) };
+    let (totals, guests) = (plan.totals(&args.totals), plan.guests().count());
+    let among = Among { totals, guests, activity: silence.map(|_| Activity::new()) };
     let opened = open(&plan, loaded, &among, isolated.then_some(text.as_deref()), leftovers)?;
     let Opened { stages, growths: _growths, fifos, mut powers, mut reports } = opened;
     let started = Instant::now();
@@ -471,7 +484,7 @@ impl Ends {
         let fd = |stream| match stream {
             Stream::Shared(fd) | Stream::Joined(fd) => Ok(fd),
             // Refused when the plan was made.
-            Stream::Fifo(_) => {
+            Stream::Fifo { .. } => {
                 Err(anyhow!("a native command has no FIFO")).or_status(Status::Usage)
             }
         };

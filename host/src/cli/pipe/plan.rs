@@ -206,7 +206,7 @@ impl Plan {
         for stage in &stages {
             if let Job::Native { .. } = stage.job
                 && let Some(path) = (0..3).find_map(|number| match stage.redirection(number) {
-                    Some(StdioSpec::Fifo(path)) => Some(path.display()),
+                    Some(StdioSpec::Fifo(spec)) => Some(spec.path.display()),
                     _ => None,
                 })
             {
@@ -274,9 +274,8 @@ impl Plan {
             let outside = |number, inherited: &str| match stage.redirection(number) {
                 None | Some(StdioSpec::Inherit) => Some(inherited.to_owned()),
                 Some(StdioSpec::Null) => None,
-                Some(StdioSpec::File(path) | StdioSpec::Fifo(path)) => {
-                    Some(path.display().to_string())
-                }
+                Some(StdioSpec::File(path)) => Some(path.display().to_string()),
+                Some(StdioSpec::Fifo(spec)) => Some(spec.path.display().to_string()),
             };
             if !joined(&EndRef::new(at, "stdin"))
                 && (at == 0 || stage.redirection(0).is_some())

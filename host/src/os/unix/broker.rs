@@ -157,7 +157,7 @@ fn write_text(command: &NativeCommand, leads: bool) -> io::Result<File> {
         text.extend_from_slice(word.as_bytes());
         text.push(0);
     }
-    let mut file = File::from(super::memory_file("command")?);
+    let mut file = File::from(super::memory_file("command", text.len() as u64)?);
     file.write_all(&text)?;
     file.rewind()?;
     Ok(file)

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 
-use super::{Direction, Fifo, native, sealed};
+use super::{Direction, Fifo, is_proc_mounted, native, sealed};
 
 /// What a process keeps when it confines itself. By default: the descriptors that it has, pipes and
 /// threads to be made, its own memory without new code in it, and the clocks.
@@ -58,6 +58,9 @@ pub enum Missing {
         "this kernel has no Landlock, which Linux 5.13 and later have: files are bounded by the engine alone"
     )]
     Landlock,
+    /// /proc is not mounted.
+    #[error("/proc is not mounted, which the fences need")]
+    NoProc,
     /// The kernel takes no seccomp filter.
     #[error(
         "this kernel has no seccomp filters, which Linux 3.17 and later have: system calls are bounded by the engine alone"
@@ -88,11 +91,19 @@ pub enum Missing {
 }
 
 impl Missing {
-    /// Whether this process lacks what the fence takes, descriptors or memory, and not the kernel the fence.
-    pub fn is_for_want(&self) -> bool {
+    /// What to do where this process lacks what the fence takes, descriptors, memory or /proc, and not the kernel
+    /// the fence.
+    pub fn remedy(&self) -> Option<&'static str> {
         const WANT: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
-        matches!(self, Self::Refused { error, .. }
-            if error.raw_os_error().is_some_and(|number| WANT.contains(&number)))
+        match self {
+            Self::NoProc => Some("type `mount -t proc proc /proc`"),
+            Self::Refused { error, .. }
+                if error.raw_os_error().is_some_and(|it| WANT.contains(&it)) =>
+            {
+                Some("raise `ulimit -n` or `ulimit -v`")
+            }
+            _ => None,
+        }
     }
 
     /// Whether what is left is far less than it should be.
@@ -151,6 +162,9 @@ pub(super) fn is_confined() -> bool {
 /// close-on-exec, as none of its own are.
 pub fn confine(powers: Powers) -> Vec<Missing> {
     CONFINED.store(true, Ordering::SeqCst);
+    if !is_proc_mounted() {
+        return vec![Missing::NoProc];
+    }
     let mut missing = Vec::new();
     for (fence, raised) in
         [("closing what was inherited", close_strays()), ("PR_SET_DUMPABLE", undumpable())]

@@ -20,7 +20,7 @@ use super::names::{self, GIVEN_UP, Identity, Removed, Unnamed};
 use super::private::PrivateError;
 use super::runtime::{Lock, Place};
 use super::sweeper::{self, Trace, announce};
-use super::{Direction, End, ReaderWait, reopen, sealed};
+use super::{Direction, End, ReaderWait, is_proc_mounted, reopen, sealed};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
 const ATTEMPTS: usize = 16;
@@ -78,6 +78,9 @@ pub enum FifoError {
     /// There is no folder for pipes without a path.
     #[error("there is no place for a pipe without a path: {0}; name a path: NAME=PATH")]
     NoPlace(String),
+    /// What was checked could not be opened later.
+    #[error("{}: /proc is not mounted, and a FIFO is opened by it; type `mount -t proc proc /proc`", .0.display())]
+    NoProc(PathBuf),
     /// The system does not permit it.
     #[error("{}: {doing} is not permitted; check the folder's and the FIFO's mode", .path.display())]
     NotPermitted {
@@ -182,6 +185,9 @@ impl Fifo {
         ways: &[Direction],
     ) -> Result<Self, FifoError> {
         let fail = |doing, error| FifoError::from_errno(path, doing, error);
+        if !is_proc_mounted() {
+            return Err(FifoError::NoProc(path.into()));
+        }
         for _ in 0..ATTEMPTS {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let opened = rustix::fs::openat(&folder, file_name, flags, Mode::empty());

@@ -1,9 +1,10 @@
-//! A folder's entries, read as they are asked for.
+//! A folder's entries, read as they are asked for; files at a place in them.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::io::{ReadWriteFlags, retry_on_intr};
 
 /// What is left of a folder. Holds a descriptor and what getdents64(2) gave last, some 32 KiB, however
 /// many entries there are.
@@ -39,4 +40,29 @@ impl Folder {
         }
         Ok(None)
     }
+}
+
+/// pread(2).
+///
+/// # Errors
+/// Those of pread(2), but for EINTR.
+pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buf, offset))?)
+}
+
+/// pwrite(2). May write less than all.
+///
+/// # Errors
+/// Those of pwrite(2), but for EINTR.
+pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    Ok(retry_on_intr(|| rustix::io::pwrite(file, bytes, offset))?)
+}
+
+/// Writes to the end of a file, wherever that is by then: pwritev2(2) with RWF_APPEND. May write less than all.
+///
+/// # Errors
+/// Those of pwritev2(2), but for EINTR.
+pub fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
+    let (bytes, flags) = (&[IoSlice::new(bytes)], ReadWriteFlags::APPEND);
+    Ok(retry_on_intr(|| rustix::io::pwritev2(file, bytes, 0, flags))?)
 }

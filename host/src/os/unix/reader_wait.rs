@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,14 @@ impl Drop for ReaderWait {
         let started = Instant::now();
         while !thread.is_finished() {
             if started.elapsed() > RELEASE {
-                tracing::warn!("a thread that opens a FIFO cannot be released; leaving it");
+                // Once: a guest can make it happen as often as it likes.
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    tracing::warn!(
+                        "a thread that opens a FIFO cannot be released, and is left: its file system does \
+                         not answer"
+                    );
+                });
                 return;
             }
             if let Ok(signal) = wake_signal() {

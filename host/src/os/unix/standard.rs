@@ -4,10 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::sealed;
+use super::open_null;
 
 /// A bit for each of the descriptors 0 to 2 that was closed when this process was started.
 static MISSING: AtomicU8 = AtomicU8::new(0);
@@ -40,7 +40,7 @@ pub fn standard(number: RawFd) -> io::Result<OwnedFd> {
     }
     // What cannot be read, or written, and is always ready to say so.
     let access = if number == 0 { OFlags::WRONLY } else { OFlags::RDONLY };
-    Ok(rustix::fs::open(sealed::null_device(), access | OFlags::CLOEXEC, Mode::empty())?)
+    open_null(access)
 }
 
 /// Whether one of the standard descriptors 0 to 2 was there when this process was started, and open for

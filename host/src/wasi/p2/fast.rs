@@ -6,8 +6,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError, StreamResu
 use wasmtime_wasi_io::bindings::wasi::io::streams::{self, Host as _, HostOutputStream as _};
 
 use super::super::{PipesView, SharedReader, SharedWriter, transfer, try_transfer};
-use super::streams::{Eof, READERS, WRITERS, failed, write};
-use crate::pipe::{Transfer, TransferFault};
+use super::streams::{Eof, READERS, TOO_LONG, WRITERS, failed, write};
+use crate::pipe::{PERMIT, Transfer, TransferFault};
 
 /// The interface in the version that wasmtime-wasi-io links: only under its own name can a function
 /// in it be replaced.
@@ -47,6 +47,10 @@ fn add<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
             let table = store.data_mut().pipes().table;
             let written = match WRITERS.behind(&**table.get(&to)?) {
                 Some((writer, eof)) => write(&writer, eof, bytes.as_le_slice(&store)),
+                // Looked at before it is copied: `check-write` never permits more.
+                None if bytes.as_le_slice(&store).len() > PERMIT => {
+                    Err(StreamError::trap(TOO_LONG))
+                }
                 None => {
                     let bytes = bytes.as_le_slice(&store).to_vec();
                     store.data_mut().pipes().table.write(to, bytes)

@@ -218,11 +218,14 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
     }
 }
 
+/// Why a guest traps that writes without asking first.
+pub(super) const TOO_LONG: &str = "write of more than check-write permitted";
+
 /// What `write` does.
 pub(super) fn write(writer: &SharedWriter, eof: Eof, bytes: &[u8]) -> StreamResult<()> {
     match writer.accept(bytes) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(StreamError::trap("write of more than check-write permitted")),
+        Ok(false) => Err(StreamError::trap(TOO_LONG)),
         Err(fault) => Err(eof.of(fault)),
     }
 }

@@ -72,6 +72,24 @@ fn main() -> io::Result<()> {
             eprintln!("nobody reads this, so what");
             Ok(())
         }
+        // Its reader leaves, which it takes no notice of; later it fails for a reason of its own.
+        ["diagnose", when] => {
+            while io::stdout().write_all(&[b'o'; 4096]).and_then(|()| io::stdout().flush()).is_ok()
+            {
+            }
+            if when == "later" {
+                std::thread::sleep(std::time::Duration::from_millis(400));
+            }
+            eprintln!("line 7 makes no sense");
+            std::process::exit(1)
+        }
+        // Fails by what a write says, with a status of its own.
+        ["fail", status] => {
+            while io::stdout().write_all(&[b'o'; 4096]).and_then(|()| io::stdout().flush()).is_ok()
+            {
+            }
+            std::process::exit(status.parse().expect("a number"))
+        }
         ["resolve", host] => std::net::TcpStream::connect(host).map(|_| ()),
         ["grow", mib] => {
             let mib: usize = mib.parse().expect("a number");

@@ -8,6 +8,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, Scope,
 };
 use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::super::{broker, native};
 use super::{Access, Powers};
@@ -28,7 +29,13 @@ pub(super) const WANTED: i32 = THREADS_SIGNAL;
 pub(super) fn ruleset(powers: &Powers) -> io::Result<Option<(OwnedFd, i32)>> {
     let Some(version) = version() else { return Ok(None) };
     let ruleset = handled(version).map_err(io::Error::other)?;
-    let ruleset = rules(ruleset, powers).map_err(io::Error::other)?;
+    let null = match rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
+        Ok(null) => Some(null),
+        // Nothing is there that could be opened later.
+        Err(Errno::NOENT) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let ruleset = rules(ruleset, powers, null).map_err(io::Error::other)?;
     let ruleset: Option<OwnedFd> = ruleset.into();
     Ok(ruleset.map(|ruleset| (ruleset, version)))
 }
@@ -58,7 +65,11 @@ fn handled(version: i32) -> Result<RulesetCreated, Failed> {
     ruleset.create()
 }
 
-fn rules(mut ruleset: RulesetCreated, powers: &Powers) -> Result<RulesetCreated, Failed> {
+fn rules(
+    mut ruleset: RulesetCreated,
+    powers: &Powers,
+    null: Option<OwnedFd>,
+) -> Result<RulesetCreated, Failed> {
     for (fd, access) in &powers.files {
         if let Some(rights) = rights_of_file(fd, *access) {
             ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
@@ -74,7 +85,7 @@ fn rules(mut ruleset: RulesetCreated, powers: &Powers) -> Result<RulesetCreated,
         }
         ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
     }
-    if let Ok(null) = rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
+    if let Some(null) = null {
         let rights = AccessFs::ReadFile | AccessFs::WriteFile;
         ruleset = ruleset.add_rule(PathBeneath::new(null, rights))?;
     }

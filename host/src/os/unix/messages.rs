@@ -1,0 +1,111 @@
+//! The host's own lines on stderr, which never wait for whoever reads them.
+
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
+use rustix::net::SendFlags;
+
+use super::reopen;
+
+/// How long a message may wait for whoever reads stderr.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A terminal that poll(2) calls writable has room for some bytes, and nobody says for how many. Such a piece waits
+/// in practice only where the terminal is all but full.
+const PIECE: usize = 64;
+
+static STDERR: OnceLock<Way> = OnceLock::new();
+
+/// How stderr is written to without waiting.
+#[derive(Debug)]
+enum Way {
+    /// A description of our own, with O_NONBLOCK: other processes that share stderr keep theirs as it is.
+    Own(OwnedFd),
+    /// MSG_DONTWAIT in each call.
+    Socket,
+    /// A file, or /dev/null, which nobody has to read.
+    Plain,
+    /// RWF_NOWAIT in each call, or, where a terminal does not know that, small pieces after poll(2).
+    Shared,
+}
+
+impl Way {
+    fn of_stderr() -> Self {
+        let stderr = io::stderr();
+        let Ok(stat) = rustix::fs::fstat(&stderr) else { return Self::Plain };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Socket => Self::Socket,
+            FileType::Fifo | FileType::CharacterDevice => {
+                let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+                // Refused where the terminal or the pipe is another user's, and without /proc.
+                reopen(&stderr, flags).map_or(Self::Shared, Self::Own)
+            }
+            _ => Self::Plain,
+        }
+    }
+
+    /// Writes some of `bytes`; EAGAIN where that would have to wait.
+    fn write(&self, bytes: &[u8]) -> rustix::io::Result<usize> {
+        let stderr = io::stderr();
+        match self {
+            Self::Own(fd) => rustix::io::write(fd, bytes),
+            Self::Plain => rustix::io::write(&stderr, bytes),
+            Self::Socket => {
+                rustix::net::send(&stderr, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            }
+            Self::Shared => {
+                let whole = [IoSlice::new(bytes)];
+                match rustix::io::pwritev2(&stderr, &whole, u64::MAX, ReadWriteFlags::NOWAIT) {
+                    Err(Errno::OPNOTSUPP | Errno::SPIPE | Errno::INVAL) => {}
+                    written => return written,
+                }
+                match self.is_writable(Duration::ZERO) {
+                    true => rustix::io::write(&stderr, &bytes[..bytes.len().min(PIECE)]),
+                    false => Err(Errno::AGAIN),
+                }
+            }
+        }
+    }
+
+    /// Waits until there is some room, for so long at most.
+    fn is_writable(&self, patience: Duration) -> bool {
+        let stderr = io::stderr();
+        let mut fds = [match self {
+            Self::Own(fd) => PollFd::new(fd, PollFlags::OUT),
+            _ => PollFd::new(&stderr, PollFlags::OUT),
+        }];
+        let patience = Timespec::try_from(patience).unwrap_or_default();
+        rustix::event::poll(&mut fds, Some(&patience)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+/// Sees to how messages are written, while that is still permitted: see [`confine`](super::confine). Opens
+/// one descriptor where stderr is a pipe or a terminal.
+pub fn prepare_messages() {
+    STDERR.get_or_init(Way::of_stderr);
+}
+
+/// Writes a message of the host's to stderr, as far as that goes: nobody may read it, and the host must end on time
+/// all the same. Blocks for at most 50 ms.
+pub fn write_message(message: &[u8]) {
+    let way = STDERR.get_or_init(Way::of_stderr);
+    let deadline = Instant::now() + PATIENCE;
+    let mut rest = message;
+    while !rest.is_empty() {
+        match retry_on_intr(|| way.write(rest)) {
+            Ok(n) => rest = &rest[n..],
+            Err(Errno::AGAIN) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() || !way.is_writable(left) {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}

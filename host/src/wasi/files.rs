@@ -1,0 +1,117 @@
+//! What a guest opens in granted folders: within what the host holds for it, and files only.
+//!
+//! wasmtime-wasi's functions do the work. Those here shadow them, look before they are called, and count what
+//! they hold.
+
+mod v0_2;
+mod v0_3;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::filesystem::Descriptor;
+
+use super::PipesView;
+use crate::pipe::{Held, Holdings, Remarks};
+
+/// The most that wasmtime-wasi reads or writes of a file at once, in bytes.
+const MOST_AT_ONCE: usize = 64 * 1024;
+
+/// The files and folders that a guest has opened, by their handles, and what the host holds for each.
+#[derive(Clone, Default)]
+struct Opened(Arc<Mutex<HashMap<u32, Arc<Held>>>>);
+
+impl Opened {
+    fn add(&self, descriptor: &Resource<Descriptor>, held: Held) {
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.insert(descriptor.rep(), Arc::new(held));
+    }
+
+    fn remove(&self, rep: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&rep);
+    }
+
+    /// What is held for a descriptor, which its streams keep open, too; nothing for a granted folder.
+    fn held(&self, descriptor: &Resource<Descriptor>) -> Option<Arc<Held>> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.get(&descriptor.rep()).cloned()
+    }
+}
+
+/// Replaces what opens files, and streams of them, in `linker`, which must have `wasi:filesystem` already: that of
+/// 0.3 where `v0_3` says so.
+///
+/// # Errors
+/// Where a name is taken and may not be shadowed: this sets `allow_shadowing`, and takes it back.
+pub(crate) fn add_to_linker<T: PipesView + WasiView + 'static>(
+    linker: &mut Linker<T>,
+    v0_3: bool,
+) -> wasmtime::Result<()> {
+    let opened = Opened::default();
+    linker.allow_shadowing(true);
+    let mut added = v0_2::add(linker, &opened);
+    if v0_3 && added.is_ok() {
+        added = v0_3::add(linker, &opened);
+    }
+    linker.allow_shadowing(false);
+    added
+}
+
+/// What is no file, nor a folder: opening it may take bytes from a peer that nobody reads then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Special(&'static str);
+
+impl Special {
+    /// Whether a file of this kind is one.
+    pub(super) fn of(kind: FileType) -> Option<Self> {
+        Some(Self(match kind {
+            FileType::Fifo => "a FIFO",
+            FileType::Socket => "a socket",
+            FileType::CharacterDevice | FileType::BlockDevice => "a device",
+            // wasmtime-wasi has no other word for a FIFO.
+            FileType::Unknown => "a FIFO",
+            _ => return None,
+        }))
+    }
+
+    /// What it is, and what to do, for the operator.
+    pub(super) fn tell(self, path: &str, remarks: &Remarks) {
+        let Self(what) = self;
+        let remedy = match what {
+            "a FIFO" => "grant it by --fifo NAME=PATH, or by --stdin fifo:PATH",
+            _ => {
+                "what a guest is to read or write comes by its standard streams, or by a granted pipe"
+            }
+        };
+        let path = crate::pipe::quoted_name(path);
+        remarks.warn(format_args!(
+            "the guest may not open `{path}` of a granted folder: it is {what}; {remedy}"
+        ));
+    }
+}
+
+/// Whether a file that was opened all the same is one: it came in between.
+fn is_special(descriptor: &Descriptor) -> Option<Special> {
+    match descriptor {
+        Descriptor::File(file) => {
+            let stat = rustix::fs::fstat(&*file.file).ok()?;
+            Special::of(FileType::from_raw_mode(stat.st_mode))
+        }
+        Descriptor::Dir(_) => None,
+    }
+}
+
+/// A descriptor of the process's for a file that is opened.
+fn descriptor(holdings: &Holdings) -> io::Result<Held> {
+    holdings.descriptors(1).map_err(|_| Errno::MFILE.into())
+}
+
+/// Room for so many bytes of a file.
+fn bytes(holdings: &Holdings, amount: usize) -> io::Result<Held> {
+    holdings.bytes(amount).map_err(|_| Errno::NOMEM.into())
+}

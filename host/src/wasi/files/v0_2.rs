@@ -1,0 +1,305 @@
+//! `wasi:filesystem/types@0.2`: opening, and streams over files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::fs::FileType;
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor as _, NewTimestamp, OpenFlags,
+    PathFlags,
+};
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, FsResult, InputStream, OutputStream, Pollable, StreamError,
+    StreamResult,
+};
+use wasmtime_wasi::{WasiView, async_trait};
+
+use super::super::PipesView;
+use super::{MOST_AT_ONCE, Opened, Special, bytes, descriptor, is_special};
+use crate::pipe::{Held, Holdings};
+
+/// The interface in the version that wasmtime-wasi links.
+const TYPES: &str = "wasi:filesystem/types@0.2.12";
+
+type TimesArgs = (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp);
+
+type LinkArgs = (Resource<Descriptor>, PathFlags, String, Resource<Descriptor>, String);
+
+type OpenArgs = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);
+
+pub(super) fn add<T: PipesView + WasiView + 'static>(
+    linker: &mut Linker<T>,
+    opened: &Opened,
+) -> wasmtime::Result<()> {
+    let mut types = linker.instance(TYPES)?;
+    let of = opened.clone();
+    types.resource("descriptor", ResourceType::host::<Descriptor>(), move |mut store, rep| {
+        of.remove(rep);
+        let descriptor = Resource::<Descriptor>::new_own(rep);
+        store.data_mut().pipes().table.delete(descriptor)?;
+        Ok(())
+    })?;
+    let of = opened.clone();
+    types.func_wrap_async("[method]descriptor.open-at", move |mut store, args: OpenArgs| {
+        let of = of.clone();
+        Box::new(async move {
+            let opened = open_at(store.data_mut(), &of, args).await;
+            Ok((told(opened)?,))
+        })
+    })?;
+    types.func_wrap_async(
+        "[method]descriptor.set-times-at",
+        move |mut store, (folder, links, path, accessed, modified): TimesArgs| {
+            Box::new(async move {
+                let data = store.data_mut();
+                let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
+                // It is opened for that.
+                if refuses(data, borrowed(), links, &path).await {
+                    return Ok((Err(ErrorCode::Unsupported),));
+                }
+                let mut files = data.filesystem();
+                let set = files.set_times_at(borrowed(), links, path, accessed, modified).await;
+                Ok((told(set)?,))
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]descriptor.link-at",
+        move |mut store, (folder, links, old, to, new): LinkArgs| {
+            Box::new(async move {
+                let data = store.data_mut();
+                let from = || Resource::<Descriptor>::new_borrow(folder.rep());
+                let mut files = data.filesystem();
+                let linked = told(files.link_at(from(), links, old.clone(), to, new).await)?;
+                // Landlock looks first, and has another answer for a link to a folder.
+                if matches!(linked, Err(ErrorCode::Io))
+                    && let Ok(stat) = files.stat_at(from(), links, old).await
+                    && matches!(stat.type_, DescriptorType::Directory)
+                {
+                    return Ok((Err(ErrorCode::NotPermitted),));
+                }
+                Ok((linked,))
+            })
+        },
+    )?;
+    let of = opened.clone();
+    types.func_wrap(
+        "[method]descriptor.read-via-stream",
+        move |mut store, (file, offset): (Resource<Descriptor>, u64)| {
+            let (data, held) = (store.data_mut(), of.held(&file));
+            let stream = data.filesystem().read_via_stream(file, offset);
+            let stream = stream.and_then(|stream| {
+                let holdings = data.pipes().ctx.holdings().clone();
+                let table = data.pipes().table;
+                let inner = table.delete(stream)?;
+                let stream = FileInput { inner, holdings, ahead: None, _file: held };
+                Ok(table.push::<DynInputStream>(Box::new(stream))?)
+            });
+            Ok((told(stream)?,))
+        },
+    )?;
+    let of = opened.clone();
+    types.func_wrap(
+        "[method]descriptor.write-via-stream",
+        move |mut store, (file, offset): (Resource<Descriptor>, u64)| {
+            let (data, held) = (store.data_mut(), of.held(&file));
+            let stream = data.filesystem().write_via_stream(file, offset);
+            Ok((told(counted(data, stream, held))?,))
+        },
+    )?;
+    let of = opened.clone();
+    types.func_wrap(
+        "[method]descriptor.append-via-stream",
+        move |mut store, (file,): (Resource<Descriptor>,)| {
+            let (data, held) = (store.data_mut(), of.held(&file));
+            let stream = data.filesystem().append_via_stream(file);
+            Ok((told(counted(data, stream, held))?,))
+        },
+    )
+}
+
+async fn open_at<T: PipesView + WasiView>(
+    data: &mut T,
+    opened: &Opened,
+    (folder, path_flags, path, open_flags, flags): OpenArgs,
+) -> FsResult<Resource<Descriptor>> {
+    let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
+    if refuses(data, borrowed(), path_flags, &path).await {
+        return Err(ErrorCode::Unsupported.into());
+    }
+    let held = descriptor(data.pipes().ctx.holdings())?;
+    let file =
+        data.filesystem().open_at(borrowed(), path_flags, path.clone(), open_flags, flags).await?;
+    let special = is_special(data.pipes().table.get(&file)?);
+    if let Some(special) = special {
+        data.pipes().table.delete(file)?;
+        special.tell(&path, data.pipes().ctx.journal().remarks());
+        return Err(ErrorCode::Unsupported.into());
+    }
+    opened.add(&file, held);
+    Ok(file)
+}
+
+/// Whether something stands at `path` that is not to be opened; the operator is told.
+async fn refuses<T: PipesView + WasiView>(
+    data: &mut T,
+    folder: Resource<Descriptor>,
+    path_flags: PathFlags,
+    path: &str,
+) -> bool {
+    let found = data.filesystem().stat_at(folder, path_flags, path.into()).await;
+    // Whatever else is wrong, opening it says so.
+    let special = found.ok().and_then(|found| Special::of(kind(found.type_)));
+    if let Some(special) = special {
+        special.tell(path, data.pipes().ctx.journal().remarks());
+    }
+    special.is_some()
+}
+
+fn kind(kind: DescriptorType) -> FileType {
+    match kind {
+        DescriptorType::Fifo => FileType::Fifo,
+        DescriptorType::Socket => FileType::Socket,
+        DescriptorType::CharacterDevice => FileType::CharacterDevice,
+        DescriptorType::BlockDevice => FileType::BlockDevice,
+        DescriptorType::Directory => FileType::Directory,
+        DescriptorType::SymbolicLink => FileType::Symlink,
+        DescriptorType::RegularFile => FileType::RegularFile,
+        DescriptorType::Unknown => FileType::Unknown,
+    }
+}
+
+/// A stream that writes to a file, within what the host holds.
+fn counted<T: PipesView>(
+    data: &mut T,
+    stream: FsResult<Resource<DynOutputStream>>,
+    held: Option<Arc<Held>>,
+) -> FsResult<Resource<DynOutputStream>> {
+    let holdings = data.pipes().ctx.holdings().clone();
+    let table = data.pipes().table;
+    let inner = table.delete(stream?)?;
+    let stream = FileOutput { inner, holdings, under_way: None, _file: held };
+    Ok(table.push::<DynOutputStream>(Box::new(stream))?)
+}
+
+fn told<R>(done: FsResult<R>) -> wasmtime::Result<Result<R, ErrorCode>> {
+    match done {
+        Ok(done) => Ok(Ok(done)),
+        Err(error) => Ok(Err(error.downcast()?)),
+    }
+}
+
+fn refused(error: std::io::Error) -> StreamError {
+    StreamError::LastOperationFailed(error.into())
+}
+
+/// An `input-stream` over a file. wasmtime-wasi's reads as much as it is asked for, on a thread, and keeps that
+/// until it is asked again.
+struct FileInput {
+    inner: DynInputStream,
+    holdings: Holdings,
+    /// What is being read, or has been read and not been taken.
+    ahead: Option<Held>,
+    _file: Option<Arc<Held>>,
+}
+
+impl FileInput {
+    fn reads(&mut self, size: usize) -> std::io::Result<()> {
+        let size = size.min(MOST_AT_ONCE);
+        if self.ahead.as_ref().is_none_or(|ahead| ahead.amount() < size) {
+            self.ahead = None;
+            self.ahead = Some(bytes(&self.holdings, size)?);
+        }
+        Ok(())
+    }
+
+    fn took(&mut self, size: usize, read: StreamResult<Bytes>) -> StreamResult<Bytes> {
+        let is_over = match &read {
+            // Less than was asked for is all there was; nothing is what is yet to come.
+            Ok(bytes) => !bytes.is_empty() && bytes.len() < size.min(MOST_AT_ONCE),
+            Err(_) => true,
+        };
+        if is_over {
+            self.ahead = None;
+        }
+        read
+    }
+}
+
+#[async_trait]
+impl InputStream for FileInput {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.reads(size).map_err(refused)?;
+        let read = self.inner.read(size);
+        self.took(size, read)
+    }
+
+    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.reads(size).map_err(refused)?;
+        let read = self.inner.blocking_read(size).await;
+        self.took(size, read)
+    }
+
+    async fn cancel(&mut self) {
+        self.inner.cancel().await;
+    }
+}
+
+#[async_trait]
+impl Pollable for FileInput {
+    async fn ready(&mut self) {
+        // Where there is no room, the read that follows says so.
+        if self.reads(1).is_ok() {
+            self.inner.ready().await;
+        }
+    }
+}
+
+/// An `output-stream` over a file. wasmtime-wasi's keeps what is written until a thread has done it.
+struct FileOutput {
+    inner: DynOutputStream,
+    holdings: Holdings,
+    under_way: Option<Held>,
+    _file: Option<Arc<Held>>,
+}
+
+#[async_trait]
+impl OutputStream for FileOutput {
+    fn write(&mut self, contents: Bytes) -> StreamResult<()> {
+        self.under_way = Some(bytes(&self.holdings, contents.len()).map_err(refused)?);
+        self.inner.write(contents)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.inner.flush()
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        let permit = self.inner.check_write();
+        if !matches!(permit, Ok(0)) {
+            self.under_way = None;
+        }
+        permit
+    }
+
+    async fn blocking_write_and_flush(&mut self, contents: Bytes) -> StreamResult<()> {
+        let _held = bytes(&self.holdings, contents.len()).map_err(refused)?;
+        let written = self.inner.blocking_write_and_flush(contents).await;
+        self.under_way = None;
+        written
+    }
+
+    async fn cancel(&mut self) {
+        self.inner.cancel().await;
+    }
+}
+
+#[async_trait]
+impl Pollable for FileOutput {
+    async fn ready(&mut self) {
+        self.inner.ready().await;
+        self.under_way = None;
+    }
+}

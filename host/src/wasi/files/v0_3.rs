@@ -1,0 +1,417 @@
+//! `wasi:filesystem/types@0.3`: opening, and streams over files. wasmtime-wasi's streams outlive all handles of the
+//! guest's where one is handed to another, so these are our own: each is counted while it is there.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use rustix::fs::FileType;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+use wasmtime::component::{
+    Accessor, Destination, FutureReader, Linker, Resource, ResourceType, Source, StreamConsumer,
+    StreamProducer, StreamReader, StreamResult,
+};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p3::bindings::filesystem::types::{
+    DescriptorFlags, DescriptorType, ErrorCode, HostDescriptorWithStore, NewTimestamp, OpenFlags,
+    PathFlags,
+};
+use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
+use wasmtime_wasi::{FsPerms, WasiView};
+
+use super::super::PipesView;
+use super::{Opened, Special, bytes, descriptor, is_special};
+use crate::os;
+use crate::pipe::Held;
+
+/// The interface in the version that wasmtime-wasi links.
+const TYPES: &str = "wasi:filesystem/types@0.3.0";
+
+/// How much of a file is read or written at once.
+const CHUNK: usize = 32 * 1024;
+
+type TimesArgs = (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp);
+
+type LinkArgs = (Resource<Descriptor>, PathFlags, String, Resource<Descriptor>, String);
+
+type OpenArgs = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);
+
+/// How a stream ended.
+type Outcome = FutureReader<Result<(), ErrorCode>>;
+
+pub(super) fn add<T: PipesView + WasiView + 'static>(
+    linker: &mut Linker<T>,
+    opened: &Opened,
+) -> wasmtime::Result<()> {
+    let mut types = linker.instance(TYPES)?;
+    let of = opened.clone();
+    types.resource("descriptor", ResourceType::host::<Descriptor>(), move |mut store, rep| {
+        of.remove(rep);
+        let descriptor = Resource::<Descriptor>::new_own(rep);
+        store.data_mut().pipes().table.delete(descriptor)?;
+        Ok(())
+    })?;
+    let of = opened.clone();
+    types.func_wrap_concurrent(
+        "[method]descriptor.open-at",
+        move |accessor: &Accessor<T>, args: OpenArgs| {
+            let of = of.clone();
+            Box::pin(async move {
+                match open_at(accessor, &of, args).await {
+                    Ok(file) => Ok((Ok(file),)),
+                    Err(error) => Ok((Err(error.downcast()?),)),
+                }
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]descriptor.set-times-at",
+        move |accessor: &Accessor<T>, (folder, links, path, accessed, modified): TimesArgs| {
+            Box::pin(async move {
+                let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
+                // It is opened for that.
+                if refuses(accessor, borrowed(), links, &path).await {
+                    return Ok((Err(ErrorCode::Unsupported),));
+                }
+                let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
+                let set = HostDescriptorWithStore::<T>::set_times_at(
+                    &files,
+                    borrowed(),
+                    links,
+                    path,
+                    accessed,
+                    modified,
+                );
+                match set.await {
+                    Ok(()) => Ok((Ok(()),)),
+                    Err(error) => Ok((Err(error.downcast()?),)),
+                }
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]descriptor.link-at",
+        move |accessor: &Accessor<T>, (folder, links, old, to, new): LinkArgs| {
+            Box::pin(async move {
+                let from = || Resource::<Descriptor>::new_borrow(folder.rep());
+                let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
+                type Files = WasiFilesystem;
+                let linked = <Files as HostDescriptorWithStore<T>>::link_at(
+                    &files,
+                    from(),
+                    links,
+                    old.clone(),
+                    to,
+                    new,
+                );
+                let code = match linked.await {
+                    Ok(()) => return Ok((Ok(()),)),
+                    Err(error) => error.downcast()?,
+                };
+                // Landlock looks first, and has another answer for a link to a folder.
+                if matches!(code, ErrorCode::Io)
+                    && let Ok(stat) =
+                        <Files as HostDescriptorWithStore<T>>::stat_at(&files, from(), links, old)
+                            .await
+                    && matches!(stat.type_, DescriptorType::Directory)
+                {
+                    return Ok((Err(ErrorCode::NotPermitted),));
+                }
+                Ok((Err(code),))
+            })
+        },
+    )?;
+    let of = opened.clone();
+    types.func_wrap(
+        "[method]descriptor.read-via-stream",
+        move |mut store, (file, offset): (Resource<Descriptor>, u64)| {
+            let opened = of.file(store.data_mut(), &file, false)?;
+            let (outcome, told) = oneshot::channel();
+            let stream = match opened {
+                Ok(file) => StreamReader::new(
+                    &mut store,
+                    FileSource { file, offset, reading: None, outcome: Some(outcome) },
+                )?,
+                Err(code) => {
+                    // The guest is told by the future.
+                    let _ = outcome.send(code);
+                    StreamReader::new(&mut store, std::iter::empty::<u8>())?
+                }
+            };
+            Ok(((stream, future(&mut store, told)?),))
+        },
+    )?;
+    let of = opened.clone();
+    types.func_wrap(
+        "[method]descriptor.write-via-stream",
+        move |mut store, args: (Resource<Descriptor>, StreamReader<u8>, u64)| {
+            let (file, data, offset) = args;
+            let opened = of.file(store.data_mut(), &file, true)?;
+            Ok((write(&mut store, opened, data, Some(offset))?,))
+        },
+    )?;
+    let of = opened.clone();
+    types.func_wrap(
+        "[method]descriptor.append-via-stream",
+        move |mut store, (file, data): (Resource<Descriptor>, StreamReader<u8>)| {
+            let opened = of.file(store.data_mut(), &file, true)?;
+            Ok((write(&mut store, opened, data, None)?,))
+        },
+    )
+}
+
+async fn open_at<T: PipesView + WasiView + 'static>(
+    accessor: &Accessor<T>,
+    opened: &Opened,
+    (folder, path_flags, path, open_flags, flags): OpenArgs,
+) -> FilesystemResult<Resource<Descriptor>> {
+    let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
+    let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
+    if refuses(accessor, borrowed(), path_flags, &path).await {
+        return Err(ErrorCode::Unsupported.into());
+    }
+    let held = accessor
+        .with(|mut store| descriptor(store.get().pipes().ctx.holdings()))
+        .map_err(|error| FilesystemError::from(ErrorCode::from(error)))?;
+    let file = HostDescriptorWithStore::<T>::open_at(
+        &files,
+        borrowed(),
+        path_flags,
+        path.clone(),
+        open_flags,
+        flags,
+    )
+    .await?;
+    let special = accessor.with(|mut store| {
+        let table = store.get().pipes().table;
+        let special = is_special(table.get(&file)?);
+        if special.is_some() {
+            table.delete(Resource::<Descriptor>::new_own(file.rep()))?;
+        }
+        wasmtime::error::Ok(special)
+    });
+    if let Some(special) = special.map_err(FilesystemError::trap)? {
+        tell(accessor, special, &path);
+        return Err(ErrorCode::Unsupported.into());
+    }
+    opened.add(&file, held);
+    Ok(file)
+}
+
+/// Whether something stands at `path` that is not to be opened; the operator is told.
+async fn refuses<T: PipesView + WasiView + 'static>(
+    accessor: &Accessor<T>,
+    folder: Resource<Descriptor>,
+    path_flags: PathFlags,
+    path: &str,
+) -> bool {
+    let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
+    let found = HostDescriptorWithStore::<T>::stat_at(&files, folder, path_flags, path.into());
+    // Whatever else is wrong, opening it says so.
+    let special = found.await.ok().and_then(|found| Special::of(kind(&found.type_)));
+    if let Some(special) = special {
+        tell(accessor, special, path);
+    }
+    special.is_some()
+}
+
+fn tell<T: PipesView + 'static>(accessor: &Accessor<T>, special: Special, path: &str) {
+    accessor.with(|mut store| special.tell(path, store.get().pipes().ctx.journal().remarks()));
+}
+
+fn kind(kind: &DescriptorType) -> FileType {
+    match kind {
+        DescriptorType::Fifo => FileType::Fifo,
+        DescriptorType::Socket => FileType::Socket,
+        DescriptorType::CharacterDevice => FileType::CharacterDevice,
+        DescriptorType::BlockDevice => FileType::BlockDevice,
+        DescriptorType::Directory => FileType::Directory,
+        DescriptorType::SymbolicLink => FileType::Symlink,
+        DescriptorType::RegularFile => FileType::RegularFile,
+        DescriptorType::Other(_) => FileType::Unknown,
+    }
+}
+
+/// A file with a stream over it, and what the host holds for that.
+struct OpenFile {
+    file: Arc<std::fs::File>,
+    _opened: Option<Arc<Held>>,
+    _buffer: Held,
+}
+
+impl Opened {
+    /// The file for one more stream.
+    ///
+    /// # Errors
+    /// A trap, where the handle is none.
+    fn file<T: PipesView>(
+        &self,
+        data: &mut T,
+        descriptor: &Resource<Descriptor>,
+        writes: bool,
+    ) -> wasmtime::Result<Result<OpenFile, ErrorCode>> {
+        let pipes = data.pipes();
+        let file = match pipes.table.get(descriptor)? {
+            Descriptor::File(file) => file.clone(),
+            Descriptor::Dir(_) if writes => return Ok(Err(ErrorCode::BadDescriptor)),
+            Descriptor::Dir(_) => return Ok(Err(ErrorCode::IsDirectory)),
+        };
+        if writes && matches!(file.perms, FsPerms::ReadOnly) {
+            return Ok(Err(ErrorCode::NotPermitted));
+        }
+        Ok(match bytes(pipes.ctx.holdings(), CHUNK) {
+            Ok(buffer) => {
+                Ok(OpenFile { file: file.file, _opened: self.held(descriptor), _buffer: buffer })
+            }
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+/// Resolves when the other half of `told` is dropped, or has sent why it failed.
+fn future(
+    store: impl AsContextMut,
+    told: oneshot::Receiver<ErrorCode>,
+) -> wasmtime::Result<Outcome> {
+    FutureReader::new(store, async move {
+        wasmtime::error::Ok(match told.await {
+            Ok(code) => Err(code),
+            Err(_) => Ok(()),
+        })
+    })
+}
+
+/// Writes what comes down `data`, at `offset` and after it, or at the file's end.
+fn write(
+    mut store: impl AsContextMut,
+    opened: Result<OpenFile, ErrorCode>,
+    mut data: StreamReader<u8>,
+    offset: Option<u64>,
+) -> wasmtime::Result<Outcome> {
+    let (outcome, told) = oneshot::channel();
+    match opened {
+        Ok(file) => {
+            let outcome = Some(outcome);
+            data.pipe(&mut store, FileSink { file, offset, writing: None, outcome })?;
+        }
+        Err(code) => {
+            data.close(&mut store)?;
+            let _ = outcome.send(code);
+        }
+    }
+    future(&mut store, told)
+}
+
+fn dropped(
+    outcome: &mut Option<oneshot::Sender<ErrorCode>>,
+    code: ErrorCode,
+) -> Poll<wasmtime::Result<StreamResult>> {
+    if let Some(outcome) = outcome.take() {
+        // Nobody has to be interested.
+        let _ = outcome.send(code);
+    }
+    Poll::Ready(Ok(StreamResult::Dropped))
+}
+
+/// Reads a file, a chunk at a time, on a thread.
+struct FileSource {
+    file: OpenFile,
+    offset: u64,
+    /// Also while nobody asks for it, after a read was called off.
+    reading: Option<JoinHandle<io::Result<BytesMut>>>,
+    outcome: Option<oneshot::Sender<ErrorCode>>,
+}
+
+impl<D> StreamProducer<D> for FileSource {
+    type Item = u8;
+    type Buffer = BytesMut;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, D>,
+        mut destination: Destination<'a, u8, BytesMut>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let this = &mut *self;
+        // A file is always ready.
+        if destination.remaining(&mut store) == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        let reading = this.reading.get_or_insert_with(|| {
+            let (file, offset) = (Arc::clone(&this.file.file), this.offset);
+            spawn_blocking(move || {
+                let mut chunk = BytesMut::zeroed(CHUNK);
+                let n = os::read_at(&file, &mut chunk, offset)?;
+                chunk.truncate(n);
+                Ok(chunk)
+            })
+        });
+        let read = match Pin::new(reading).poll(cx) {
+            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+            read => ready!(read),
+        };
+        this.reading = None;
+        match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(chunk) if chunk.is_empty() => Poll::Ready(Ok(StreamResult::Dropped)),
+            Ok(chunk) => {
+                // An offset is at most i64::MAX where something was read.
+                this.offset = this.offset.saturating_add(chunk.len() as u64);
+                destination.set_buffer(chunk);
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+            Err(error) => dropped(&mut this.outcome, error.into()),
+        }
+    }
+}
+
+/// Writes a file, a chunk at a time, on a thread.
+struct FileSink {
+    file: OpenFile,
+    /// None: at its end, wherever that is.
+    offset: Option<u64>,
+    writing: Option<JoinHandle<io::Result<usize>>>,
+    outcome: Option<oneshot::Sender<ErrorCode>>,
+}
+
+impl<D> StreamConsumer<D> for FileSink {
+    type Item = u8;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'_, D>,
+        source: Source<'_, u8>,
+        _finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let this = &mut *self;
+        let mut source = source.as_direct(store);
+        if this.writing.is_none() && source.remaining().is_empty() {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        let writing = this.writing.get_or_insert_with(|| {
+            let remaining = source.remaining();
+            let chunk = remaining[..remaining.len().min(CHUNK)].to_vec();
+            let (file, offset) = (Arc::clone(&this.file.file), this.offset);
+            spawn_blocking(move || match offset {
+                Some(offset) => os::write_at(&file, &chunk, offset),
+                None => os::append(&file, &chunk),
+            })
+        });
+        // What is being written cannot be called off: it may be in the file already.
+        let written = ready!(Pin::new(writing).poll(cx));
+        this.writing = None;
+        match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(n) => {
+                source.mark_read(n);
+                this.offset = this.offset.map(|offset| offset.saturating_add(n as u64));
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+            Err(error) => dropped(&mut this.outcome, error.into()),
+        }
+    }
+}
