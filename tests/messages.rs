@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::fs;
+
 use support::*;
 
 /// The lines of ours on stderr, without `pipehost: `.
@@ -120,6 +122,44 @@ fn values_of_other_programs_are_answered_by_ours() {
     let args = ["--fifo", "a=x,r", "--fifo", "b=x,w", "--open-timeout", "10ms"];
     let ended = run("@cat", args).current_dir(here.path(".")).end();
     assert_eq!(ended.code, Some(124), "{ended:?}");
+}
+
+/// What `exit` of a language's library makes of a status is told where statuses are.
+#[test]
+fn help_says_what_becomes_of_a_status() {
+    let _dog = watchdog();
+    for args in [&["--help"][..], &["run", "--help"]] {
+        let help = pipehost(args).end().expect(0).stdout.replace('\n', " ");
+        let statuses = help.split("Exit status:").nth(1).unwrap();
+        for part in ["std::process::exit(3) is 1 in WASI 0.2 and 0.3", "pipehost_guest::exit(3)"] {
+            assert!(statuses.contains(part), "{help}");
+        }
+    }
+}
+
+/// The commands that messages offer are run as they stand, with what stands for a word of the user's put in.
+#[test]
+fn hints_are_commands_that_work() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    fs::copy(guest("upper"), dir.path("up.wasm")).unwrap();
+    for (typed, hint) in [
+        ("pipehost up.wasm", "pipehost run up.wasm"),
+        ("pipehost upper", "pipehost run @upper"),
+        ("pipehost @upper", "pipehost run @upper"),
+        ("pipehost run @upper -- --stats", "pipehost run @upper --stats"),
+        ("pipehost pipe @upper ! @lines --max-memory 1M", "--max-memory SIZE @lines"),
+    ] {
+        let ended = sh(&format!("cd {}; {typed}", dir.path("").display())).end();
+        assert!(matches!(ended.code, Some(2 | 66)), "{typed} {ended:?}");
+        assert!(ended.stderr.contains(hint), "{typed} {ended:?}");
+        let command = match hint.strip_prefix("--") {
+            Some(_) => format!("pipehost pipe @upper ! {}", hint.replace("SIZE", "16M")),
+            None => hint.to_owned(),
+        };
+        let ended = sh(&format!("cd {}; echo hi | {command}", dir.path("").display())).end();
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), "HI\n"), "{command} {ended:?}");
+    }
 }
 
 #[test]

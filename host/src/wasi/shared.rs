@@ -464,4 +464,30 @@ mod tests {
         assert!(two.accept(&[2; PERMIT]).unwrap());
         assert!(!two.accept(b"x").unwrap());
     }
+
+    /// A complaint that was kept back, and is shown when more follows, takes no permit away.
+    #[tokio::test]
+    async fn what_was_kept_back_leaves_a_permit_as_it_is() {
+        let writer = |end, label| {
+            SharedWriter::new(Writer::new(end, None, label, &Drains::new(), &Journal::new()))
+        };
+        let (stdin, _peer) = os::anonymous().unwrap();
+        let stdin = Reader::new(stdin, None, crate::pipe::Label::Stdin, &Journal::new());
+        let (gone, stdout) = os::anonymous().unwrap();
+        let (_reader, stderr) = os::anonymous().unwrap();
+        drop(gone);
+        let stdout = writer(stdout, crate::pipe::Label::Stdout);
+        let stderr = writer(stderr, crate::pipe::Label::Stderr);
+        let stderr = stderr.hushed_by(&stdout, &SharedReader::new(stdin));
+        // All but full.
+        let room = usize::try_from(stderr.lock().capacity().unwrap()).unwrap();
+        let mut left = room - 4096;
+        while left > 0 {
+            left -= stderr.try_write(&vec![b'e'; left]).unwrap().unwrap();
+        }
+        assert!(stdout.try_write(b"x").is_err());
+        assert!(stderr.accept(&[b'c'; MOST_HELD]).unwrap(), "it is kept back");
+        let permit = stderr.permit().unwrap();
+        assert!(permit > 0 && stderr.accept(&vec![b'm'; permit]).unwrap());
+    }
 }
