@@ -239,8 +239,8 @@ fn kind(kind: &DescriptorType) -> FileType {
 /// A file with a stream over it, and what the host holds for that.
 struct OpenFile {
     file: Arc<std::fs::File>,
-    _opened: Option<Arc<Held>>,
-    _buffer: Held,
+    /// What is held for it: also by a call that is under way on a thread, after its stream is gone.
+    held: Arc<(Option<Arc<Held>>, Held)>,
 }
 
 impl Opened {
@@ -265,7 +265,8 @@ impl Opened {
         }
         Ok(match bytes(pipes.ctx.holdings(), CHUNK) {
             Ok(buffer) => {
-                Ok(OpenFile { file: file.file, _opened: self.held(descriptor), _buffer: buffer })
+                let held = Arc::new((self.held(descriptor), buffer));
+                Ok(OpenFile { file: file.file, held })
             }
             Err(error) => Err(error.into()),
         })
@@ -344,7 +345,9 @@ impl<D> StreamProducer<D> for FileSource {
         }
         let reading = this.reading.get_or_insert_with(|| {
             let (file, offset) = (Arc::clone(&this.file.file), this.offset);
+            let held = Arc::clone(&this.file.held);
             spawn_blocking(move || {
+                let _held = held;
                 let mut chunk = BytesMut::zeroed(CHUNK);
                 let n = os::read_at(&file, &mut chunk, offset)?;
                 chunk.truncate(n);
@@ -397,9 +400,13 @@ impl<D> StreamConsumer<D> for FileSink {
             let remaining = source.remaining();
             let chunk = remaining[..remaining.len().min(CHUNK)].to_vec();
             let (file, offset) = (Arc::clone(&this.file.file), this.offset);
-            spawn_blocking(move || match offset {
-                Some(offset) => os::write_at(&file, &chunk, offset),
-                None => os::append(&file, &chunk),
+            let held = Arc::clone(&this.file.held);
+            spawn_blocking(move || {
+                let _held = held;
+                match offset {
+                    Some(offset) => os::write_at(&file, &chunk, offset),
+                    None => os::append(&file, &chunk),
+                }
             })
         });
         // What is being written cannot be called off: it may be in the file already.
