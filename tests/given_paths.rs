@@ -39,6 +39,11 @@ fn the_shells_substitutions_are_descriptors() {
         ("pipehost pipe --stdin <(echo hi) @cat ! @upper", "HI\n"),
         ("pipehost pipe --isolate --stdin <(echo hi) @cat ! @upper", "HI\n"),
         ("pipehost pipe --isolate @cat ! --fifo in=<(echo hi) @upper", "HI\n"),
+        ("echo hi | pipehost pipe --isolate --stdin fifo:/dev/stdin @upper", "HI\n"),
+        ("echo hi | pipehost pipe --isolate --stdout fifo:/dev/stdout @upper | cat", "HI\n"),
+        ("echo hi | pipehost pipe --isolate --stdin fifo:/dev/fd/7 @upper 7<&0", "HI\n"),
+        ("echo hi | pipehost pipe --isolate --fifo in=/dev/stdin,r @upper", "HI\n"),
+        ("echo hi | pipehost pipe --isolate --fifo out=/dev/stdout @upper | cat", "HI\n"),
         (
             "printf '[[stage]]\nguest = \"@upper\"\n' > p; echo hi | pipehost pipe -f <(cat p)",
             "HI\n",

@@ -285,6 +285,24 @@ fn pipes_that_nobody_opened_are_told_of() {
     assert_eq!((ended.code, said(&ended)), (Some(0), vec![line]));
 }
 
+/// Whatever the guest itself makes of it.
+#[test]
+fn a_missing_grant_of_a_guest_that_fails_is_told_by_the_host() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let mut command = run("probe2", ["--fifo", "log=x,w", "--", "write", "nope", "text"]);
+    let ended = command.current_dir(dir.path(".")).end().expect(1);
+    let line = "warning: the guest asked for the pipe `nope` for writing, which is not granted (granted are log): \
+                write --fifo nope=PATH";
+    assert!(said(&ended).contains(&line), "{ended:?}");
+    let hinted = run("probe2", ["--fifo", "nope=y", "--", "write", "nope", "text"])
+        .current_dir(dir.path("."))
+        .start();
+    until("the FIFO is there", || dir.path("y").exists());
+    assert_eq!(sh("cat y").current_dir(dir.path(".")).end().expect(0).stdout, "text");
+    hinted.end().expect(0);
+}
+
 #[test]
 fn a_missing_grant_is_told_with_what_is_granted() {
     let _dog = watchdog();

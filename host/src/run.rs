@@ -189,7 +189,8 @@ impl Setup {
         let (drains, hushed) = (self.drains(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
         let idle = self.pipes.idle();
-        let (unopened, hint) = (self.pipes.unopened(), self.names_hint);
+        let (granted, hint) = (self.pipes.granted(), self.names_hint);
+        let is_child = self.is_child;
         let _sum_up = (!self.is_child).then(|| SumUp(self.journal().remarks().clone()));
         let running = async {
             let end = self.run_guest(engine, guest).await;
@@ -225,9 +226,15 @@ impl Setup {
             _ => drop(hushed),
         }
         drains.idle().await;
-        if matches!(outcome, Outcome::Exited(_))
+        let has_failed = matches!(outcome, Outcome::Exited(1..) | Outcome::Trapped(_));
+        if has_failed
+            && !is_child
+            && let Some(missing) = granted.missing()
+        {
+            remarks.warn(missing);
+        } else if matches!(outcome, Outcome::Exited(_))
             && journal.reached().limits().is_empty()
-            && let Some(names) = unopened.names()
+            && let Some(names) = granted.unopened()
         {
             remarks.warn(format_args!("none of the granted pipes was opened: {names}; {hint}"));
         }

@@ -11,6 +11,7 @@ use super::source::Source;
 use crate::cache::{Cache, CacheError};
 use crate::engine::Engine;
 use crate::guest::Kept;
+use crate::pipe::quoted_name;
 
 pub(crate) fn main(args: &CompileArgs) -> Result<Status, Failure> {
     let cache = Cache::of_user().map_err(|error| Failure {
@@ -29,7 +30,7 @@ pub(crate) fn main(args: &CompileArgs) -> Result<Status, Failure> {
                 return Err(error).or_status(Status::Io);
             }
         };
-        match print(&format!("{}: {done}\n", source.display()))? {
+        match print(&format!("{}: {done}\n", quoted_name(&source.display())))? {
             Status::Exited(0) => {}
             status => return Ok(status),
         }

@@ -1,5 +1,6 @@
 //! What the host holds for a family of guests, beside their memory: bytes in buffers, and descriptors.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,6 +51,17 @@ impl Holdings {
         self.take(&self.bytes, amount)
     }
 
+    /// Makes of bytes that are held so many, if they are fewer.
+    ///
+    /// # Errors
+    /// `limit-exceeded`; what was held still is.
+    pub(crate) fn raise(&self, held: &mut Held, amount: usize) -> Result<(), ErrorCode> {
+        if let Some(missing) = amount.checked_sub(held.amount) {
+            held.amount += mem::take(&mut self.bytes(missing)?.amount);
+        }
+        Ok(())
+    }
+
     /// So many descriptors.
     ///
     /// # Errors
@@ -72,13 +84,6 @@ impl Holdings {
     }
 }
 
-impl Held {
-    /// How much it is.
-    pub(crate) fn amount(&self) -> usize {
-        self.amount
-    }
-}
-
 impl Drop for Held {
     fn drop(&mut self) {
         self.free.fetch_add(self.amount, Ordering::Relaxed);
@@ -98,6 +103,11 @@ mod tests {
         let one = holdings.clone().descriptors(1).unwrap();
         drop((one, two));
         let _three = holdings.descriptors(3).unwrap();
+        let mut held = holdings.bytes(2).unwrap();
+        holdings.raise(&mut held, MOST_BYTES).unwrap();
+        holdings.raise(&mut held, 1).unwrap();
+        assert!(holdings.raise(&mut held, MOST_BYTES + 1).is_err() && holdings.bytes(1).is_err());
+        drop(held);
         assert!(holdings.bytes(MOST_BYTES).is_ok() && holdings.bytes(MOST_BYTES + 1).is_err());
     }
 }

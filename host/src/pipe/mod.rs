@@ -3,6 +3,7 @@
 //! Knows the system calls below it ([`crate::os`]) and nothing of WebAssembly above it.
 
 mod activity;
+mod asked;
 mod budget;
 mod drains;
 mod escape;

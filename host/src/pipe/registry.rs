@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Label;
+use super::asked::{self, Asked};
 use super::grant::{EofPolicy, Source};
 use super::holdings::{Held, Holdings};
 use super::journal::Bounds;
@@ -37,7 +38,7 @@ pub struct Pipes {
     journal: Journal,
     spawner: Option<Box<dyn Spawn>>,
     /// Whether any of the granted pipes has been opened.
-    opened: Arc<AtomicBool>,
+    asked: Asked,
 }
 
 #[derive(Debug)]
@@ -158,7 +159,7 @@ impl Pipes {
                 drains: Drains::new(),
                 journal: Journal::new(),
                 spawner: None,
-                opened: Arc::default(),
+                asked: Asked::default(),
             },
             bounds: Bounds::default(),
             max_pipes: DEFAULT_MAX_PIPES,
@@ -312,11 +313,11 @@ impl Pipes {
     }
 
     /// What is granted by an operator, to be asked about later.
-    pub(crate) fn unopened(&self) -> Unopened {
+    pub(crate) fn granted(&self) -> asked::Granted {
         // What a parent passes to a child is that guest's concern.
         let by_operator = |granted: &&Granted| !matches!(granted.grant.source, Source::Passed(_));
         let names = self.granted.iter().filter(by_operator).map(|it| it.grant.name.to_string());
-        Unopened { names: names.collect(), opened: Arc::clone(&self.opened) }
+        asked::Granted { names: names.collect(), asked: self.asked.clone() }
     }
 
     /// Everything that is asked before an end is opened.
@@ -326,8 +327,11 @@ impl Pipes {
             .granted
             .iter_mut()
             .find(|granted| granted.grant.name == name)
-            .filter(|granted| granted.grant.directions.permit(direction))
-            .ok_or(ErrorCode::NotPermitted)?;
+            .filter(|granted| granted.grant.directions.permit(direction));
+        let Some(granted) = granted else {
+            self.asked.missed(name, direction);
+            return Err(ErrorCode::NotPermitted);
+        };
         let busy = match direction {
             Direction::Read => &granted.reader,
             Direction::Write => &granted.writer,
@@ -343,7 +347,7 @@ impl Pipes {
             ),
         };
         let hold = Hold { slots, held, busy: vec![busy] };
-        self.opened.store(true, Ordering::Relaxed);
+        self.asked.opened();
         Ok(Opening {
             grant: &mut granted.grant,
             hold,
@@ -351,21 +355,6 @@ impl Pipes {
             drains: &self.drains,
             journal: &self.journal,
         })
-    }
-}
-
-/// The granted pipes of a guest, if it has opened none of them.
-#[derive(Debug)]
-pub(crate) struct Unopened {
-    names: Vec<String>,
-    opened: Arc<AtomicBool>,
-}
-
-impl Unopened {
-    /// Their names, where there are any.
-    pub(crate) fn names(&self) -> Option<String> {
-        let none = self.names.is_empty() || self.opened.load(Ordering::Relaxed);
-        (!none).then(|| self.names.join(", "))
     }
 }
 
@@ -400,7 +389,7 @@ impl Family {
             drains: self.drains.of_child(),
             journal: self.journal.of_child(),
             spawner: None,
-            opened: Arc::default(),
+            asked: Asked::default(),
         };
         grants
             .into_iter()

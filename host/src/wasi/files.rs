@@ -95,6 +95,28 @@ impl Special {
     }
 }
 
+/// What becomes of opening one with these flags: as by open(2), where that fails before it opens anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WhenSpecial {
+    /// wasmtime-wasi, or the system, says what is wrong.
+    Fails,
+    /// `not-directory`. wasmtime-wasi would open it to find that out.
+    NotDirectory,
+    /// It would be opened.
+    Refused,
+}
+
+impl WhenSpecial {
+    pub(super) fn of(create: bool, exclusive: bool, truncate: bool, directory: bool) -> Self {
+        match directory {
+            true if create || exclusive || truncate => Self::Fails,
+            true => Self::NotDirectory,
+            false if create && exclusive => Self::Fails,
+            false => Self::Refused,
+        }
+    }
+}
+
 /// Whether a file that was opened all the same is one: it came in between.
 fn is_special(descriptor: &Descriptor) -> Option<Special> {
     match descriptor {

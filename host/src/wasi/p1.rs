@@ -4,21 +4,23 @@
 //! wasmtime-wasi's, which serve everything else, go over the streams of WASI 0.2, in pieces of
 //! 4 KiB.
 
+mod errno;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
-use rustix::fs::FileType;
 use wasmtime::{Caller, Extern, Linker, Memory};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as theirs, WasiSnapshotPreview1 as _};
 use wiggle::GuestMemory;
 
 use super::Stdio;
-use super::files::Special;
 use crate::pipe::{Held, Holdings, Pipes, Read, Remarks};
 use crate::turn;
 
-const MODULE: &str = "wasi_snapshot_preview1";
+/// WASI 0.1, and its draft, whose functions are the same here: a module may import from both, and they have the same
+/// descriptors.
+const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
 /// The errno of WASI 0.1 that says that all went well.
 const SUCCESS: i32 = 0;
@@ -117,6 +119,9 @@ macro_rules! other {
         }
     }};
 }
+
+mod paths;
+
 /// Adds all of WASI 0.1 to `linker`.
 ///
 /// # Errors
@@ -127,7 +132,16 @@ pub(crate) fn add_to_linker<T: ModuleView + 'static>(
     wasmtime_wasi::p1::add_to_linker_async(linker, T::wasi)?;
     wasmtime_wasi::p0::add_to_linker_async(linker, T::wasi)?;
     linker.allow_shadowing(true);
-    linker.func_wrap_async(MODULE, "fd_read", |mut caller: Caller<'_, T>, args: Args| {
+    for module in MODULES {
+        shadow(linker, module)?;
+        paths::shadow(linker, module)?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn shadow<T: ModuleView + 'static>(linker: &mut Linker<T>, module: &str) -> wasmtime::Result<()> {
+    linker.func_wrap_async(module, "fd_read", |mut caller: Caller<'_, T>, args: Args| {
         Box::new(async move {
             match read(&mut caller, args).await {
                 Some(read) => returned(&mut caller, args, read),
@@ -135,7 +149,7 @@ pub(crate) fn add_to_linker<T: ModuleView + 'static>(
             }
         })
     })?;
-    linker.func_wrap_async(MODULE, "fd_write", |mut caller: Caller<'_, T>, args: Args| {
+    linker.func_wrap_async(module, "fd_write", |mut caller: Caller<'_, T>, args: Args| {
         Box::new(async move {
             match write(&mut caller, args).await {
                 Some(written) => returned(&mut caller, args, written),
@@ -144,7 +158,7 @@ pub(crate) fn add_to_linker<T: ModuleView + 'static>(
         })
     })?;
     linker.func_wrap_async(
-        MODULE,
+        module,
         "fd_fdstat_set_flags",
         |mut caller: Caller<'_, T>, (fd, flags): (i32, i32)| {
             let ours = caller.data_mut().standard().set_nonblocking(fd, flags & NONBLOCK != 0);
@@ -157,7 +171,7 @@ pub(crate) fn add_to_linker<T: ModuleView + 'static>(
         },
     )?;
     linker.func_wrap_async(
-        MODULE,
+        module,
         "fd_fdstat_get",
         |mut caller: Caller<'_, T>, (fd, stat): (i32, i32)| {
             let nonblocking = caller.data_mut().standard().is_nonblocking(fd);
@@ -177,76 +191,12 @@ pub(crate) fn add_to_linker<T: ModuleView + 'static>(
             })
         },
     )?;
-    linker.func_wrap_async(MODULE, "path_open", |mut caller: Caller<'_, T>, args: OpenArgs| {
-        Box::new(async move {
-            let (folder, lookup, path, length, flags, base, inheriting, fd_flags, fd) = args;
-            let asked = (folder, lookup, path, length);
-            if let Some((path, special)) = special(&mut caller, asked).await {
-                special.tell(&path, &caller.data_mut().standard().remarks);
-                return Ok(errno::NOTSUP);
-            }
-            let Ok(held) = caller.data_mut().standard().holdings.descriptors(1) else {
-                return Ok(errno::MFILE);
-            };
-            let errno = other!(
-                caller,
-                path_open(folder, lookup, path, length, flags, base, inheriting, fd_flags, fd)
-                    .await
-            )?;
-            let mut number = [0; 4];
-            if errno == SUCCESS
-                && let Some(Extern::Memory(memory)) = caller.get_export("memory")
-                && memory.read(&caller, address(fd), &mut number).is_ok()
-            {
-                caller.data_mut().standard().opened.insert(i32::from_le_bytes(number), held);
-            }
-            wasmtime::error::Ok(errno)
-        })
-    })?;
-    linker.func_wrap_async(
-        MODULE,
-        "path_filestat_set_times",
-        |mut caller: Caller<'_, T>, args: TimesArgs| {
-            Box::new(async move {
-                let (folder, lookup, path, length, accessed, modified, which) = args;
-                // It is opened for that.
-                let asked = (folder, lookup, path, length);
-                if let Some((path, special)) = special(&mut caller, asked).await {
-                    special.tell(&path, &caller.data_mut().standard().remarks);
-                    return Ok(errno::NOTSUP);
-                }
-                other!(
-                    caller,
-                    path_filestat_set_times(
-                        folder, lookup, path, length, accessed, modified, which
-                    )
-                    .await
-                )
-            })
-        },
-    )?;
-    linker.func_wrap_async(MODULE, "path_link", |mut caller: Caller<'_, T>, args: LinkArgs| {
-        Box::new(async move {
-            let (folder, lookup, old, length, to, new, new_length) = args;
-            let errno =
-                other!(caller, path_link(folder, lookup, old, length, to, new, new_length).await)?;
-            // Landlock looks first, and has another answer for a link to a folder.
-            let asked = (folder, lookup, old, length);
-            if errno == errno::IO
-                && let Some((_, kind)) = kind(&mut caller, asked).await
-                && kind == FileType::Directory
-            {
-                return Ok(errno::PERM);
-            }
-            wasmtime::error::Ok(errno)
-        })
-    })?;
-    linker.func_wrap_async(MODULE, "fd_close", |mut caller: Caller<'_, T>, (fd,): (i32,)| {
+    linker.func_wrap_async(module, "fd_close", |mut caller: Caller<'_, T>, (fd,): (i32,)| {
         caller.data_mut().standard().touch(fd);
         Box::new(async move { other!(caller, fd_close(fd).await) })
     })?;
     linker.func_wrap_async(
-        MODULE,
+        module,
         "fd_renumber",
         |mut caller: Caller<'_, T>, (from, to): (i32, i32)| {
             Box::new(async move {
@@ -262,81 +212,8 @@ pub(crate) fn add_to_linker<T: ModuleView + 'static>(
             })
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
-
-/// Folder, how links are looked up, address and length of the path, how it is opened, two sets of rights, flags of
-/// the descriptor, address of the result.
-type OpenArgs = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
-
-/// Folder, how links are looked up, address and length of the path, two times, which of them to set.
-type TimesArgs = (i32, i32, i32, i32, i64, i64, i32);
-
-/// Folder, how links are looked up, address and length of the old path; folder, address and length of the new one.
-type LinkArgs = (i32, i32, i32, i32, i32, i32, i32);
-
-/// Folder, how links are looked up, address and length of a path.
-type PathArgs = (i32, i32, i32, i32);
-
-/// What is to be opened, and what it is, if that is no file and no folder.
-async fn special<T: ModuleView>(
-    caller: &mut Caller<'_, T>,
-    asked: PathArgs,
-) -> Option<(String, Special)> {
-    let (path, kind) = kind(caller, asked).await?;
-    Special::of(kind).map(|special| (path, special))
-}
-
-/// What stands at a path. Asks as the module would, with `path_filestat_get`, but for the memory: the module's own is
-/// not written to. `None` where nothing does, or that cannot be known.
-async fn kind<T: ModuleView>(
-    caller: &mut Caller<'_, T>,
-    (folder, lookup, path, length): PathArgs,
-) -> Option<(String, FileType)> {
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
-        return None;
-    };
-    let path = memory.data(&*caller).get(address(path)..)?.get(..address(length))?;
-    let path = String::from_utf8(path.into()).ok()?;
-    let stat = path.len().next_multiple_of(FILE_STAT);
-    let mut memory = vec![0; stat + FILE_STAT];
-    memory[..path.len()].copy_from_slice(path.as_bytes());
-    let wasi = caller.data_mut().wasi();
-    wasi.set_hostcall_fuel(memory.len());
-    let mut scratch = GuestMemory::Unshared(&mut memory);
-    let errno = theirs::path_filestat_get(
-        wasi,
-        &mut scratch,
-        folder,
-        lookup,
-        0,
-        length,
-        i32::try_from(stat).ok()?,
-    );
-    match errno.await {
-        Ok(SUCCESS) => {}
-        // Opening it says what is wrong.
-        Ok(_) => return None,
-        // wasmtime-wasi has no number for a socket, and traps.
-        Err(_) => return Some((path, FileType::Socket)),
-    }
-    let kind = match memory[stat + FILE_TYPE] {
-        1 => FileType::BlockDevice,
-        2 => FileType::CharacterDevice,
-        5 | 6 => FileType::Socket,
-        // WASI 0.1 has no number for a FIFO.
-        0 => FileType::Fifo,
-        3 => FileType::Directory,
-        4 => FileType::RegularFile,
-        _ => return None,
-    };
-    Some((path, kind))
-}
-
-/// The size of a `filestat`, and where in it the kind of the file is.
-const FILE_STAT: usize = 64;
-const FILE_TYPE: usize = 16;
 
 /// Descriptor, address and number of the iovecs, address of the result.
 type Args = (i32, i32, i32, i32);
@@ -443,62 +320,4 @@ fn returned<T>(caller: &mut Caller<'_, T>, args: Args, moved: Moved) -> wasmtime
         memory.write(caller, address(args.3), &n.to_le_bytes())?;
     }
     Ok(SUCCESS)
-}
-
-/// The numbers of WASI 0.1 for what goes wrong on a stream.
-mod errno {
-    use rustix::io::Errno;
-
-    use crate::pipe::{ErrorCode, Fault};
-
-    pub(super) const AGAIN: i32 = 6;
-    pub(super) const MFILE: i32 = 33;
-    pub(super) const NOTSUP: i32 = 58;
-    const DQUOT: i32 = 19;
-    pub(super) const IO: i32 = 29;
-    pub(super) const PERM: i32 = 63;
-    const PIPE: i32 = 64;
-    const TIMEDOUT: i32 = 73;
-
-    /// What a module is told.
-    pub(super) fn of(fault: Fault) -> i32 {
-        if let Some(known) = fault.errno().and_then(of_system) {
-            return known;
-        }
-        match fault.code {
-            ErrorCode::BrokenPipe => PIPE,
-            ErrorCode::TimedOut => TIMEDOUT,
-            // As a write to a file beyond its owner's quota.
-            ErrorCode::LimitExceeded => DQUOT,
-            _ => IO,
-        }
-    }
-
-    /// That of the same name.
-    fn of_system(errno: i32) -> Option<i32> {
-        let known = [
-            (Errno::ACCESS, 2),
-            (Errno::BADF, 8),
-            (Errno::CONNRESET, 15),
-            (Errno::DQUOT, DQUOT),
-            (Errno::FBIG, 22),
-            (Errno::INVAL, 28),
-            (Errno::IO, IO),
-            (Errno::ISDIR, 31),
-            (Errno::MFILE, MFILE),
-            (Errno::NFILE, 41),
-            (Errno::NODEV, 43),
-            (Errno::NOMEM, 48),
-            (Errno::NOSPC, 51),
-            (Errno::NOTCONN, 53),
-            (Errno::NXIO, 60),
-            (Errno::PERM, PERM),
-            (Errno::PIPE, PIPE),
-            (Errno::ROFS, 69),
-            (Errno::SPIPE, 70),
-            (Errno::STALE, 72),
-            (Errno::TIMEDOUT, TIMEDOUT),
-        ];
-        known.iter().find(|(it, _)| it.raw_os_error() == errno).map(|(_, wasi)| *wasi)
-    }
 }

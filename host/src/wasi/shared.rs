@@ -370,15 +370,19 @@ impl SharedWriter {
             return false;
         };
         let failed = [&hush.stdout_broken, &hush.stdin_late].into_iter().filter_map(|it| it.get());
-        let Some(failed) = failed.min() else {
+        let Some(failed) = failed.max() else {
             return false;
         };
-        if failed.elapsed() > MOMENT {
-            self.release();
-            return false;
-        }
+        let is_late = failed.elapsed() > MOMENT;
         let mut state = hush.state();
         match &mut *state {
+            // Another failure may follow, and be complained of.
+            HushState::Waiting if is_late => false,
+            HushState::Waiting | HushState::Holding(_) if is_late => {
+                drop(state);
+                self.release();
+                false
+            }
             HushState::Waiting if bytes.len() <= MOST_HELD => {
                 *state = HushState::Holding(bytes.to_vec());
                 let (writer, hush) = (Arc::downgrade(&self.writer), Arc::downgrade(hush));

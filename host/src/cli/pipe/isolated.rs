@@ -163,9 +163,14 @@ pub(super) fn command(
         first = first.max(spec.number + 1);
         others.push((spec.number, fd));
     }
+    let mut standard = [false; 3];
     for spec in &options.fifo {
         let number = spec.path.as_deref().and_then(os::inherited_number);
-        let Some(number) = number.filter(|number| *number > 2) else { continue };
+        let Some(number) = number else { continue };
+        if let Some(granted) = usize::try_from(number).ok().and_then(|at| standard.get_mut(at)) {
+            *granted = true;
+            continue;
+        }
         let (fd, _) = os::take_inherited(number)
             .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fifo {error}") })?;
         first = first.max(number + 1);
@@ -199,11 +204,13 @@ pub(super) fn command(
         let (reader, writer) = ends.both(at, name.as_str());
         part.pipes.push((name.to_string(), reader.map(&mut give), writer.map(&mut give)));
     }
-    // Its process opens a FIFO that has a path itself.
+    // Its process opens a FIFO itself, unless its path stands for a descriptor of this process's.
     for number in 0..3 {
-        if !matches!(plan.stages[at].redirection(number), Some(StdioSpec::Fifo(_)))
-            || ends.joins(at, number)
-        {
+        let is_fifo = match plan.stages[at].redirection(number) {
+            Some(StdioSpec::Fifo(spec)) => os::inherited_number(&spec.path).is_none(),
+            _ => false,
+        };
+        if !is_fifo || ends.joins(at, number) {
             let stream = ends.stream(plan, at, number, granting)?;
             let alone = matches!(stream, Stream::Joined(_));
             if let Stream::Shared(fd) | Stream::Joined(fd) = stream {
@@ -216,12 +223,14 @@ pub(super) fn command(
     // Directly behind the command, wherever that stands: what follows may be a stage's.
     let behind = 1 + args.iter().position(|arg| arg == "pipe").unwrap_or(0);
     args.insert(behind, format!("--part={part}").into());
-    let null = || os::null().map_err(failed);
+    let own = |number: i32, granted: bool| {
+        if granted { os::standard(number) } else { os::null() }.map_err(failed)
+    };
     let command = NativeCommand {
         program: "/proc/self/exe".into(),
         args,
-        stdin: null()?,
-        stdout: null()?,
+        stdin: own(0, standard[0])?,
+        stdout: own(1, standard[1])?,
         // For what the host has to say.
         stderr: os::standard(2).map_err(failed)?,
         others,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::FileType;
+use rustix::io::Errno;
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -17,7 +18,7 @@ use wasmtime_wasi::p2::{
 use wasmtime_wasi::{WasiView, async_trait};
 
 use super::super::PipesView;
-use super::{MOST_AT_ONCE, Opened, Special, bytes, descriptor, is_special};
+use super::{MOST_AT_ONCE, Opened, Special, WhenSpecial, bytes, descriptor, is_special};
 use crate::pipe::{Held, Holdings};
 
 /// The interface in the version that wasmtime-wasi links.
@@ -56,7 +57,8 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
                 let data = store.data_mut();
                 let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
                 // It is opened for that.
-                if refuses(data, borrowed(), links, &path).await {
+                if let Some(special) = special(data, borrowed(), links, &path).await {
+                    special.tell(&path, data.pipes().ctx.journal().remarks());
                     return Ok((Err(ErrorCode::Unsupported),));
                 }
                 let mut files = data.filesystem();
@@ -94,7 +96,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
                 let holdings = data.pipes().ctx.holdings().clone();
                 let table = data.pipes().table;
                 let inner = table.delete(stream)?;
-                let stream = FileInput { inner, holdings, ahead: None, _file: held };
+                let stream = FileInput { inner, holdings, held: None, kept: 0, _file: held };
                 Ok(table.push::<DynInputStream>(Box::new(stream))?)
             });
             Ok((told(stream)?,))
@@ -126,8 +128,18 @@ async fn open_at<T: PipesView + WasiView>(
     (folder, path_flags, path, open_flags, flags): OpenArgs,
 ) -> FsResult<Resource<Descriptor>> {
     let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
-    if refuses(data, borrowed(), path_flags, &path).await {
-        return Err(ErrorCode::Unsupported.into());
+    if let Some(special) = special(data, borrowed(), path_flags, &path).await {
+        let has = |flag| open_flags.contains(flag);
+        let (create, exclusive) = (has(OpenFlags::CREATE), has(OpenFlags::EXCLUSIVE));
+        let (truncate, directory) = (has(OpenFlags::TRUNCATE), has(OpenFlags::DIRECTORY));
+        match WhenSpecial::of(create, exclusive, truncate, directory) {
+            WhenSpecial::Fails => {}
+            WhenSpecial::NotDirectory => return Err(ErrorCode::NotDirectory.into()),
+            WhenSpecial::Refused => {
+                special.tell(&path, data.pipes().ctx.journal().remarks());
+                return Err(ErrorCode::Unsupported.into());
+            }
+        }
     }
     let held = descriptor(data.pipes().ctx.holdings())?;
     let file =
@@ -142,20 +154,16 @@ async fn open_at<T: PipesView + WasiView>(
     Ok(file)
 }
 
-/// Whether something stands at `path` that is not to be opened; the operator is told.
-async fn refuses<T: PipesView + WasiView>(
+/// What stands at `path`, if that is not to be opened.
+async fn special<T: WasiView>(
     data: &mut T,
     folder: Resource<Descriptor>,
     path_flags: PathFlags,
     path: &str,
-) -> bool {
+) -> Option<Special> {
     let found = data.filesystem().stat_at(folder, path_flags, path.into()).await;
     // Whatever else is wrong, opening it says so.
-    let special = found.ok().and_then(|found| Special::of(kind(found.type_)));
-    if let Some(special) = special {
-        special.tell(path, data.pipes().ctx.journal().remarks());
-    }
-    special.is_some()
+    Special::of(kind(found.ok()?.type_))
 }
 
 fn kind(kind: DescriptorType) -> FileType {
@@ -195,34 +203,44 @@ fn refused(error: std::io::Error) -> StreamError {
     StreamError::LastOperationFailed(error.into())
 }
 
-/// An `input-stream` over a file. wasmtime-wasi's reads as much as it is asked for, on a thread, and keeps that
-/// until it is asked again.
+/// So much wasmtime-wasi reads where a guest waits for a stream without having begun to read.
+const READ_AHEAD: usize = 4096;
+
+/// An `input-stream` over a file. wasmtime-wasi's reads as much as it is asked for, on a thread, and keeps what the
+/// guest does not take. How much it keeps can only be bounded from here.
 struct FileInput {
     inner: DynInputStream,
     holdings: Holdings,
-    /// What is being read, or has been read and not been taken.
-    ahead: Option<Held>,
+    /// What is held for it, if it may keep anything.
+    held: Option<Held>,
+    /// It keeps so many bytes at most, or is about to.
+    kept: usize,
     _file: Option<Arc<Held>>,
 }
 
 impl FileInput {
+    /// Takes room for a read of `size` bytes, which the next call may begin.
     fn reads(&mut self, size: usize) -> std::io::Result<()> {
         let size = size.min(MOST_AT_ONCE);
-        if self.ahead.as_ref().is_none_or(|ahead| ahead.amount() < size) {
-            self.ahead = None;
-            self.ahead = Some(bytes(&self.holdings, size)?);
+        match &mut self.held {
+            Some(held) => self.holdings.raise(held, size).map_err(|_| Errno::NOMEM)?,
+            None => self.held = Some(bytes(&self.holdings, size)?),
         }
+        self.kept = self.kept.max(size);
         Ok(())
     }
 
+    /// Gives room back, once `size` bytes have been asked for.
     fn took(&mut self, size: usize, read: StreamResult<Bytes>) -> StreamResult<Bytes> {
-        let is_over = match &read {
-            // Less than was asked for is all there was; nothing is what is yet to come.
-            Ok(bytes) => !bytes.is_empty() && bytes.len() < size.min(MOST_AT_ONCE),
-            Err(_) => true,
+        self.kept = match &read {
+            // What is yet to come.
+            Ok(bytes) if bytes.is_empty() => self.kept,
+            Ok(bytes) if bytes.len() == size => self.kept.saturating_sub(size),
+            // Less is all there was.
+            Ok(_) | Err(_) => 0,
         };
-        if is_over {
-            self.ahead = None;
+        if self.kept == 0 {
+            self.held = None;
         }
         read
     }
@@ -251,7 +269,7 @@ impl InputStream for FileInput {
 impl Pollable for FileInput {
     async fn ready(&mut self) {
         // Where there is no room, the read that follows says so.
-        if self.reads(1).is_ok() {
+        if self.reads(READ_AHEAD).is_ok() {
             self.inner.ready().await;
         }
     }

@@ -24,7 +24,7 @@ use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 use wasmtime_wasi::{FsPerms, WasiView};
 
 use super::super::PipesView;
-use super::{Opened, Special, bytes, descriptor, is_special};
+use super::{Opened, Special, WhenSpecial, bytes, descriptor, is_special};
 use crate::os;
 use crate::pipe::Held;
 
@@ -74,7 +74,8 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
             Box::pin(async move {
                 let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
                 // It is opened for that.
-                if refuses(accessor, borrowed(), links, &path).await {
+                if let Some(special) = special(accessor, borrowed(), links, &path).await {
+                    tell(accessor, special, &path);
                     return Ok((Err(ErrorCode::Unsupported),));
                 }
                 let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
@@ -171,8 +172,18 @@ async fn open_at<T: PipesView + WasiView + 'static>(
 ) -> FilesystemResult<Resource<Descriptor>> {
     let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
     let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
-    if refuses(accessor, borrowed(), path_flags, &path).await {
-        return Err(ErrorCode::Unsupported.into());
+    if let Some(special) = special(accessor, borrowed(), path_flags, &path).await {
+        let has = |flag| open_flags.contains(flag);
+        let (create, exclusive) = (has(OpenFlags::CREATE), has(OpenFlags::EXCLUSIVE));
+        let (truncate, directory) = (has(OpenFlags::TRUNCATE), has(OpenFlags::DIRECTORY));
+        match WhenSpecial::of(create, exclusive, truncate, directory) {
+            WhenSpecial::Fails => {}
+            WhenSpecial::NotDirectory => return Err(ErrorCode::NotDirectory.into()),
+            WhenSpecial::Refused => {
+                tell(accessor, special, &path);
+                return Err(ErrorCode::Unsupported.into());
+            }
+        }
     }
     let held = accessor
         .with(|mut store| descriptor(store.get().pipes().ctx.holdings()))
@@ -202,21 +213,17 @@ async fn open_at<T: PipesView + WasiView + 'static>(
     Ok(file)
 }
 
-/// Whether something stands at `path` that is not to be opened; the operator is told.
-async fn refuses<T: PipesView + WasiView + 'static>(
+/// What stands at `path`, if that is not to be opened.
+async fn special<T: PipesView + WasiView + 'static>(
     accessor: &Accessor<T>,
     folder: Resource<Descriptor>,
     path_flags: PathFlags,
     path: &str,
-) -> bool {
+) -> Option<Special> {
     let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
     let found = HostDescriptorWithStore::<T>::stat_at(&files, folder, path_flags, path.into());
     // Whatever else is wrong, opening it says so.
-    let special = found.await.ok().and_then(|found| Special::of(kind(&found.type_)));
-    if let Some(special) = special {
-        tell(accessor, special, path);
-    }
-    special.is_some()
+    Special::of(kind(&found.await.ok()?.type_))
 }
 
 fn tell<T: PipesView + 'static>(accessor: &Accessor<T>, special: Special, path: &str) {

@@ -103,6 +103,7 @@ use bindings::wasi::filesystem::preopens::get_directories;
 use bindings::wasi::filesystem::types::{
     Advice, Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
 };
+use bindings::wasi::io::streams::InputStream;
 
 include!("calls.rs");
 
@@ -118,6 +119,7 @@ fn main() {
         ["calls"] => now(calls()),
         ["opens", path, count] => now(opens(path, count)),
         ["reads", path, count] => reads(path, count),
+        ["waits", path, count] => waits(path, count),
         ["writes", path, count] => writes(path, count),
         _ => panic!("unknown arguments {args:?}"),
     }
@@ -155,6 +157,26 @@ fn reads(path: &str, count: &str) {
     held.truncate(1);
     let stream = file.read_via_stream(0).expect(path);
     println!("{:?}", stream.blocking_read(65536).map(|bytes| bytes.len()));
+}
+
+/// Reads exactly what each of so many streams gives, then waits for each, and takes one byte.
+fn waits(path: &str, count: &str) {
+    let file = open(path, DescriptorFlags::READ);
+    let streams: Vec<_> = (0..count.parse::<u32>().expect("a number"))
+        .map(|_| file.read_via_stream(0).expect(path))
+        .collect();
+    let whole = streams.iter().filter(|it| it.blocking_read(65536).is_ok()).count();
+    // One byte of what has been read for each.
+    let waits = |stream: &InputStream| {
+        stream.subscribe().block();
+        stream.read(1).is_ok_and(|bytes| bytes.len() == 1)
+    };
+    let waited = streams.iter().filter(|it| waits(it)).count();
+    // For want of room these fail, and give none back.
+    let read = streams[..waited].iter().filter(|it| it.read(65536).is_ok()).count();
+    let more = streams[waited..].iter().filter(|it| waits(it)).count();
+    println!("{whole} {waited} {read} {more}");
+    let _ = std::io::stdin().read_line(&mut String::new());
 }
 
 /// As `reads`, writing.
