@@ -415,3 +415,48 @@ fn descriptors_of_modules_are_counted() {
         assert!(ended.stderr.contains("ulimit -n"), "{ended:?}");
     }
 }
+
+/// A path as long as the module's memory is not copied by the host.
+#[test]
+fn a_path_without_end_costs_nothing() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let call = |function: &str, tail: &str| {
+        format!(
+            "(drop (call ${function} (i32.const 3) (i32.const 1) (i32.const 4096) (i32.const 250000000) {tail}))\n"
+        )
+    };
+    let open =
+        call("path_open", "(i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 16)");
+    let times = call("path_filestat_set_times", "(i64.const 0) (i64.const 0) (i32.const 8)");
+    let module = format!(
+        "(module
+            (import \"wasi_snapshot_preview1\" \"path_open\"
+                (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import \"wasi_snapshot_preview1\" \"path_filestat_set_times\"
+                (func $path_filestat_set_times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
+            (import \"wasi_snapshot_preview1\" \"fd_read\"
+                (func $read (param i32 i32 i32 i32) (result i32)))
+            (import \"wasi_snapshot_preview1\" \"fd_write\"
+                (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export \"memory\") 4000)
+            (func (export \"_start\") {}
+                (i32.store (i32.const 4) (i32.const 1))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))))",
+        format!("{open}{times}").repeat(3)
+    );
+    let module = dir.file("long.wat", module);
+    let grant = format!("{}::/f", dir.path("").display());
+    let mut command = pipehost(["run", module.to_str().unwrap(), "--dir", &grant]);
+    let (mut reader, writer) = os_pipe();
+    let mut running = Running::new(command.stdin(Stdio::piped()).stdout(writer));
+    drop(command);
+    reader.read_exact(&mut [0]).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let most: u64 = line.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(most < 300 * 1024, "{most} KiB");
+    drop(running.stdin());
+    running.end().expect(0);
+}
