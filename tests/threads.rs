@@ -101,6 +101,8 @@ fn row_47_too_few_threads_are_74() {
                 Some(0) => worked += 1,
                 Some(74) => {
                     assert!(ended.stderr.contains("pipehost: "), "{what}");
+                    let begins = ended.stderr.split("pipehost: ").nth(1).unwrap();
+                    assert!(!begins.starts_with("Resource temporarily"), "for what? {what}");
                     refused += 1;
                 }
                 // The shell or the guest.

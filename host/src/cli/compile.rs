@@ -76,11 +76,20 @@ pub(crate) fn engine_for<'a>(
 
 /// An engine whose guests count what they compute, with the cache of `engine`.
 pub(crate) fn metering(engine: &Engine) -> Result<Engine, Failure> {
-    engine.to_metering().map_err(|error| anyhow!("{error:#}")).or_status(Status::Io)
+    engine
+        .to_metering()
+        .map_err(|error| {
+            anyhow!("{error:#}").context("the engine that counts fuel cannot be set up")
+        })
+        .or_status(Status::Io)
 }
 
 fn engine() -> Result<Engine, Failure> {
-    Engine::new().map_err(|error| anyhow!("{error:#}")).or_status(Status::Io)
+    Engine::new()
+        .map_err(|error| {
+            anyhow!("{error:#}").context("the engine that runs guests cannot be set up")
+        })
+        .or_status(Status::Io)
 }
 
 /// Without a cache everything works, just later; but one that others could have filled is told of.
