@@ -126,7 +126,7 @@ fn row_54_warnings_about_a_family_are_bounded() {
     let dir = Dir::new();
     let mut command = pipehost(["run"]);
     command.arg(guest("files2"));
-    for name in ["d", "e"] {
+    for name in ["d", "e", "f"] {
         fs::create_dir(dir.path(name)).unwrap();
         dir.fifo(&format!("{name}/fifo"));
         command.arg("--dir").arg(format!("{}::/{name}", dir.path(name).display()));
