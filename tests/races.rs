@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use pipehost::os::{Direction, Fifo, FifoError, FifoOptions};
+use pipehost::sys::{Direction, Fifo, FifoError, FifoOptions};
 use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
 use support::*;
 

@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::os::{self, Code, CodeKey, FolderLock, PrivateError, PrivateFolder};
+use crate::sys::{self, Code, CodeKey, FolderLock, PrivateError, PrivateFolder};
 
 /// How much the cache may hold unless told otherwise.
 const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
@@ -109,7 +109,7 @@ impl Cache {
     pub(crate) fn get<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8]) -> Option<C> {
         let key = key::<C>(engine, wasm);
         let file = self.folder.file(&file_name(&key))?;
-        match os::load_code(engine, &file, &key) {
+        match sys::load_code(engine, &file, &key) {
             Ok(Some(code)) => {
                 file.mark_used(MARK_AFTER);
                 Some(code)

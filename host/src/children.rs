@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -16,7 +15,6 @@ use crate::engine::Engine;
 use crate::fuel::Fuel;
 use crate::guest::Guest;
 use crate::limits::Memory;
-use crate::os::{self, Direction, End, Native, NativeCommand, NativeEnd};
 use crate::outcome::Outcome;
 use crate::pipe::Label;
 use crate::pipe::{
@@ -24,6 +22,7 @@ use crate::pipe::{
     PassedEnd, PipeName, Pipes, Reached, Reader, Remarks, Spawn, SpawnRequest, Writer,
 };
 use crate::run::Setup;
+use crate::sys::{self, Direction, End, Handle, Native, NativeCommand, NativeEnd};
 use crate::totals::Places;
 use crate::wasi::{SharedReader, SharedWriter, Stdio};
 
@@ -261,7 +260,7 @@ impl Spawner {
             }
             ChildStream::Pipe(reader) => SharedReader::new(reader.passed_on(Label::Stdin, journal)),
             ChildStream::Null => {
-                let end = End::shared(os::null()?, Direction::Read)?;
+                let end = End::shared(sys::null()?, Direction::Read)?;
                 SharedReader::new(Reader::new(end, None, Label::Stdin, journal))
             }
         };
@@ -275,7 +274,7 @@ impl Spawner {
                 Ok(SharedWriter::new(writer))
             }
             ChildStream::Null => {
-                let end = End::shared(os::null()?, Direction::Write)?;
+                let end = End::shared(sys::null()?, Direction::Write)?;
                 Ok(SharedWriter::new(Writer::new(end, None, label, pipes.drains(), journal)))
             }
         };
@@ -307,18 +306,18 @@ impl Spawner {
         let stdin = match request.stdin {
             ChildStream::Inherited => self.stdio.stdin().lock().for_native()?,
             ChildStream::Pipe(reader) => keeping(reader.into_native(), &mut kept)?,
-            ChildStream::Null => os::null()?,
+            ChildStream::Null => sys::null()?,
         };
         let mut writer = |stream, own: &SharedWriter| match stream {
             ChildStream::Inherited => own.lock().for_native(),
             ChildStream::Pipe(writer) => keeping(Writer::into_native(writer), &mut kept),
-            ChildStream::Null => Ok(os::null()?),
+            ChildStream::Null => Ok(sys::null()?),
         };
         let stdout = writer(request.stdout, self.stdio.stdout())?;
         let stderr = writer(request.stderr, self.stdio.stderr())?;
         let mut others: Vec<(i32, _)> = Vec::new();
         for (pipe, end) in request.pipes {
-            let number = os::descriptor_number(&pipe).ok_or(ErrorCode::InvalidName)?;
+            let number = sys::descriptor_number(&pipe).ok_or(ErrorCode::InvalidName)?;
             if others.iter().any(|(taken, _)| *taken == number) {
                 return Err(ErrorCode::InUse.into());
             }
@@ -328,7 +327,7 @@ impl Spawner {
             };
             others.push((number, end));
         }
-        if others.len() > os::MOST_OTHERS {
+        if others.len() > sys::MOST_OTHERS {
             return Err(ErrorCode::LimitExceeded.into());
         }
         let args = first.iter().cloned().chain(request.args.into_iter().map(OsString::from));
@@ -347,7 +346,7 @@ impl Spawner {
 }
 
 /// The descriptor, with the rest put where it is kept.
-fn keeping(given: Result<(OwnedFd, Kept), Fault>, kept: &mut Vec<Kept>) -> Result<OwnedFd, Fault> {
+fn keeping(given: Result<(Handle, Kept), Fault>, kept: &mut Vec<Kept>) -> Result<Handle, Fault> {
     let (fd, keep) = given?;
     kept.push(keep);
     Ok(fd)
@@ -460,9 +459,7 @@ fn run_native(mut native: Native, kept: Vec<Kept>, run: Run) -> Job {
             () = run.child.killed() => ChildStatus::Killed,
             ended = native.wait() => match ended {
                 Ok((NativeEnd::Exited(status), _)) => ChildStatus::Exited(status),
-                Ok((NativeEnd::Signaled(number), _)) if i32::from(number) == libc::SIGPIPE => {
-                    ChildStatus::BrokenPipe
-                }
+                Ok((end, _)) if end.is_broken_pipe() => ChildStatus::BrokenPipe,
                 Ok((NativeEnd::Signaled(number), _)) => ChildStatus::Signaled(number),
                 Err(error) => {
                     run.complaints.say(&run.name, &format!("cannot be waited for: {error}"));

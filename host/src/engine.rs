@@ -11,7 +11,7 @@ use tokio::task::coop::{Unconstrained, unconstrained};
 use wasmtime::{Config, EngineWeak};
 
 use crate::cache::Cache;
-use crate::os;
+use crate::sys;
 use crate::turn;
 
 /// How often a guest that computes without calling out gives its thread back, so that timers,
@@ -68,13 +68,13 @@ impl Engine {
             .wasm_gc(false)
             .wasm_function_references(false)
             .gc_support(false);
-        // Backtraces do without, and so does whoever loads the code.
-        #[cfg(unix)]
-        config.native_unwind_info(false);
-        if os::address_space_limit().is_some() {
+        if !sys::NEEDS_UNWIND_INFO {
+            config.native_unwind_info(false);
+        }
+        if sys::address_space_limit().is_some() {
             reserve_little(&mut config);
         }
-        if os::file_size_limit().is_some() {
+        if sys::file_size_limit().is_some() {
             // The image of a memory is a file without a name, which must not be too large either.
             config.memory_init_cow(false);
         }

@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 
 use crate::engine::Engine;
 use crate::interfaces::{Interface, WasiVersion, is_provided_module};
-use crate::os::{self, Code};
+use crate::sys::{self, Code};
 use crate::threads;
 
 /// The largest guest that is read: bounds what compiling one can cost.
@@ -353,7 +353,7 @@ fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestErr
 
 /// Whether the system has refused memory or address space.
 fn is_out_of_memory(error: &wasmtime::Error) -> bool {
-    error.is::<wasmtime::error::OutOfMemory>() || error.chain().any(os::is_no_memory)
+    error.is::<wasmtime::error::OutOfMemory>() || error.chain().any(sys::is_no_memory)
 }
 
 /// What the first bytes of a file say that it is.

@@ -32,7 +32,7 @@
 //!
 //! # Layers
 //!
-//! [`os`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
+//! [`sys`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
 //! [`cache`], [`engine`] and [`guest`] what makes code of a file, [`run`] and [`outcome`] what runs it,
 //! [`children`] what it starts, [`pipeline`] several at once and [`totals`] what bounds them, [`cli`] the command line. Each knows only
 //! those before it.
@@ -47,12 +47,12 @@ pub mod guest;
 pub mod interfaces;
 mod limits;
 mod needs;
-#[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
-pub mod os;
 pub mod outcome;
 pub mod pipe;
 pub mod pipeline;
 pub mod run;
+#[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
+pub mod sys;
 mod threads;
 pub mod totals;
 mod turn;
@@ -60,6 +60,6 @@ pub mod wasi;
 
 pub use interfaces::PACKAGES;
 pub use limits::Memory;
-pub use os::{Fifo, FifoOptions};
 pub use pipe::{Grant, Pipes};
+pub use sys::{Fifo, FifoOptions};
 pub use wasi::{PipesCtxView, PipesView, add_to_linker};

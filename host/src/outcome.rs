@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::os::Direction;
 use crate::pipe::{ErrorCode, Fault, Label, Note};
 use crate::run::End;
+use crate::sys::Direction;
 
 /// What a run came to.
 ///

@@ -16,10 +16,10 @@ use crate::children::after;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::Memory;
-use crate::os::{self, Native, NativeCommand, NativeEnd, Usage};
 use crate::outcome::Outcome;
 use crate::pipe::{Journal, Limit, Total};
 use crate::run::Setup;
+use crate::sys::{self, Native, NativeCommand, NativeEnd, Stop, Usage};
 use crate::threads;
 
 /// How long a stage may take to deliver what it had accepted, or to end after a signal, once all is
@@ -88,8 +88,8 @@ pub struct Report<E> {
 #[derive(Debug)]
 pub struct Pipeline<E> {
     reports: mpsc::UnboundedReceiver<(usize, Report<E>)>,
-    /// The signal that natives are to be sent.
-    stop: watch::Sender<Option<i32>>,
+    /// How natives are to be ended.
+    stop: watch::Sender<Option<Stop>>,
     /// How many guests are still being given what they need.
     preparing: Arc<AtomicUsize>,
     prepared: Arc<Notify>,
@@ -172,10 +172,10 @@ impl<E: Send + 'static> Pipeline<E> {
         self.reports.recv().await
     }
 
-    /// Ends all stages that still run: guests where they stand, native commands by `signal`, and by
-    /// SIGKILL where that does not help in a moment. Each is reported as it ends.
-    pub fn stop(&self, signal: i32) {
-        self.stop.send_replace(Some(signal));
+    /// Ends all stages that still run: guests where they stand, native commands as `stop` says, and at
+    /// once where that does not help in a moment. Each is reported as it ends.
+    pub fn stop(&self, stop: Stop) {
+        self.stop.send_replace(Some(stop));
     }
 }
 
@@ -227,39 +227,37 @@ impl Drop for Turn {
     }
 }
 
-/// Resolves, with the signal, when all is to end.
-async fn stopping(stopped: &mut watch::Receiver<Option<i32>>) -> i32 {
+/// Resolves when all is to end, with how.
+async fn stopping(stopped: &mut watch::Receiver<Option<Stop>>) -> Stop {
     match stopped.wait_for(Option::is_some).await {
-        Ok(signal) => signal.unwrap_or(libc::SIGTERM),
+        Ok(stop) => stop.unwrap_or(Stop::Terminate),
         // Nobody is left who wants it to go on.
-        Err(_) => libc::SIGTERM,
+        Err(_) => Stop::Terminate,
     }
 }
 
-/// Ends a command that runs: by `signal`, and by SIGKILL where that does not help.
-async fn end_native(native: &mut Native, signal: i32) -> io::Result<(NativeEnd, Usage)> {
+/// Ends a command that runs: as `stop` says, and at once where that does not help.
+async fn end_native(native: &mut Native, stop: Stop) -> io::Result<(NativeEnd, Usage)> {
     // What is typed at a terminal, all of its foreground group gets, and so this has it already. To
     // many programs a second one means more than the first.
     if !native.leads()
-        && matches!(signal, libc::SIGINT | libc::SIGQUIT)
+        && stop.is_typed()
         && let Ok(ended) = tokio::time::timeout(PATIENCE / 2, native.wait()).await
     {
         return ended;
     }
-    native.signal(signal);
-    // One that is stopped would not see it.
-    native.signal(libc::SIGCONT);
+    native.stop(stop);
     if let Ok(ended) = tokio::time::timeout(PATIENCE, native.wait()).await {
         return ended;
     }
-    native.signal(libc::SIGKILL);
+    native.kill();
     native.wait().await
 }
 
 async fn wait_for<E>(
     mut native: Native,
     started: Instant,
-    mut stopped: watch::Receiver<Option<i32>>,
+    mut stopped: watch::Receiver<Option<Stop>>,
 ) -> Report<E> {
     let ended = tokio::select! {
         ended = native.wait() => ended,
@@ -287,7 +285,7 @@ fn on_thread<E>(
     guest: &Guest,
     prepare: Prepare<E>,
     timeout: Option<Duration>,
-    mut stopped: watch::Receiver<Option<i32>>,
+    mut stopped: watch::Receiver<Option<Stop>>,
     turn: Turn,
 ) -> Report<E> {
     let started = Instant::now();
@@ -328,15 +326,15 @@ fn on_thread<E>(
         report.reached = journal.reached().limits();
         report.memory = memory.map(|memory| memory.peak());
     }
-    Report { time: started.elapsed(), cpu: Some(os::thread_cpu_time()), ..report }
+    Report { time: started.elapsed(), cpu: Some(sys::thread_cpu_time()), ..report }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::{Direction, End};
     use crate::pipe::Label;
     use crate::pipe::{Pipes, Reader, Writer};
+    use crate::sys::{Direction, End};
     use crate::wasi::Stdio;
 
     /// What a module that does nothing is given.
@@ -344,7 +342,7 @@ mod tests {
         let pipes = Pipes::builder().build();
         let (drains, journal) = (pipes.drains(), pipes.journal());
         let end = |direction| {
-            let null = os::null().map_err(|error| error.to_string())?;
+            let null = sys::null().map_err(|error| error.to_string())?;
             End::shared(null, direction).map_err(|error| error.to_string())
         };
         let stdio = Stdio::new(

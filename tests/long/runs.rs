@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use pipehost::children::{Children, Program};
 use pipehost::engine::Engine;
 use pipehost::guest::Guest;
-use pipehost::os::{self, Direction, End};
 use pipehost::outcome::Outcome;
 use pipehost::pipe::Label;
 use pipehost::pipe::{Reader, Writer};
 use pipehost::run::Setup;
+use pipehost::sys::{self, Direction, End};
 use pipehost::wasi::Stdio as Streams;
 use pipehost::{Fifo, FifoOptions, Grant, Pipes};
 
@@ -239,7 +239,7 @@ fn setup(
     }
     let pipes = builder.build();
     let end = |fd: Option<OwnedFd>, direction| {
-        End::shared(fd.unwrap_or_else(|| os::null().unwrap()), direction).unwrap()
+        End::shared(fd.unwrap_or_else(|| sys::null().unwrap()), direction).unwrap()
     };
     let (drains, journal) = (pipes.drains(), pipes.journal());
     let streams = Streams::new(

@@ -95,7 +95,7 @@ impl Caller {
         let mut pipes = Pipes::builder().max_pipes(MAX_PIPES);
         let mut growths = Vec::new();
         for name in ["a", "b"] {
-            let joint = pipehost::os::joint(None).unwrap();
+            let joint = pipehost::sys::joint(None).unwrap();
             growths.push(joint.growth);
             let (reader, writer) = (Some(joint.reader), Some(joint.writer));
             pipes = pipes.grant(Grant::joined(name.parse().unwrap(), reader, writer)).unwrap();

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::sync::{Mutex, OnceLock};
 
 use super::args::{Cli, Command as Typed};
-use crate::os::breakout;
+use crate::sys::breakout;
 
 /// The arguments of the run, a word a line.
 const ARGS: &str = "PIPEHOST_TEST_ARGS";

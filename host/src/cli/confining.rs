@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use super::args::{GuestOptions, SandboxMode};
 use super::exit::{Failure, OrStatus, Status};
 use super::values::StdioSpec;
-use crate::os::{self, Powers};
+use crate::sys::{self, Powers};
 
 /// Makes the process that removes what this one makes, if it makes FIFOs: before it makes anything, so that
 /// nothing is left behind whichever way it ends. To be called while it has one thread only.
@@ -18,7 +18,7 @@ pub(crate) fn provide_for_removal(makes_fifos: bool) -> Result<(), Failure> {
     if !makes_fifos {
         return Ok(());
     }
-    os::start_sweeper()
+    sys::start_sweeper()
         .context("a process that removes what this one makes cannot be made")
         .or_status(Status::Io)
 }
@@ -46,7 +46,7 @@ pub(crate) fn provide_for_commands<'a>(
     if commands.is_empty() || mode == SandboxMode::Off {
         return Ok(());
     }
-    os::start_broker(commands)
+    sys::start_broker(commands)
         .context("a process that starts native commands cannot be made")
         .or_status(Status::Io)
 }
@@ -59,7 +59,7 @@ pub(crate) fn confine(mode: SandboxMode, powers: Powers) -> Result<(), Failure> 
     if mode == SandboxMode::Off {
         return Ok(());
     }
-    for missing in os::confine(powers) {
+    for missing in sys::confine(powers) {
         if mode == SandboxMode::Require {
             let error =
                 anyhow!("--sandbox require: {missing}; use --sandbox auto, or another kernel");

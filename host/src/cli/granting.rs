@@ -3,7 +3,6 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -20,12 +19,14 @@ use super::stats::FifoStats;
 use super::values::{DirSpec, FdSpec, FifoSpec, StandardFifo, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
-use crate::os::{self, Direction, End, Fifo, FifoError, FifoWatch, InheritError, Powers};
 use crate::pipe::{
     Activity, Directions, Drains, EofPolicy, Grant, Journal, Label, PipeName, Pipes, Reader,
     Writer, deadline,
 };
 use crate::run::{Setup, bounded_wasi};
+use crate::sys::{
+    self, Direction, End, Fifo, FifoError, FifoWatch, Handle, InheritError, Powers, SystemError,
+};
 use crate::threads;
 use crate::totals::Totals;
 use crate::wasi::Stdio;
@@ -34,9 +35,9 @@ use crate::wasi::Stdio;
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// A descriptor whose description others may share.
-    Shared(OwnedFd),
+    Shared(Handle),
     /// The end of a pipe that nobody else holds.
-    Joined(OwnedFd),
+    Joined(Handle),
     /// A FIFO, opened when the guest starts.
     Fifo { fifo: Arc<Fifo>, eof: EofPolicy, capacity: Option<u64> },
 }
@@ -90,9 +91,9 @@ pub(crate) struct Granting<'a> {
     /// The FIFOs that are granted, in order.
     fifos: RefCell<Vec<FifoStats>>,
     /// The files that are written to: several that write to one share their place in it.
-    outputs: RefCell<Vec<(PathBuf, OwnedFd)>>,
+    outputs: RefCell<Vec<(PathBuf, Handle)>>,
     /// The inherited descriptors that were taken over, by number, but for those that are granted by name.
-    inherited: RefCell<Vec<(i32, OwnedFd)>>,
+    inherited: RefCell<Vec<(i32, Handle)>>,
     /// What this process must still be able to do for what it has granted.
     powers: RefCell<Powers>,
 }
@@ -199,12 +200,12 @@ impl<'a> Granting<'a> {
     ) -> Result<Stream, Failure> {
         let stream = match spec {
             None => return otherwise().context("stdin").or_status(Status::Io),
-            Some(StdioSpec::Inherit) => os::standard(0),
-            Some(StdioSpec::Null) => os::null(),
+            Some(StdioSpec::Inherit) => sys::standard(0),
+            Some(StdioSpec::Null) => sys::null(),
             Some(StdioSpec::File(path)) => {
-                let file = match os::inherited_number(path) {
+                let file = match sys::inherited_number(path) {
                     Some(number) => return self.inherited(number, Direction::Read, "--stdin"),
-                    None => os::open_input_file(path),
+                    None => sys::open_input_file(path),
                 };
                 return file
                     .map(Stream::Shared)
@@ -230,10 +231,10 @@ impl<'a> Granting<'a> {
         };
         let stream = match spec {
             None => return otherwise().context(label).or_status(Status::Io),
-            Some(StdioSpec::Inherit) => os::standard(number),
-            Some(StdioSpec::Null) => os::null(),
+            Some(StdioSpec::Inherit) => sys::standard(number),
+            Some(StdioSpec::Null) => sys::null(),
             Some(StdioSpec::File(path)) => {
-                let file = match os::inherited_number(path) {
+                let file = match sys::inherited_number(path) {
                     Some(number) => return self.inherited(number, Direction::Write, option),
                     None => self.output_file(path, option),
                 };
@@ -248,12 +249,12 @@ impl<'a> Granting<'a> {
         stream.map(Stream::Shared).context(label).or_status(Status::Io)
     }
 
-    fn output_file(&self, path: &Path, option: &str) -> std::io::Result<OwnedFd> {
+    fn output_file(&self, path: &Path, option: &str) -> std::io::Result<Handle> {
         let mut outputs = self.outputs.borrow_mut();
         if let Some((_, file)) = outputs.iter().find(|(known, _)| known == path) {
             return file.try_clone();
         }
-        let file = os::open_output_file(path, option)?;
+        let file = sys::open_output_file(path, option)?;
         outputs.push((path.into(), file.try_clone()?));
         Ok(file)
     }
@@ -264,27 +265,27 @@ impl<'a> Granting<'a> {
             status: Status::Io,
             error: anyhow!("{option} /dev/fd/{number}: {error}"),
         };
-        let copied = |fd: std::io::Result<OwnedFd>| {
+        let copied = |fd: std::io::Result<Handle>| {
             fd.context(format!("descriptor {number}")).or_status(Status::Io)
         };
         if number < 3 {
-            let fd = copied(os::standard(number))?;
-            os::check_direction(number, &fd, way).map_err(refused)?;
+            let fd = copied(sys::standard(number))?;
+            sys::check_direction(number, &fd, way).map_err(refused)?;
             return Ok(Stream::Shared(fd));
         }
         let mut inherited = self.inherited.borrow_mut();
         if let Some((_, fd)) = inherited.iter().find(|(known, _)| *known == number) {
-            os::check_direction(number, fd, way).map_err(refused)?;
+            sys::check_direction(number, fd, way).map_err(refused)?;
             return copied(fd.try_clone()).map(Stream::Shared);
         }
-        let fd = os::take_inherited_stream(number, way).map_err(refused)?;
+        let fd = sys::take_inherited_stream(number, way).map_err(refused)?;
         let own = copied(fd.try_clone())?;
         inherited.push((number, fd));
         Ok(Stream::Shared(own))
     }
 
     fn fifo_grant(&self, spec: &FifoSpec, source: &Source) -> Result<Grant, Failure> {
-        if let Some(number) = spec.path.as_deref().and_then(os::inherited_number) {
+        if let Some(number) = spec.path.as_deref().and_then(sys::inherited_number) {
             return self.descriptor_of(number, spec);
         }
         let ways = spec.directions.list();
@@ -322,7 +323,7 @@ impl<'a> Granting<'a> {
         way: Direction,
         option: &str,
     ) -> Result<Stream, Failure> {
-        if let Some(number) = os::inherited_number(&spec.path) {
+        if let Some(number) = sys::inherited_number(&spec.path) {
             refuse_reopening(number, spec.eof)?;
             return self.inherited(number, way, option);
         }
@@ -361,7 +362,7 @@ impl Prepared {
             threads::reserve().context("calls on files").or_status(Status::Io)?;
         }
         let share = self.among.as_ref().map_or(1, |among| among.guests.max(1));
-        let mut builder = Pipes::builder().max_descriptors(os::descriptors_left() / share);
+        let mut builder = Pipes::builder().max_descriptors(sys::descriptors_left() / share);
         if let Some(count) = self.max_pipes {
             builder = builder.max_pipes(count);
         }
@@ -598,8 +599,10 @@ fn descriptor(spec: &FdSpec) -> Result<Grant, Failure> {
 }
 
 fn fifo_status(error: &FifoError) -> Status {
-    let exhausted =
-        |error: &std::io::Error| matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    let exhausted = |error: &std::io::Error| {
+        let error = SystemError::of(error);
+        matches!(error, Some(SystemError::ProcessHandles | SystemError::SystemHandles))
+    };
     match error {
         _ if error.is_permission() => Status::NotPermitted,
         // There are no descriptors left: another path would be no better.

@@ -11,8 +11,8 @@ use super::exit::{Failure, OrStatus, Status};
 use super::source::Source;
 use crate::guest::Guest;
 use crate::interfaces::{Interface, is_provided_module};
-use crate::os;
 use crate::pipe;
+use crate::sys;
 
 /// The report, as `--json` prints it. Its fields are part of the interface.
 #[derive(Debug, Serialize)]
@@ -56,7 +56,7 @@ pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
 
 /// Writes `text` to stdout, as the whole of what a command has to say.
 pub(crate) fn print(text: &str) -> Result<Status, Failure> {
-    written(os::demand_standard_output().and_then(|()| {
+    written(sys::demand_standard_output().and_then(|()| {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
     }))

@@ -12,8 +12,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::without_error_numbers;
-use crate::os;
 use crate::pipe::quoted;
+use crate::sys;
 
 /// Starts to print: warnings, or with `-v` what the host does, or with `-vv` all of it.
 pub(crate) fn start(verbose: u8) {
@@ -36,7 +36,7 @@ struct Stderr;
 
 impl io::Write for Stderr {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
-        os::write_message(shown(&String::from_utf8_lossy(message)).as_bytes());
+        sys::write_message(shown(&String::from_utf8_lossy(message)).as_bytes());
         Ok(message.len())
     }
 

@@ -27,15 +27,15 @@ use clap::error::ErrorKind;
 use args::{Cli, Command};
 use exit::{Failure, InLines, Status};
 
-use crate::os;
-pub use crate::os::Allocator;
 use crate::pipe::quoted_in_line;
+pub use crate::sys::Allocator;
+use crate::sys::{self, SystemError};
 use crate::threads;
 
 /// Runs the command line of this process and gives its exit status.
 pub fn main() -> u8 {
-    os::ignore_file_size_signal();
-    os::prepare_messages();
+    sys::ignore_file_size_signal();
+    sys::prepare_messages();
     threads::hush_caught_panics();
     let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
@@ -56,7 +56,7 @@ pub fn main() -> u8 {
             let lines = error.downcast_ref().map_or(&[][..], |it: &InLines| &it.lines);
             for line in lines {
                 // Indented: a file must not look as if it were us.
-                os::write_message(format!("    {}\n", quoted_in_line(line)).as_bytes());
+                sys::write_message(format!("    {}\n", quoted_in_line(line)).as_bytes());
             }
             status.code()
         }
@@ -67,22 +67,25 @@ pub fn main() -> u8 {
 pub(crate) fn say(line: &str) {
     let line = without_error_numbers(line);
     let line = quoted_in_line(&line);
-    os::write_message(format!("pipehost: {line}\n").as_bytes());
+    sys::write_message(format!("pipehost: {line}\n").as_bytes());
 }
 
 /// Says what to do where the system has too little, if nothing is said of that yet.
 fn with_remedy(line: String) -> String {
-    const REMEDIES: [(i32, &str); 4] = [
-        (libc::EMFILE, "raise `ulimit -n`"),
-        (libc::ENFILE, "the system has no more descriptors: end what has many, see lsof(8)"),
-        (libc::EAGAIN, "raise `ulimit -u`, or the limit of the container"),
-        (libc::ENOMEM, "raise `ulimit -v`, or the limit of the container"),
+    const REMEDIES: [(SystemError, &str); 4] = [
+        (SystemError::ProcessHandles, "raise `ulimit -n`"),
+        (
+            SystemError::SystemHandles,
+            "the system has no more descriptors: end what has many, see lsof(8)",
+        ),
+        (SystemError::Again, "raise `ulimit -u`, or the limit of the container"),
+        (SystemError::NoMemory, "raise `ulimit -v`, or the limit of the container"),
     ];
-    let ends_with = |number: &i32| {
-        let text = std::io::Error::from_raw_os_error(*number).to_string();
+    let ends_with = |error: &SystemError| {
+        let text = std::io::Error::from(*error).to_string();
         line.ends_with(&text) || line.ends_with(&without_error_numbers(&text))
     };
-    match REMEDIES.iter().find(|(number, _)| ends_with(number)) {
+    match REMEDIES.iter().find(|(error, _)| ends_with(error)) {
         Some((_, remedy)) => format!("{line}; {remedy}"),
         None => line,
     }
@@ -110,7 +113,7 @@ fn without_error_numbers(text: &str) -> String {
 fn usage(error: &clap::Error) -> Status {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let printed = os::demand_standard_output().and_then(|()| error.print());
+            let printed = sys::demand_standard_output().and_then(|()| error.print());
             inspect::written(printed).unwrap_or_else(|Failure { status, error }| {
                 say(&format!("{error:#}"));
                 status
@@ -125,11 +128,11 @@ fn usage(error: &clap::Error) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use super::{with_remedy, without_error_numbers};
+    use super::{SystemError, with_remedy, without_error_numbers};
 
     #[test]
     fn what_is_short_is_named() {
-        let error = std::io::Error::from_raw_os_error(libc::EMFILE);
+        let error = std::io::Error::from(SystemError::ProcessHandles);
         let line = with_remedy(format!("a pipe cannot be made: {error}"));
         assert!(line.ends_with("Too many open files (os error 24); raise `ulimit -n`"), "{line}");
         let said = format!("a pipe cannot be made: {error}; do this");

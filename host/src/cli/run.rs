@@ -16,9 +16,9 @@ use super::stats::{FifoStats, Stats, Used};
 use super::{mistake, say, verdict};
 use crate::children::after;
 use crate::limits::Memory;
-use crate::os;
 use crate::pipe::{Drains, Journal};
 use crate::run::Setup;
+use crate::sys;
 use crate::threads;
 
 /// How long bytes that a guest handed over may take to be delivered after a signal or a timeout
@@ -47,7 +47,7 @@ pub(crate) fn supervised<T>(
     timeout: Option<Duration>,
     work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    os::unblock_signals_of_ours();
+    sys::unblock_signals_of_ours();
     let runtime =
         threads::runtime().context("the runtime cannot be started").or_status(Status::Io)?;
     let leftovers = Leftovers::default();
@@ -89,7 +89,7 @@ async fn supervise(
     let stopped = tokio::select! {
         // A guest that is always busy must not keep these from being looked at.
         biased;
-        signal = signals.received() => Status::Signal(signal),
+        signal = signals.received() => Status::Signal(signal.number()),
         () = after(timeout) => Status::TimedOut,
         ended = run(args, source.clone(), leftovers, &begun) => return ended,
     };
@@ -121,7 +121,7 @@ impl Begun {
             journal: setup.journal(),
             memory: setup.memory(),
             started: Instant::now(),
-            cpu_before: os::thread_cpu_time(),
+            cpu_before: sys::thread_cpu_time(),
             fifos,
         }
     }
@@ -129,7 +129,7 @@ impl Begun {
     fn stats(&self, source: &Source, status: Status) -> Stats {
         let used = Used {
             time: self.started.elapsed(),
-            cpu: Some(os::thread_cpu_time().saturating_sub(self.cpu_before)),
+            cpu: Some(sys::thread_cpu_time().saturating_sub(self.cpu_before)),
             memory: self.memory.as_ref().map(Memory::peak),
         };
         let stats = Stats::of_run(source, status, used, &self.journal.totals());
@@ -153,7 +153,7 @@ async fn run(
     };
     // The pipes come first: peers may be about to open them, and would make regular files.
     let granting = Granting::new(leftovers);
-    let inherit = |number| move || os::standard(number).map(Stream::Shared);
+    let inherit = |number| move || sys::standard(number).map(Stream::Shared);
     let wiring = Wiring {
         stdin: granting.input(options.stdin.as_ref(), inherit(0))?,
         stdout: granting.output(options.stdout.as_ref(), 1, inherit(1))?,
@@ -183,7 +183,7 @@ async fn run(
     }
 
     // The guest has copies of those that it is to have.
-    os::retire_standard_input_and_output()
+    sys::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
     confine(args.sandbox.sandbox, granting.into_powers())?;

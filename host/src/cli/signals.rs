@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
 use super::exit::Status;
 use super::say;
-use crate::os::{self, Fifo};
+use crate::sys::{self, Fifo, Stop};
 
 /// How long a tidy end may take, after a signal or the time limit, before it is cut short.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(170);
@@ -23,34 +21,31 @@ pub(crate) type Leftovers = Arc<Mutex<Vec<Arc<Fifo>>>>;
 /// The signals of this process, watched by a thread of its own: it works whatever the guest or a
 /// file system does to the main thread.
 pub(crate) struct SignalWatch {
-    first: watch::Receiver<Option<u8>>,
+    first: watch::Receiver<Option<Stop>>,
 }
 
 impl SignalWatch {
     pub(crate) fn start(leftovers: Leftovers, patience: Duration) -> io::Result<Self> {
-        // nohup(1), and a shell for what it starts in the background, mean it.
-        let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
-        let mut signals = Signals::new(wanted.into_iter().filter(|it| !os::is_ignored(*it)))?;
+        let requests = sys::stop_requests()?;
         let (announce, first) = watch::channel(None);
         std::thread::Builder::new().name("signals".into()).stack_size(128 * 1024).spawn(
             move || {
                 let mut seen = None;
-                for signal in signals.forever() {
-                    let number = u8::try_from(signal).unwrap_or(0);
+                for stop in requests {
                     match seen {
                         None => {
-                            seen = Some(number);
+                            seen = Some(stop);
                             // Fails where the run is over already.
-                            let _ = announce.send(Some(number));
+                            let _ = announce.send(Some(stop));
                             let leftovers = Arc::clone(&leftovers);
                             let cut_short = move || {
                                 std::thread::sleep(patience);
-                                leave(&leftovers, Status::Signal(number), None);
+                                leave(&leftovers, Status::Signal(stop.number()), None);
                             };
                             // Without a thread to be had, a second signal has to do.
                             let _ = std::thread::Builder::new().spawn(cut_short);
                         }
-                        Some(first) => leave(&leftovers, Status::Signal(first), None),
+                        Some(first) => leave(&leftovers, Status::Signal(first.number()), None),
                     }
                 }
             },
@@ -59,12 +54,14 @@ impl SignalWatch {
     }
 
     /// Waits for the first signal. Cancel safe.
-    pub(crate) async fn received(&mut self) -> u8 {
-        match self.first.wait_for(Option::is_some).await {
-            Ok(number) => number.unwrap_or(0),
-            // The thread is gone, and with it all that could come.
-            Err(_) => std::future::pending().await,
+    pub(crate) async fn received(&mut self) -> Stop {
+        if let Ok(first) = self.first.wait_for(Option::is_some).await
+            && let Some(stop) = *first
+        {
+            return stop;
         }
+        // The thread is gone, and with it all that could come.
+        std::future::pending().await
     }
 }
 
@@ -73,8 +70,8 @@ pub(crate) fn clean_up(leftovers: &Leftovers) {
     for fifo in leftovers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         fifo.remove();
     }
-    os::kill_natives();
-    os::end_helpers();
+    sys::kill_natives();
+    sys::end_helpers();
 }
 
 /// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a

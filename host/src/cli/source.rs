@@ -9,8 +9,8 @@ use super::exit::{Failure, InLines, OrStatus, Status};
 use crate::bundled;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
-use crate::os;
 use crate::pipe::PipeName;
+use crate::sys;
 
 /// The largest file that is read where others are kept waiting.
 const QUICKLY_READ: u64 = 16 * 1024 * 1024;
@@ -58,7 +58,7 @@ impl Source {
         match self {
             Self::Bundled(_, bytes) => Guest::from_cache(engine, bytes),
             Self::File(path) => {
-                Guest::from_cache(engine, &os::read_small_file(path, QUICKLY_READ)?)
+                Guest::from_cache(engine, &sys::read_small_file(path, QUICKLY_READ)?)
             }
         }
     }
@@ -115,7 +115,7 @@ impl Source {
     pub(crate) fn is_command(&self) -> bool {
         let Self::File(path) = self else { return false };
         let is_guest = matches!(path.extension().and_then(OsStr::to_str), Some("wasm" | "wat"));
-        !is_guest && os::find_command(path.as_os_str()).is_ok()
+        !is_guest && sys::find_command(path.as_os_str()).is_ok()
     }
 
     /// Whether the guest may have a use for arguments: one of ours is known.

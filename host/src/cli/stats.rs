@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::args::StatsForm;
 use super::exit::Status;
 use super::source::Source;
-use crate::os::{self, Direction};
 use crate::pipe::{Total, quoted_in_line, quoted_json};
+use crate::sys::{self, Direction};
 
 /// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the
 /// interface. What cannot be known is null: the host does not see what native commands read and
@@ -141,7 +141,7 @@ impl Stats {
                 quoted_json(&serde_json::to_string(self).unwrap_or_default()).into_owned() + "\n"
             }
         };
-        os::write_message(text.as_bytes());
+        sys::write_message(text.as_bytes());
     }
 
     fn text(&self) -> String {

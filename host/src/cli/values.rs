@@ -8,8 +8,8 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::os::{self, FifoOptions};
 use crate::pipe::{Directions, EofPolicy, PipeName};
+use crate::sys::{self, FifoOptions};
 
 /// A message for the operator, naming what to type.
 type Parsed<T> = Result<T, String>;
@@ -82,27 +82,27 @@ pub(crate) struct ExecSpec {
 /// The parts of a value, which stand between commas. Two commas are one of a part's own.
 fn parts(text: &OsStr) -> Vec<OsString> {
     let (mut parts, mut part) = (Vec::new(), Vec::new());
-    let mut bytes = os::bytes(text).iter().peekable();
+    let mut bytes = sys::bytes(text).iter().peekable();
     while let Some(byte) = bytes.next() {
         match (byte, bytes.peek()) {
             (b',', Some(b',')) => {
                 bytes.next();
                 part.push(b',');
             }
-            (b',', _) => parts.push(os::text(std::mem::take(&mut part))),
+            (b',', _) => parts.push(sys::text(std::mem::take(&mut part))),
             _ => part.push(*byte),
         }
     }
-    parts.push(os::text(part));
+    parts.push(sys::text(part));
     parts
 }
 
 /// What stands before the first `separator` and behind it.
 fn split_once(text: &OsStr, separator: &str) -> Option<(OsString, OsString)> {
-    let (bytes, separator) = (os::bytes(text), separator.as_bytes());
+    let (bytes, separator) = (sys::bytes(text), separator.as_bytes());
     let at = bytes.windows(separator.len()).position(|window| window == separator)?;
     let (before, after) = (&bytes[..at], &bytes[at + separator.len()..]);
-    Some((os::text(before.into()), os::text(after.into())))
+    Some((sys::text(before.into()), sys::text(after.into())))
 }
 
 /// The keys as text, which all that are known are.
@@ -206,7 +206,7 @@ pub(crate) fn fd(text: &str) -> Parsed<FdSpec> {
     let (name, number) = split_name(parts.next().unwrap_or("").as_ref())?;
     let number = number.to_string_lossy();
     // The shell's <(...) gives a path.
-    let digits = number.strip_prefix("/dev/fd/").unwrap_or(&number);
+    let digits = sys::number_in_path(&number).unwrap_or(&number);
     let number: i32 = match digits.parse() {
         Ok(number) if number >= 0 => number,
         _ => return Err(format!("`{digits}` is not a descriptor's number; write NAME=3")),
@@ -346,7 +346,7 @@ pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<DirSpec> {
         // As others write it. A folder may be called so: HOST::GUEST grants it all the same.
         None => match split_once(&folders, ":") {
             Some((before, after))
-                if os::bytes(&after).starts_with(b"/") || !os::bytes(&before).contains(&b'/') =>
+                if sys::bytes(&after).starts_with(b"/") || !sys::bytes(&before).contains(&b'/') =>
             {
                 let (before, after) = (before.display(), after.display());
                 return Err(format!("`:` stands for nothing here; write {before}::{after}"));
@@ -546,7 +546,7 @@ mod tests {
         assert_eq!(dir("/a,,b::/c,ro").unwrap().host, Path::new("/a,b"));
         assert_eq!(child("a=b,,c.wasm,spawn").unwrap().guest, Path::new("b,c.wasm"));
         let odd = |before: &str, after: &str| {
-            os::text([before.as_bytes(), b"\xff", after.as_bytes()].concat())
+            sys::text([before.as_bytes(), b"\xff", after.as_bytes()].concat())
         };
         assert_eq!(fifo(odd("in=/a", "b,r")).unwrap().path, Some(odd("/a", "b").into()));
         assert_eq!(stdin(odd("/a", ",b")), Ok(StdioSpec::File(odd("/a", ",b").into())));

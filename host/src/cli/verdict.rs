@@ -6,10 +6,10 @@ use tracing::Level;
 
 use super::args::GuestOptions;
 use super::exit::Status;
-use crate::os::Direction;
 use crate::outcome::Outcome;
 use crate::pipe::{ErrorCode, Label, Limit};
 use crate::run::End;
+use crate::sys::Direction;
 
 /// The status, and the line if one is to be shown: the guest's own end speaks for itself, but for the
 /// limits that it has met, and nobody is told of a reader that has left.

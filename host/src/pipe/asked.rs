@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::PipeName;
-use crate::os::Direction;
+use crate::sys::Direction;
 
 /// So many pipes that are not granted are remembered.
 const MOST: usize = 4;

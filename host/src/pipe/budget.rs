@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Label;
 use super::reached::{Limit, Reached};
-use crate::os::{Direction, PIPE_BUF};
+use crate::sys::{Direction, PIPE_BUF};
 
 /// What an end that has been silent may catch up on at once: so much of its rate. Longer than a timer
 /// may be late, so that the rate is reached, and too short to be noticed.
@@ -187,7 +187,7 @@ mod tests {
         Drains, ErrorCode, Journal, PERMIT, Reader, Transfer, TransferFault, Writer, transfer,
     };
     use super::*;
-    use crate::os::End;
+    use crate::sys::End;
     use proptest::prelude::*;
     use std::io::{Read as _, Write as _};
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::io::Errno;
+use crate::sys::SystemError;
 
 /// The cases of `error-code` in `pipehost:pipes/types`, which documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,12 +46,12 @@ impl std::error::Error for Fault {}
 impl Fault {
     /// Whether what was to be read or written is not open for that: EBADF.
     pub(crate) fn is_not_open(self) -> bool {
-        self.errno == Some(Errno::BADF.raw_os_error())
+        self.system() == Some(SystemError::BadHandle)
     }
 
-    /// The system's own number, where there is one.
-    pub(crate) fn errno(self) -> Option<i32> {
-        self.errno
+    /// The system's own error, where there is one that is told apart.
+    pub(crate) fn system(self) -> Option<SystemError> {
+        SystemError::of_number(self.errno?)
     }
 
     /// Whether it is a limit of the operator's, not of the system's.
@@ -82,16 +82,17 @@ impl From<ErrorCode> for Fault {
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         let errno = error.raw_os_error();
-        let is = |known: Errno| errno == Some(known.raw_os_error());
         let code = if error.kind() == io::ErrorKind::BrokenPipe {
             ErrorCode::BrokenPipe
-        } else if [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].into_iter().any(is) {
-            // Descriptors, memory, threads: no end waits here, that would be another kind of answer.
-            ErrorCode::LimitExceeded
-        } else if error.kind() == io::ErrorKind::Unsupported || is(Errno::BADF) {
-            ErrorCode::Unsupported
         } else {
-            ErrorCode::Io
+            use SystemError::{Again, BadHandle, NoMemory, ProcessHandles, SystemHandles};
+            match SystemError::of(&error) {
+                // Descriptors, memory, threads: no end waits here, that would be another kind of answer.
+                Some(ProcessHandles | SystemHandles | NoMemory | Again) => ErrorCode::LimitExceeded,
+                Some(BadHandle) => ErrorCode::Unsupported,
+                _ if error.kind() == io::ErrorKind::Unsupported => ErrorCode::Unsupported,
+                _ => ErrorCode::Io,
+            }
         };
         Self { code, errno }
     }
@@ -104,9 +105,7 @@ impl From<Fault> for io::Error {
             (None, ErrorCode::BrokenPipe) => io::ErrorKind::BrokenPipe.into(),
             (None, ErrorCode::TimedOut) => io::ErrorKind::TimedOut.into(),
             // As a write to a file beyond its owner's quota: whoever knows only errnos learns of it.
-            (None, ErrorCode::LimitExceeded) => {
-                io::Error::from_raw_os_error(Errno::DQUOT.raw_os_error())
-            }
+            (None, ErrorCode::LimitExceeded) => SystemError::Quota.into(),
             (None, code) => io::Error::other(code),
         }
     }

@@ -1,10 +1,9 @@
 //! What an operator grants.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::{ErrorCode, Fault, PipeName, Reader, Writer};
-use crate::os::{Direction, End, Fifo, InheritError, Powers, take_inherited};
+use crate::sys::{Direction, End, Fifo, Handle, InheritError, Powers, take_inherited};
 
 /// Which ends of a pipe a guest may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub(super) enum Source {
 /// handle: nothing is left to be permitted then.
 #[derive(Debug)]
 pub(super) struct Descriptor {
-    fd: Option<OwnedFd>,
+    fd: Option<Handle>,
     unopened: Directions,
 }
 
@@ -95,8 +94,8 @@ impl Descriptor {
 /// Ends of anonymous pipes that nobody else holds. Each can be opened once.
 #[derive(Debug)]
 pub(super) struct Joined {
-    reader: Option<OwnedFd>,
-    writer: Option<OwnedFd>,
+    reader: Option<Handle>,
+    writer: Option<Handle>,
 }
 
 impl Joined {
@@ -162,7 +161,7 @@ impl Grant {
     /// Grants ends of anonymous pipes, which may be two different pipes: what the guest reads under
     /// this name, and what it writes to. Nobody else may hold them. Each can be opened once, and is
     /// closed with the guest's handle, or with the grant.
-    pub fn joined(name: PipeName, reader: Option<OwnedFd>, writer: Option<OwnedFd>) -> Self {
+    pub fn joined(name: PipeName, reader: Option<Handle>, writer: Option<Handle>) -> Self {
         Self {
             name,
             directions: Directions { read: reader.is_some(), write: writer.is_some() },

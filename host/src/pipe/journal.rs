@@ -11,7 +11,7 @@ use super::budget::{Allowance, Budget, EndLimits};
 use super::reached::Reached;
 use super::remarks::Remarks;
 use super::{ErrorCode, Fault};
-use crate::os::Direction;
+use crate::sys::Direction;
 
 /// A guest can make pipes fail without end; so many failures that it was told of are remembered,
 /// and so many that it was not.

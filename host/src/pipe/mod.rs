@@ -1,6 +1,6 @@
 //! What a pipe is: its ends, their readiness, who may open them, and how many there may be.
 //!
-//! Knows the system calls below it ([`crate::os`]) and nothing of WebAssembly above it.
+//! Knows the system calls below it ([`crate::sys`]) and nothing of WebAssembly above it.
 
 mod activity;
 mod asked;

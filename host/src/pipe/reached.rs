@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Label;
-use crate::os::Direction;
+use crate::sys::Direction;
 
 /// A guest has as many ends as it has grants; so many limits are told of.
 const MOST: usize = 8;

@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +12,7 @@ use super::journal::Meter;
 use super::registry::{Hold, Kept};
 use super::writer::set_capacity;
 use super::{ErrorCode, Fault, Journal, Since};
-use crate::os::{Direction, End, Fifo, Growth};
+use crate::sys::{Direction, End, Fifo, Growth, Handle};
 
 /// What an attempt to read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,21 +130,21 @@ impl Reader {
     /// As [`End::for_native`], and what has failed before; `unsupported` for a FIFO that nobody writes
     /// to yet: a command that reads it would take that for the end of file; and for an end that is
     /// bounded, as nobody counts what a command moves.
-    pub(crate) fn for_native(&self) -> Result<OwnedFd, Fault> {
+    pub(crate) fn for_native(&self) -> Result<Handle, Fault> {
         match &self.state {
             State::Open(_) if self.is_bounded() => Err(ErrorCode::Unsupported.into()),
             State::Open(end) if !self.peer_seen && end.is_pipe() && !end.has_writer()? => {
                 Err(ErrorCode::Unsupported.into())
             }
             State::Open(end) => Ok(end.for_native()?),
-            State::Ended => Ok(crate::os::null()?),
+            State::Ended => Ok(crate::sys::null()?),
             State::Failed(fault) => Err(*fault),
         }
     }
 
     /// As [`Reader::for_native`], giving this end away: with what is to be kept while the command has
     /// it.
-    pub(crate) fn into_native(mut self) -> Result<(OwnedFd, Kept), Fault> {
+    pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
         let fd = self.for_native()?;
         let growth = match &self.state {
             State::Open(end) => end.growth(),

@@ -18,7 +18,7 @@ use super::{
     Activity, Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reached,
     Reader, SpawnRequest, TotalPipes, Writer,
 };
-use crate::os::{self, Direction, Growth};
+use crate::sys::{self, Direction, Growth};
 
 /// How many pipes a guest may have open unless told otherwise.
 const DEFAULT_MAX_PIPES: usize = 64;
@@ -278,7 +278,7 @@ impl Pipes {
         let slot = Arc::new(self.slots.take(&self.journal.reached())?);
         let held = Arc::new(self.holdings.descriptors(2)?);
         let hold = || Hold::of_pipe(Arc::clone(&slot), Arc::clone(&held));
-        let (mut reader, mut writer) = os::anonymous()?;
+        let (mut reader, mut writer) = sys::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
         Ok((

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::escape::{Escaper, torn};
-use crate::os::End;
+use crate::sys::End;
 
 /// How many bytes of a guest's are escaped at once. Bounds what waits here for a terminal that is
 /// stopped.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::os::{Fifo, FifoOptions};
+use crate::sys::{Fifo, FifoOptions};
 
 #[derive(Clone, Debug)]
 enum Step {

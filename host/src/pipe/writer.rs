@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::future::pending;
 use std::io;
 use std::mem;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -17,7 +16,7 @@ use super::reader::at;
 use super::registry::{Hold, Kept};
 use super::terminal::{AT_ONCE, Terminal};
 use super::{Drains, ErrorCode, Fault, Journal, Since};
-use crate::os::{Direction, End, Fifo, Growth, ReaderWait};
+use crate::sys::{Direction, End, Fifo, Growth, Handle, ReaderWait};
 
 /// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can
 /// make the host hold: so much for each pipe that it may have open.
@@ -147,7 +146,7 @@ impl Writer {
     /// # Errors
     /// As [`End::for_native`]; `unsupported` for a FIFO that nobody reads yet, and for an end that is
     /// bounded, as nobody counts what a command moves; and what has failed before.
-    pub(crate) fn for_native(&mut self) -> Result<OwnedFd, Fault> {
+    pub(crate) fn for_native(&mut self) -> Result<Handle, Fault> {
         self.flow.advance()?;
         match &self.flow.state {
             State::Open(_) if self.is_bounded() => Err(ErrorCode::Unsupported.into()),
@@ -159,7 +158,7 @@ impl Writer {
 
     /// As [`Writer::for_native`], giving this end away: with what is to be kept while the command has
     /// it.
-    pub(crate) fn into_native(mut self) -> Result<(OwnedFd, Kept), Fault> {
+    pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
         let fd = self.for_native()?;
         let growth = match &self.flow.state {
             State::Open(end) => end.growth(),

@@ -1,32 +1,46 @@
-//! Every system call about pipes, and what else asks the system for trust: a folder that is private,
-//! code out of a file.
+//! The seam to the system: all that differs between platforms, and all `unsafe` code.
 //!
-//! The layers above see [`End`], [`Fifo`] and the functions here; what a descriptor's flags are,
-//! how a FIFO is opened and how a call is kept from blocking is known here alone.
+//! The modules here say what a platform provides, in types that all share; `linux` provides it, and `stub`, which
+//! compiles anywhere, refuses it as unsupported. The layers above see [`End`], [`Fifo`] and the functions here. What
+//! a descriptor's flags are, how a FIFO is opened and how a call is kept from blocking is known below.
 
 mod code;
+mod errors;
+mod fifo;
+mod inherit;
+mod kinds;
+mod native;
+mod private;
+mod stop;
 
-#[cfg(unix)]
-mod unix;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as platform;
+
+#[cfg(not(target_os = "linux"))]
+mod stub;
+#[cfg(not(target_os = "linux"))]
+use stub as platform;
 
 pub use code::{Code, CodeKey, load as load_code};
-#[cfg(all(test, unix))]
-pub(crate) use unix::breakout;
-#[cfg(unix)]
-pub use unix::{
-    Allocator, Direction, End, Fifo, FifoError, FifoOptions, FifoWatch, FileInfo, Folder,
-    FolderLock, Growth, InheritError, Joint, MOST_OTHERS, Missing, Native, NativeCommand,
-    NativeEnd, PIPE_BUF, Powers, PrivateError, PrivateFile, PrivateFolder, ReaderWait, Usage,
+pub use errors::SystemError;
+pub use fifo::{FifoError, FifoOptions};
+pub use inherit::InheritError;
+pub use kinds::{Direction, FileKind};
+pub use native::{MOST_OTHERS, NativeCommand, NativeEnd, Usage, descriptor_number};
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use platform::breakout;
+pub use platform::{
+    Allocator, ERRORS, End, Fifo, FifoWatch, Folder, FolderLock, Growth, Handle, Joint, Missing,
+    NEEDS_UNWIND_INFO, Native, PIPE_BUF, Powers, PrivateFile, PrivateFolder, ReaderWait,
     address_space_limit, anonymous, another_writer, append, bytes, check_direction, confine,
-    demand_standard_output, descriptor_number, descriptors_left, end_helpers, file_size_limit,
-    find_command, ignore_file_size_signal, inherited_number, is_ignored, is_no_memory, joint,
-    kill_natives, memory_file, null, open_input_file, open_output_file, prepare_messages, read_at,
-    read_file, read_small_file, retire_standard_input_and_output, standard, start_broker,
-    start_sweeper, take_given, take_inherited, take_inherited_stream, text, thread_cpu_time,
-    unblock_signals_of_ours, write_at, write_message,
+    demand_standard_output, descriptors_left, end_helpers, file_size_limit, find_command,
+    ignore_file_size_signal, inherited_number, is_no_memory, joint, kill_natives, kind_of,
+    memory_file, null, number_in_path, open_input_file, open_output_file, own_program,
+    prepare_messages, read_at, read_file, read_small_file, retire_standard_input_and_output,
+    standard, start_broker, start_sweeper, stop_requests, take_given, take_inherited,
+    take_inherited_stream, text, thread_cpu_time, unblock_signals_of_ours, write_at, write_message,
 };
-
-#[cfg(not(unix))]
-compile_error!(
-    "pipehost has no implementation for this system yet: it needs one beside os/unix.rs"
-);
+pub use private::{FileInfo, PrivateError};
+pub use stop::Stop;

@@ -10,14 +10,13 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::FileType;
-use rustix::io::Errno;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::Descriptor;
 
 use super::PipesView;
 use crate::pipe::{Held, Holdings, Remarks};
+use crate::sys::{self, FileKind, SystemError};
 
 /// The most that wasmtime-wasi reads or writes of a file at once, in bytes.
 const MOST_AT_ONCE: usize = 64 * 1024;
@@ -68,13 +67,13 @@ pub(super) struct Special(&'static str);
 
 impl Special {
     /// Whether a file of this kind is one.
-    pub(super) fn of(kind: FileType) -> Option<Self> {
+    pub(super) fn of(kind: FileKind) -> Option<Self> {
         Some(Self(match kind {
-            FileType::Fifo => "a FIFO",
-            FileType::Socket => "a socket",
-            FileType::CharacterDevice | FileType::BlockDevice => "a device",
+            FileKind::Fifo => "a FIFO",
+            FileKind::Socket => "a socket",
+            FileKind::CharacterDevice | FileKind::BlockDevice => "a device",
             // wasmtime-wasi has no other word for a FIFO.
-            FileType::Unknown => "a FIFO",
+            FileKind::Unknown => "a FIFO",
             _ => return None,
         }))
     }
@@ -120,20 +119,17 @@ impl WhenSpecial {
 /// Whether a file that was opened all the same is one: it came in between.
 fn is_special(descriptor: &Descriptor) -> Option<Special> {
     match descriptor {
-        Descriptor::File(file) => {
-            let stat = rustix::fs::fstat(&*file.file).ok()?;
-            Special::of(FileType::from_raw_mode(stat.st_mode))
-        }
+        Descriptor::File(file) => Special::of(sys::kind_of(&file.file).ok()?),
         Descriptor::Dir(_) => None,
     }
 }
 
 /// A descriptor of the process's for a file that is opened.
 fn descriptor(holdings: &Holdings) -> io::Result<Held> {
-    holdings.descriptors(1).map_err(|_| Errno::MFILE.into())
+    holdings.descriptors(1).map_err(|_| SystemError::ProcessHandles.into())
 }
 
 /// Room for so many bytes of a file.
 fn bytes(holdings: &Holdings, amount: usize) -> io::Result<Held> {
-    holdings.bytes(amount).map_err(|_| Errno::NOMEM.into())
+    holdings.bytes(amount).map_err(|_| SystemError::NoMemory.into())
 }

@@ -5,7 +5,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::fs::FileType;
 use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
@@ -17,8 +16,8 @@ use wasmtime_wasi::p2::bindings::filesystem::types as p2;
 use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 
 use super::{PipesCtxView, PipesView};
-use crate::os::Folder;
 use crate::pipe::{Held, Holdings};
+use crate::sys::{FileKind, Folder};
 
 /// What the host holds for a folder that is being read, in bytes, and its descriptor.
 const BUFFER: usize = 33 * 1024;
@@ -174,28 +173,28 @@ impl<D> StreamProducer<D> for Entries {
     }
 }
 
-fn kind_0_2(kind: FileType) -> p2::DescriptorType {
+fn kind_0_2(kind: FileKind) -> p2::DescriptorType {
     match kind {
-        FileType::RegularFile => p2::DescriptorType::RegularFile,
-        FileType::Directory => p2::DescriptorType::Directory,
-        FileType::Symlink => p2::DescriptorType::SymbolicLink,
-        FileType::CharacterDevice => p2::DescriptorType::CharacterDevice,
-        FileType::BlockDevice => p2::DescriptorType::BlockDevice,
-        FileType::Fifo => p2::DescriptorType::Fifo,
-        FileType::Socket => p2::DescriptorType::Socket,
-        FileType::Unknown => p2::DescriptorType::Unknown,
+        FileKind::Regular => p2::DescriptorType::RegularFile,
+        FileKind::Folder => p2::DescriptorType::Directory,
+        FileKind::Link => p2::DescriptorType::SymbolicLink,
+        FileKind::CharacterDevice => p2::DescriptorType::CharacterDevice,
+        FileKind::BlockDevice => p2::DescriptorType::BlockDevice,
+        FileKind::Fifo => p2::DescriptorType::Fifo,
+        FileKind::Socket => p2::DescriptorType::Socket,
+        FileKind::Unknown => p2::DescriptorType::Unknown,
     }
 }
 
-fn kind_0_3(kind: FileType) -> p3::DescriptorType {
+fn kind_0_3(kind: FileKind) -> p3::DescriptorType {
     match kind {
-        FileType::RegularFile => p3::DescriptorType::RegularFile,
-        FileType::Directory => p3::DescriptorType::Directory,
-        FileType::Symlink => p3::DescriptorType::SymbolicLink,
-        FileType::CharacterDevice => p3::DescriptorType::CharacterDevice,
-        FileType::BlockDevice => p3::DescriptorType::BlockDevice,
-        FileType::Fifo => p3::DescriptorType::Fifo,
-        FileType::Socket => p3::DescriptorType::Socket,
-        FileType::Unknown => p3::DescriptorType::Other(None),
+        FileKind::Regular => p3::DescriptorType::RegularFile,
+        FileKind::Folder => p3::DescriptorType::Directory,
+        FileKind::Link => p3::DescriptorType::SymbolicLink,
+        FileKind::CharacterDevice => p3::DescriptorType::CharacterDevice,
+        FileKind::BlockDevice => p3::DescriptorType::BlockDevice,
+        FileKind::Fifo => p3::DescriptorType::Fifo,
+        FileKind::Socket => p3::DescriptorType::Socket,
+        FileKind::Unknown => p3::DescriptorType::Other(None),
     }
 }

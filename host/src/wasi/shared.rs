@@ -442,14 +442,14 @@ impl Hush {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os;
     use crate::pipe::{Drains, Journal, PERMIT};
+    use crate::sys;
 
     /// What one guest was permitted is taken, though another has filled the pipe since; what it was
     /// not permitted is not.
     #[tokio::test]
     async fn a_permit_is_kept_to_those_who_share() {
-        let (_reader, writer) = os::anonymous().unwrap();
+        let (_reader, writer) = sys::anonymous().unwrap();
         let room = usize::try_from(writer.capacity().unwrap()).unwrap();
         let writer =
             Writer::new(writer, None, crate::pipe::Label::Stderr, &Drains::new(), &Journal::new());
@@ -475,10 +475,10 @@ mod tests {
         let writer = |end, label| {
             SharedWriter::new(Writer::new(end, None, label, &Drains::new(), &Journal::new()))
         };
-        let (stdin, _peer) = os::anonymous().unwrap();
+        let (stdin, _peer) = sys::anonymous().unwrap();
         let stdin = Reader::new(stdin, None, crate::pipe::Label::Stdin, &Journal::new());
-        let (gone, stdout) = os::anonymous().unwrap();
-        let (_reader, stderr) = os::anonymous().unwrap();
+        let (gone, stdout) = sys::anonymous().unwrap();
+        let (_reader, stderr) = sys::anonymous().unwrap();
         drop(gone);
         let stdout = writer(stdout, crate::pipe::Label::Stdout);
         let stderr = writer(stderr, crate::pipe::Label::Stderr);

@@ -17,7 +17,7 @@ use super::super::source::Source;
 use super::super::values::{self, StandardFifo, StdioSpec};
 use super::line::outer_streams;
 use super::plan::{EndRef, Job, Pipe, Plan, Stage, Streams, program_name, stage_name, usage};
-use crate::os;
+use crate::sys;
 
 /// More than that is no pipeline that anybody has written.
 pub(super) const MOST_BYTES: u64 = 1024 * 1024;
@@ -62,7 +62,7 @@ struct StageTable {
 
 /// Reads the file at `path`, which may be a FIFO, until `deadline`; `None` then.
 pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<String>, Failure> {
-    let bytes = match os::read_file(path, MOST_BYTES, deadline) {
+    let bytes = match sys::read_file(path, MOST_BYTES, deadline) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(None),
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {

@@ -5,7 +5,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,10 +23,10 @@ use super::super::verdict;
 use super::plan::{Job, Plan, Stage};
 use super::{Ends, of_plan};
 use crate::children::after;
-use crate::os::{self, Direction, NativeCommand, NativeEnd};
 use crate::pipe::Label;
 use crate::pipe::{Grant, PipeName, Total, share_terminals};
 use crate::pipeline::{Report, StageEnd};
+use crate::sys::{self, Direction, Handle, NativeCommand, NativeEnd};
 
 /// A report is a few lines for each end. What is longer comes from a process that is out of control.
 const MOST_REPORT: u64 = 1024 * 1024;
@@ -70,7 +69,7 @@ impl Part {
         let number = self.file?;
         let read = || {
             let mut text = String::new();
-            let file = File::from(os::take_given(number)?);
+            let file = File::from(sys::take_given(number)?);
             file.take(super::file::MOST_BYTES).read_to_string(&mut text)?;
             Ok(text)
         };
@@ -151,32 +150,32 @@ pub(super) fn command(
     granting: &Granting<'_>,
     text: Option<&str>,
 ) -> Result<(NativeCommand, File), Failure> {
-    let mut others: Vec<(i32, OwnedFd)> = Vec::new();
+    let mut others: Vec<(i32, Handle)> = Vec::new();
     let Job::Guest { options, .. } = &plan.stages[at].job else {
         return Err(anyhow!("only guests have processes of their own")).or_status(Status::Usage);
     };
     // What it is granted by number keeps its number, and goes to nobody else.
     let mut first = 3;
     for spec in &options.fd {
-        let (fd, _) = os::take_inherited(spec.number)
+        let (fd, _) = sys::take_inherited(spec.number)
             .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fd {error}") })?;
         first = first.max(spec.number + 1);
         others.push((spec.number, fd));
     }
     let mut standard = [false; 3];
     for spec in &options.fifo {
-        let number = spec.path.as_deref().and_then(os::inherited_number);
+        let number = spec.path.as_deref().and_then(sys::inherited_number);
         let Some(number) = number else { continue };
         if let Some(granted) = usize::try_from(number).ok().and_then(|at| standard.get_mut(at)) {
             *granted = true;
             continue;
         }
-        let (fd, _) = os::take_inherited(number)
+        let (fd, _) = sys::take_inherited(number)
             .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fifo {error}") })?;
         first = first.max(number + 1);
         others.push((number, fd));
     }
-    let mut give = |fd: OwnedFd| {
+    let mut give = |fd: Handle| {
         let number = first;
         first += 1;
         others.push((number, fd));
@@ -186,7 +185,7 @@ pub(super) fn command(
         status: Status::Io,
         error: anyhow!(error).context("a process of its own cannot be given what it needs"),
     };
-    let mut report = File::from(os::memory_file("report", MOST_REPORT).map_err(failed)?);
+    let mut report = File::from(sys::memory_file("report", MOST_REPORT).map_err(failed)?);
     report.rewind().map_err(failed)?;
     let mut part = Part {
         stage: at,
@@ -196,7 +195,7 @@ pub(super) fn command(
         pipes: Vec::new(),
     };
     if let Some(text) = text {
-        let mut file = File::from(os::memory_file("pipeline", text.len() as u64).map_err(failed)?);
+        let mut file = File::from(sys::memory_file("pipeline", text.len() as u64).map_err(failed)?);
         file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
         part.file = Some(give(file.into()));
     }
@@ -207,7 +206,7 @@ pub(super) fn command(
     // Its process opens a FIFO itself, unless its path stands for a descriptor of this process's.
     for number in 0..3 {
         let is_fifo = match plan.stages[at].redirection(number) {
-            Some(StdioSpec::Fifo(spec)) => os::inherited_number(&spec.path).is_none(),
+            Some(StdioSpec::Fifo(spec)) => sys::inherited_number(&spec.path).is_none(),
             _ => false,
         };
         if !is_fifo || ends.joins(at, number) {
@@ -224,15 +223,15 @@ pub(super) fn command(
     let behind = 1 + args.iter().position(|arg| arg == "pipe").unwrap_or(0);
     args.insert(behind, format!("--part={part}").into());
     let own = |number: i32, granted: bool| {
-        if granted { os::standard(number) } else { os::null() }.map_err(failed)
+        if granted { sys::standard(number) } else { sys::null() }.map_err(failed)
     };
     let command = NativeCommand {
-        program: "/proc/self/exe".into(),
+        program: sys::own_program(),
         args,
         stdin: own(0, standard[0])?,
         stdout: own(1, standard[1])?,
         // For what the host has to say.
-        stderr: os::standard(2).map_err(failed)?,
+        stderr: sys::standard(2).map_err(failed)?,
         others,
     };
     Ok((command, report))
@@ -241,7 +240,7 @@ pub(super) fn command(
 /// The whole life of a stage's process.
 pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     let mut report =
-        File::from(os::take_given(part.report).context("--part").or_status(Status::Usage)?);
+        File::from(sys::take_given(part.report).context("--part").or_status(Status::Usage)?);
     let ended = prepare(&args, &part).and_then(|plan| {
         // The time limit is kept by whoever started this.
         supervised(PATIENCE, None, async |leftovers, signals| {
@@ -251,7 +250,7 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     let ended = ended.unwrap_or_else(|failure| StageReport {
         status: failure.status.code(),
         line: Some(format!("{:#}", failure.error)),
-        cpu: os::thread_cpu_time(),
+        cpu: sys::thread_cpu_time(),
         memory: None,
         totals: Vec::new(),
     });
@@ -289,9 +288,9 @@ async fn run(
     let [stdin, stdout, stderr] = part.streams;
     let given = |given: Option<(i32, bool)>| {
         move || match given {
-            Some((number, true)) => os::take_given(number).map(Stream::Joined),
-            Some((number, false)) => os::take_given(number).map(Stream::Shared),
-            None => os::null().map(Stream::Shared),
+            Some((number, true)) => sys::take_given(number).map(Stream::Joined),
+            Some((number, false)) => sys::take_given(number).map(Stream::Shared),
+            None => sys::null().map(Stream::Shared),
         }
     };
     // What was given comes first: what its options say has been seen to already.
@@ -324,7 +323,7 @@ async fn run(
     let report = |status: Status, line: Option<String>| StageReport {
         status: status.code(),
         line,
-        cpu: os::thread_cpu_time(),
+        cpu: sys::thread_cpu_time(),
         memory: memory.as_ref().map(|memory| memory.peak()),
         totals: journal
             .totals()
@@ -340,7 +339,7 @@ async fn run(
     };
     let stopped = tokio::select! {
         biased;
-        signal = signals.received() => (Status::Signal(signal), None),
+        signal = signals.received() => (Status::Signal(signal.number()), None),
         () = after(options.timeout) => {
             let limit = humantime::format_duration(options.timeout.unwrap_or_default());
             (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
@@ -359,7 +358,7 @@ async fn run(
 
 /// Its pipes to other stages, as grants.
 fn joined(pipes: &[(String, Option<i32>, Option<i32>)]) -> Result<Vec<Grant>, Failure> {
-    let take = |number: Option<i32>| number.map(os::take_given).transpose();
+    let take = |number: Option<i32>| number.map(sys::take_given).transpose();
     let grant = |(name, reader, writer): &(String, Option<i32>, Option<i32>)| {
         let name: PipeName = name.parse().context("--part").or_status(Status::Usage)?;
         let reader = take(*reader).context("--part").or_status(Status::Usage)?;

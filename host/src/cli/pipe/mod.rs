@@ -8,7 +8,6 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -30,9 +29,9 @@ use super::{say, verdict};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
-use crate::os::{self, Growth, NativeCommand, Powers};
 use crate::pipe::{Activity, Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
+use crate::sys::{self, Growth, Handle, NativeCommand, Powers, Stop};
 use crate::threads;
 use crate::totals::{
     DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY, DEFAULT_MAX_TOTAL_PIPES, Totals,
@@ -175,7 +174,7 @@ async fn supervise(
         // Their own processes look at what guests are made of.
         _ = std::future::ready(()), if isolated => Ok(plan.stages.iter().map(|_| None).collect()),
         loaded = load(&plan, &engine), if !isolated => Ok(loaded?),
-        signal = signals.received() => Err(Status::Signal(signal)),
+        signal = signals.received() => Err(Status::Signal(signal.number())),
         () = &mut limit => Err(Status::TimedOut),
     };
     let loaded = match stopped {
@@ -203,7 +202,7 @@ async fn supervise(
     let mut silent = pin!(silence_of(&among, silence));
     let mut guests = plan.guests().count();
     let mut pipeline = Pipeline::start(stages);
-    os::retire_standard_input_and_output()
+    sys::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
     // What opens files, and what is a process of its own, is done before.
@@ -221,7 +220,7 @@ async fn supervise(
     loop {
         let why = tokio::select! {
             biased;
-            signal = signals.received(), if stopped.is_none() => Status::Signal(signal),
+            signal = signals.received(), if stopped.is_none() => Status::Signal(signal.number()),
             () = &mut limit, if stopped.is_none() => Status::TimedOut,
             // What commands do after the last guest has ended is not seen.
             () = &mut silent, if stopped.is_none() && guests > 0 => {
@@ -243,8 +242,8 @@ async fn supervise(
             () = &mut given_up => break,
         };
         pipeline.stop(match why {
-            Status::Signal(number) => number.into(),
-            _ => libc::SIGTERM,
+            Status::Signal(number) => Stop::of_number(number).unwrap_or(Stop::Terminate),
+            _ => Stop::Terminate,
         });
         given_up.set(after(Some(PATIENCE)));
         stopped = Some(why);
@@ -388,8 +387,8 @@ fn guest_stage(code: Code, prepared: Prepared, options: &GuestOptions) -> pipeli
 
 /// The ends of all pipes between stages, until they are given to those.
 struct Ends {
-    readers: BTreeMap<EndRef, OwnedFd>,
-    writers: BTreeMap<EndRef, OwnedFd>,
+    readers: BTreeMap<EndRef, Handle>,
+    writers: BTreeMap<EndRef, Handle>,
     growths: Vec<Growth>,
 }
 
@@ -400,9 +399,9 @@ impl Ends {
         for (reader, pipes) in plan.by_reader() {
             let mut make = || {
                 let capacity = pipes.iter().find_map(|pipe| pipe.capacity);
-                let joint = os::joint(capacity)?;
+                let joint = sys::joint(capacity)?;
                 for pipe in pipes.iter().skip(1) {
-                    ends.writers.insert(pipe.from.clone(), os::another_writer(&joint.writer)?);
+                    ends.writers.insert(pipe.from.clone(), sys::another_writer(&joint.writer)?);
                 }
                 if let Some(pipe) = pipes.first() {
                     ends.writers.insert(pipe.from.clone(), joint.writer);
@@ -446,9 +445,9 @@ impl Ends {
             return Ok(Stream::Joined(joined));
         }
         let redirection = plan.stages[at].redirection(number);
-        let inherited = || os::standard(number).map(Stream::Shared);
+        let inherited = || sys::standard(number).map(Stream::Shared);
         match number {
-            0 if at > 0 => granting.input(redirection, || os::null().map(Stream::Shared)),
+            0 if at > 0 => granting.input(redirection, || sys::null().map(Stream::Shared)),
             0 => granting.input(redirection, inherited),
             _ => granting.output(redirection, number, inherited),
         }
@@ -459,11 +458,11 @@ impl Ends {
         self.standard_ends(number).contains_key(&standard_end(at, number))
     }
 
-    fn standard_ends(&mut self, number: i32) -> &mut BTreeMap<EndRef, OwnedFd> {
+    fn standard_ends(&mut self, number: i32) -> &mut BTreeMap<EndRef, Handle> {
         if number == 0 { &mut self.readers } else { &mut self.writers }
     }
 
-    fn both(&mut self, at: usize, end: &str) -> (Option<OwnedFd>, Option<OwnedFd>) {
+    fn both(&mut self, at: usize, end: &str) -> (Option<Handle>, Option<Handle>) {
         let end = EndRef::new(at, end);
         (self.readers.remove(&end), self.writers.remove(&end))
     }

@@ -122,7 +122,7 @@ impl Stage {
             (name, Job::Guest { .. }) => {
                 name.parse::<PipeName>().is_ok().then_some(EndKind::Named(name))
             }
-            (name, Job::Native { .. }) => crate::os::descriptor_number(name).map(EndKind::Number),
+            (name, Job::Native { .. }) => crate::sys::descriptor_number(name).map(EndKind::Number),
         }
     }
 

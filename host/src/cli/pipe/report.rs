@@ -10,15 +10,15 @@ use super::super::source::status_of;
 use super::super::stats::{PipeStats, StageStats, Stats, Used};
 use super::super::verdict;
 use super::plan::{EndRef, Job, Plan};
-use crate::os::{self, Direction, NativeEnd};
 use crate::pipeline::{Report, StageEnd};
+use crate::sys::{self, Direction, NativeEnd, SystemError};
 
 /// Looks for the native commands.
 pub(super) fn find_commands(plan: &Plan) -> Result<(), Failure> {
     for stage in &plan.stages {
         if let Job::Native { command, .. } = &stage.job
             && let Some(program) = command.first()
-            && let Err(error) = os::find_command(program)
+            && let Err(error) = sys::find_command(program)
         {
             let (status, line) = not_started(&error, &program.to_string_lossy());
             return Err(anyhow!("stage {}: {line}", stage.name)).or_status(status);
@@ -40,7 +40,7 @@ fn not_started(error: &std::io::Error, program: &str) -> (Status, String) {
         std::io::ErrorKind::NotADirectory => {
             (Status::NotExecutable, format!("{program}: a part of its path is no folder"))
         }
-        _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
+        _ if SystemError::of(error) == Some(SystemError::NotExecutable) => {
             let text = "is no program, and no script that begins with #! and an interpreter";
             (Status::NotExecutable, format!("{program}: {text}"))
         }

@@ -22,8 +22,8 @@ use rustix::net::{
 
 use rustix::process::{Pid, PidfdFlags};
 
+use super::super::{MOST_OTHERS, NativeCommand};
 use super::helper::{Helper, MOST_PASSED, Request, receive};
-use super::native::{MOST_OTHERS, NativeCommand};
 
 /// The text of the command, and its standard streams.
 const FIRST: usize = 4;

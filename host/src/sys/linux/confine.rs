@@ -15,7 +15,7 @@ pub use threads::unblock_signals_of_ours;
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -127,8 +127,8 @@ impl Powers {
     ///
     /// # Errors
     /// Where no descriptor is to be had.
-    pub fn stream(&mut self, fd: impl AsFd, direction: Direction) -> io::Result<()> {
-        self.files.push((fd.as_fd().try_clone_to_owned()?, Access::of(&[direction])));
+    pub fn stream(&mut self, fd: &OwnedFd, direction: Direction) -> io::Result<()> {
+        self.files.push((fd.try_clone()?, Access::of(&[direction])));
         Ok(())
     }
 

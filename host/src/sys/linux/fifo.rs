@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::super::{FifoError, FifoOptions, PrivateError};
 use super::names::{self, GIVEN_UP, Identity, Removed, Unnamed};
-use super::private::PrivateError;
 use super::runtime::{Lock, Place};
 use super::sweeper::{self, Trace, announce};
 use super::{Direction, End, ReaderWait, is_proc_mounted, reopen, sealed};
@@ -27,79 +27,6 @@ const ATTEMPTS: usize = 16;
 
 const GROUP_OR_WORLD_WRITES: u32 = 0o022;
 const WORLD_WRITES: u32 = 0o002;
-
-/// What to do about a path. By default a missing FIFO is made, and removed at the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FifoOptions {
-    /// Do not make it: a missing one is an error.
-    pub existing: bool,
-    /// Do not remove it at the end, even if it was made here.
-    pub keep: bool,
-    /// Use it even if it belongs to another user, or others may open it.
-    pub insecure: bool,
-}
-
-/// Why a path cannot serve as a FIFO. The text names what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum FifoError {
-    /// Something else stands there. It is left alone.
-    #[error("{}: is {found}, not a FIFO; name another path", .path.display())]
-    NotAFifo {
-        /// The path.
-        path: PathBuf,
-        /// What stands there, with its article.
-        found: &'static str,
-    },
-    /// The FIFO was asked to exist, and does not.
-    #[error("{}: no such FIFO; make it with mkfifo, or drop the key `existing`", .0.display())]
-    Missing(PathBuf),
-    /// The folder that it should stand in is missing.
-    #[error("{}: its folder does not exist; make it first", .0.display())]
-    NoFolder(PathBuf),
-    /// It belongs to another user.
-    #[error("{}: belongs to another user (uid {owner}); add the key `insecure` to use it all the same", .path.display())]
-    NotOurs {
-        /// The path.
-        path: PathBuf,
-        /// Who owns it.
-        owner: u32,
-    },
-    /// Others may write to it, in a folder where anybody may make one.
-    #[error("{}: others may write to it, in a folder that all may write to; type `chmod go-w {}`, or add the key `insecure`", .0.display(), .0.display())]
-    Exposed(PathBuf),
-    /// Another host uses it the same way.
-    #[error("{}: another pipehost has it for {doing}; end that one, or grant the other way only, by the key `r` or `w`", .path.display())]
-    Busy {
-        /// The path.
-        path: PathBuf,
-        /// What it does.
-        doing: &'static str,
-    },
-    /// There is no folder for pipes without a path.
-    #[error("there is no place for a pipe without a path: {0}; name a path: NAME=PATH")]
-    NoPlace(String),
-    /// What was checked could not be opened later.
-    #[error("{}: /proc is not mounted, and a FIFO is opened by it; type `mount -t proc proc /proc`", .0.display())]
-    NoProc(PathBuf),
-    /// The system does not permit it.
-    #[error("{}: {doing} is not permitted; check the folder's and the FIFO's mode", .path.display())]
-    NotPermitted {
-        /// The path.
-        path: PathBuf,
-        /// What was being done.
-        doing: &'static str,
-    },
-    /// Anything else.
-    #[error("{}: {doing} failed: {error}", .path.display())]
-    Io {
-        /// The path.
-        path: PathBuf,
-        /// What was being done.
-        doing: &'static str,
-        /// The system's answer.
-        error: io::Error,
-    },
-}
 
 /// A checked FIFO. Dropping it removes the FIFO from its folder if it was made here.
 pub struct Fifo {
@@ -453,10 +380,5 @@ impl FifoError {
             Errno::ACCESS | Errno::PERM => Self::NotPermitted { path: path.into(), doing },
             error => Self::Io { path: path.into(), doing, error: error.into() },
         }
-    }
-
-    /// Whether the reason is a lack of permission, rather than that the pipe cannot be made.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::NotOurs { .. } | Self::Exposed(_) | Self::NotPermitted { .. })
     }
 }

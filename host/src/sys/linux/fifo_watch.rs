@@ -9,7 +9,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
 use super::end::register;
-use super::{Direction, Fifo, proc_name};
+use super::{Direction, Fifo, path_of};
 
 /// Room for some events; those that find none are read next.
 const EVENTS: usize = 1024;
@@ -67,7 +67,7 @@ impl FifoWatch {
         // By its name under /proc: of the path nobody knows where it leads by now. Removing a name
         // changes the number of links, which is an attribute.
         let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
-        inotify::add_watch(&*self.inotify, proc_name(fifo.handle()), events)?;
+        inotify::add_watch(&*self.inotify, path_of(fifo.handle()), events)?;
         let mut fifos = self.fifos.lock().unwrap_or_else(PoisonError::into_inner);
         fifos.push(Arc::downgrade(fifo));
         Ok(())

@@ -6,6 +6,8 @@ use std::io::{self, IoSlice};
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::{ReadWriteFlags, retry_on_intr};
 
+use super::super::FileKind;
+
 /// What is left of a folder. Holds a descriptor and what getdents64(2) gave last, some 32 KiB, however
 /// many entries there are.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ impl Folder {
     ///
     /// # Errors
     /// Those of getdents64(2); and of fstatat(2), where that does not tell the type.
-    pub fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileType)>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileKind)>> {
         while let Some(entry) = self.0.next() {
             let entry = entry?;
             let name = entry.file_name();
@@ -36,7 +38,7 @@ impl Folder {
                 let stat = statat(self.0.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 kind = FileType::from_raw_mode(stat.st_mode);
             }
-            return Ok(Some((name.to_bytes().to_vec(), kind)));
+            return Ok(Some((name.to_bytes().to_vec(), super::kind(kind))));
         }
         Ok(None)
     }

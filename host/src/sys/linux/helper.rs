@@ -18,7 +18,7 @@ use rustix::net::{
 const MOST_DESCRIPTORS: u32 = 1 << 16;
 
 /// So many descriptors can be passed to a copy at once.
-pub(super) const MOST_PASSED: usize = 4 + super::native::MOST_OTHERS;
+pub(super) const MOST_PASSED: usize = 4 + super::super::MOST_OTHERS;
 
 /// How long a process that ends waits for a copy of itself to end.
 const PATIENCE: Duration = Duration::from_millis(30);

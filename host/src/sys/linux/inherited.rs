@@ -7,24 +7,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::FdFlags;
 
-use super::Direction;
+use super::super::{Direction, InheritError};
 
 /// As many links are followed, as by the kernel.
 const MOST_LINKS: usize = 40;
-
-/// Why a descriptor number cannot be granted.
-#[derive(Debug, thiserror::Error)]
-pub enum InheritError {
-    /// Nothing was inherited under that number.
-    #[error("descriptor {0} was not inherited: open it in the shell, as in `{0}< FIFO`")]
-    NotInherited(RawFd),
-    /// It is no pipe.
-    #[error("descriptor {0} is not a pipe")]
-    NotAPipe(RawFd),
-    /// Its access mode does not permit the direction asked for.
-    #[error("descriptor {0} is not open for {1}")]
-    WrongDirection(RawFd, &'static str),
-}
 
 /// The number of the descriptor that `path` stands for: /dev/stdin, /dev/fd/N, /proc/self/fd/N, or a link to
 /// one of these. Opens nothing.
@@ -44,6 +30,11 @@ pub fn inherited_number(path: &Path) -> Option<RawFd> {
         path = folder.join(std::fs::read_link(folder.join(name)).ok()?);
     }
     None
+}
+
+/// What stands behind the folder of descriptors in `path`, as the shell's <(...) gives one.
+pub fn number_in_path(path: &str) -> Option<&str> {
+    path.strip_prefix("/dev/fd/")
 }
 
 /// As [`inherited_number`], without looking at any link.

@@ -1,7 +1,7 @@
 //! Pipes that join two programs of a pipeline. The host keeps no end of them.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
@@ -52,7 +52,7 @@ pub fn joint(capacity: Option<u64>) -> io::Result<Joint> {
 ///
 /// # Errors
 /// Those of open(2): EMFILE, and ENOENT where /proc is not mounted.
-pub fn another_writer(writer: impl AsFd) -> io::Result<OwnedFd> {
+pub fn another_writer(writer: &OwnedFd) -> io::Result<OwnedFd> {
     blocking(reopen(writer, OFlags::WRONLY | OFlags::NONBLOCK)?)
 }
 

@@ -5,6 +5,7 @@ mod broker;
 mod capacity;
 mod confine;
 mod end;
+mod errors;
 mod fifo;
 mod fifo_watch;
 mod flock;
@@ -22,6 +23,7 @@ mod runtime;
 mod scratch;
 mod sealed;
 mod standard;
+mod stop;
 mod sweeper;
 
 use std::ffi::{OsStr, OsString};
@@ -38,44 +40,79 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
+use super::{Direction, FileKind};
+
 pub use broker::start_broker;
 #[cfg(test)]
 pub(crate) use confine::breakout;
 pub use confine::{Missing, Powers, confine, unblock_signals_of_ours};
 pub use end::End;
-pub use fifo::{Fifo, FifoError, FifoOptions};
+pub use errors::ERRORS;
+pub use fifo::Fifo;
 pub use fifo_watch::FifoWatch;
 pub use folder::{Folder, append, read_at, write_at};
 pub use inherited::{
-    InheritError, check_direction, inherited_number, take_given, take_inherited,
+    check_direction, inherited_number, number_in_path, take_given, take_inherited,
     take_inherited_stream,
 };
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use memory::{Allocator, address_space_limit, file_size_limit, is_no_memory};
 pub use messages::{prepare_messages, write_message};
 pub use native::{
-    MOST_OTHERS, Native, NativeCommand, NativeEnd, Usage, descriptor_number, end_helpers,
-    kill_natives, retire_standard_input_and_output, thread_cpu_time,
+    Native, end_helpers, kill_natives, retire_standard_input_and_output, thread_cpu_time,
 };
-pub use private::{FileInfo, FolderLock, PrivateError, PrivateFile, PrivateFolder};
+pub use private::{FolderLock, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
 pub use standard::{demand_standard_output, standard};
+pub use stop::stop_requests;
 pub use sweeper::start_sweeper;
+
+/// The program that this process runs.
+///
+/// # Errors
+/// None: it is there even where its file has been removed.
+pub fn own_program() -> OsString {
+    "/proc/self/exe".into()
+}
+
+/// Whether wasmtime must tell the system how to unwind compiled code. Backtraces do without, and so does whoever
+/// loads the code.
+pub const NEEDS_UNWIND_INFO: bool = false;
+
+/// What kind of file is open there.
+///
+/// # Errors
+/// Those of fstat(2).
+pub fn kind_of(file: &std::fs::File) -> io::Result<FileKind> {
+    Ok(kind(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode)))
+}
+
+fn kind(kind: FileType) -> FileKind {
+    match kind {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Folder,
+        FileType::Symlink => FileKind::Link,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
+        FileType::CharacterDevice => FileKind::CharacterDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Unknown => FileKind::Unknown,
+    }
+}
 
 /// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
 pub const PIPE_BUF: usize = 4096;
 
-/// Which way bytes go through an end, seen from this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Bytes come out of it.
-    Read,
-    /// Bytes go into it.
-    Write,
+/// What stands for something that is open. Dropping it closes it.
+pub type Handle = OwnedFd;
+
+/// A path by which what is open there can be opened anew.
+pub(super) fn path_of_open(file: &std::fs::File) -> String {
+    path_of(file)
 }
 
 /// The name under which the kernel lets a descriptor of ours be opened anew, for whoever wants a path.
-pub(super) fn proc_name(fd: impl AsFd) -> String {
+fn path_of(fd: impl AsFd) -> String {
     sealed::descriptor(fd.as_fd()).to_string_lossy().into_owned()
 }
 
@@ -259,7 +296,7 @@ pub fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
 }
 
 /// Whether whoever started this process had it ignore `signal`, as nohup(1) does.
-pub fn is_ignored(signal: i32) -> bool {
+fn is_ignored(signal: i32) -> bool {
     // SAFETY: with no new action, sigaction(2) only fills in the old one, for which a zeroed
     // `sigaction` is a valid place.
     unsafe {

@@ -1,6 +1,5 @@
 //! Native commands: started on pipe ends, told apart by how they end, never left behind.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -8,45 +7,11 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::super::{MOST_OTHERS, NativeCommand, NativeEnd, Stop, Usage};
 use super::{broker, confine, sweeper};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-
-/// A command that is to be started, and what it is given.
-#[derive(Debug)]
-pub struct NativeCommand {
-    /// A path, or a name that is looked for on PATH.
-    pub program: OsString,
-    /// Its arguments, after its name.
-    pub args: Vec<OsString>,
-    /// What it reads.
-    pub stdin: OwnedFd,
-    /// What it writes to.
-    pub stdout: OwnedFd,
-    /// Where its messages go.
-    pub stderr: OwnedFd,
-    /// What it has under other numbers, 3 and more.
-    pub others: Vec<(RawFd, OwnedFd)>,
-}
-
-/// How a native command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NativeEnd {
-    /// By itself, with this status.
-    Exited(u8),
-    /// By a signal of this number.
-    Signaled(u8),
-}
-
-/// What a native command used, its own children that it has waited for included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// On a processor.
-    pub cpu: Duration,
-    /// The most memory that was resident at once, in bytes.
-    pub memory: u64,
-}
 
 /// A running native command. Dropping it kills it, and reaps it in the background.
 #[derive(Debug)]
@@ -193,12 +158,6 @@ fn count_on_sigchld() {
     });
 }
 
-/// The number that `name` stands for, as a native command has its descriptors: `fd3` to `fd1023`.
-pub fn descriptor_number(name: &str) -> Option<RawFd> {
-    let number: RawFd = name.strip_prefix("fd")?.parse().ok()?;
-    ((3..1024).contains(&number) && name == format!("fd{number}")).then_some(number)
-}
-
 /// Has `command` start with `others` under their numbers. What is returned must live until then: it
 /// keeps the pipe by which `std` learns of a failed execve(2) from having one of the numbers.
 fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<OwnedFd>> {
@@ -236,13 +195,17 @@ fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<
     Ok(reserved)
 }
 
-/// How many descriptors a command can be given besides the standard ones.
-pub const MOST_OTHERS: usize = 64;
-
 impl Native {
-    /// kill(2): sends a signal to the command, and to what it started, where it leads a group.
-    pub fn signal(&self, number: i32) {
-        self.known().send_if_it_lives(number, false);
+    /// Asks the command to end, and what it started, where it leads a group: kill(2). One that is stopped goes on, as
+    /// it would not see it.
+    pub fn stop(&self, stop: Stop) {
+        self.known().send_if_it_lives(stop.number().into(), false);
+        self.known().send_if_it_lives(libc::SIGCONT, false);
+    }
+
+    /// Ends them at once: SIGKILL.
+    pub fn kill(&self) {
+        self.known().send_if_it_lives(libc::SIGKILL, false);
     }
 
     fn known(&self) -> Known {

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::super::{FileInfo, PrivateError};
 use super::flock::{self, Locked};
 
 /// Bits of a mode that let others than the owner do anything.
@@ -33,19 +34,6 @@ pub struct PrivateFolder {
 #[derive(Debug)]
 pub struct PrivateFile(File);
 
-/// What [`PrivateFolder::files`] tells of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileInfo {
-    /// Its name in the folder.
-    pub name: String,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// When it was written, or marked as used.
-    pub used: SystemTime,
-    /// Whoever writes it has not finished, or has died over it.
-    pub unfinished: bool,
-}
-
 /// A lock that [`PrivateFolder::try_lock`] gave. Dropping it removes its file and gives it back.
 #[derive(Debug)]
 pub struct FolderLock<'a> {
@@ -59,30 +47,6 @@ impl Drop for FolderLock<'_> {
         // While it is held: the name is nobody else's yet.
         let _ = self.folder.remove(&self.name);
     }
-}
-
-/// Why a folder cannot be used as a private one.
-#[derive(Debug, thiserror::Error)]
-pub enum PrivateError {
-    /// It, or a file in it, belongs to somebody else.
-    #[error("{} belongs to user {owner}, not to you", .path.display())]
-    NotOurs {
-        /// The path.
-        path: PathBuf,
-        /// Who owns it.
-        owner: u32,
-    },
-    /// Others may look into it or write to it.
-    #[error("{}: others may use it; type `chmod 700 {}`", .0.display(), .0.display())]
-    Exposed(PathBuf),
-    /// The system's answer.
-    #[error("{}: {error}", .path.display())]
-    Io {
-        /// The path.
-        path: PathBuf,
-        /// What it said.
-        error: io::Error,
-    },
 }
 
 impl PrivateFolder {

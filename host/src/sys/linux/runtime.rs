@@ -16,9 +16,10 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::super::PrivateError;
 use super::flock::{self, Locked};
 use super::names::Removed;
-use super::private::{PrivateError, PrivateFolder, unique};
+use super::private::{PrivateFolder, unique};
 use super::sweeper::{self, Trace, announce};
 
 /// How often something is tried that others can make fail for a moment.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::FileType;
-use rustix::io::Errno;
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -20,6 +18,7 @@ use wasmtime_wasi::{WasiView, async_trait};
 use super::super::PipesView;
 use super::{MOST_AT_ONCE, Opened, Special, WhenSpecial, bytes, descriptor, is_special};
 use crate::pipe::{Held, Holdings};
+use crate::sys::{FileKind, SystemError};
 
 /// The interface in the version that wasmtime-wasi links.
 const TYPES: &str = "wasi:filesystem/types@0.2.12";
@@ -166,16 +165,16 @@ async fn special<T: WasiView>(
     Special::of(kind(found.ok()?.type_))
 }
 
-fn kind(kind: DescriptorType) -> FileType {
+fn kind(kind: DescriptorType) -> FileKind {
     match kind {
-        DescriptorType::Fifo => FileType::Fifo,
-        DescriptorType::Socket => FileType::Socket,
-        DescriptorType::CharacterDevice => FileType::CharacterDevice,
-        DescriptorType::BlockDevice => FileType::BlockDevice,
-        DescriptorType::Directory => FileType::Directory,
-        DescriptorType::SymbolicLink => FileType::Symlink,
-        DescriptorType::RegularFile => FileType::RegularFile,
-        DescriptorType::Unknown => FileType::Unknown,
+        DescriptorType::Fifo => FileKind::Fifo,
+        DescriptorType::Socket => FileKind::Socket,
+        DescriptorType::CharacterDevice => FileKind::CharacterDevice,
+        DescriptorType::BlockDevice => FileKind::BlockDevice,
+        DescriptorType::Directory => FileKind::Folder,
+        DescriptorType::SymbolicLink => FileKind::Link,
+        DescriptorType::RegularFile => FileKind::Regular,
+        DescriptorType::Unknown => FileKind::Unknown,
     }
 }
 
@@ -223,7 +222,7 @@ impl FileInput {
     fn reads(&mut self, size: usize) -> std::io::Result<()> {
         let size = size.min(MOST_AT_ONCE);
         match &mut self.held {
-            Some(held) => self.holdings.raise(held, size).map_err(|_| Errno::NOMEM)?,
+            Some(held) => self.holdings.raise(held, size).map_err(|_| SystemError::NoMemory)?,
             None => self.held = Some(bytes(&self.holdings, size)?),
         }
         self.kept = self.kept.max(size);

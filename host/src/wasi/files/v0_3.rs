@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use rustix::fs::FileType;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use wasmtime::component::{
@@ -25,8 +24,8 @@ use wasmtime_wasi::{FsPerms, WasiView};
 
 use super::super::PipesView;
 use super::{Opened, Special, WhenSpecial, bytes, descriptor, is_special};
-use crate::os;
 use crate::pipe::Held;
+use crate::sys::{self, FileKind};
 
 /// The interface in the version that wasmtime-wasi links.
 const TYPES: &str = "wasi:filesystem/types@0.3.0";
@@ -230,16 +229,16 @@ fn tell<T: PipesView + 'static>(accessor: &Accessor<T>, special: Special, path: 
     accessor.with(|mut store| special.tell(path, store.get().pipes().ctx.journal().remarks()));
 }
 
-fn kind(kind: &DescriptorType) -> FileType {
+fn kind(kind: &DescriptorType) -> FileKind {
     match kind {
-        DescriptorType::Fifo => FileType::Fifo,
-        DescriptorType::Socket => FileType::Socket,
-        DescriptorType::CharacterDevice => FileType::CharacterDevice,
-        DescriptorType::BlockDevice => FileType::BlockDevice,
-        DescriptorType::Directory => FileType::Directory,
-        DescriptorType::SymbolicLink => FileType::Symlink,
-        DescriptorType::RegularFile => FileType::RegularFile,
-        DescriptorType::Other(_) => FileType::Unknown,
+        DescriptorType::Fifo => FileKind::Fifo,
+        DescriptorType::Socket => FileKind::Socket,
+        DescriptorType::CharacterDevice => FileKind::CharacterDevice,
+        DescriptorType::BlockDevice => FileKind::BlockDevice,
+        DescriptorType::Directory => FileKind::Folder,
+        DescriptorType::SymbolicLink => FileKind::Link,
+        DescriptorType::RegularFile => FileKind::Regular,
+        DescriptorType::Other(_) => FileKind::Unknown,
     }
 }
 
@@ -356,7 +355,7 @@ impl<D> StreamProducer<D> for FileSource {
             spawn_blocking(move || {
                 let _held = held;
                 let mut chunk = BytesMut::zeroed(CHUNK);
-                let n = os::read_at(&file, &mut chunk, offset)?;
+                let n = sys::read_at(&file, &mut chunk, offset)?;
                 chunk.truncate(n);
                 Ok(chunk)
             })
@@ -411,8 +410,8 @@ impl<D> StreamConsumer<D> for FileSink {
             spawn_blocking(move || {
                 let _held = held;
                 match offset {
-                    Some(offset) => os::write_at(&file, &chunk, offset),
-                    None => os::append(&file, &chunk),
+                    Some(offset) => sys::write_at(&file, &chunk, offset),
+                    None => sys::append(&file, &chunk),
                 }
             })
         });

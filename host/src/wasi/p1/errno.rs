@@ -1,8 +1,7 @@
 //! The numbers of WASI 0.1 for what goes wrong.
 
-use rustix::io::Errno;
-
 use crate::pipe::{ErrorCode, Fault};
+use crate::sys::SystemError;
 
 pub(super) const AGAIN: i32 = 6;
 pub(super) const MFILE: i32 = 33;
@@ -16,7 +15,7 @@ const TIMEDOUT: i32 = 73;
 
 /// What a module is told.
 pub(super) fn of(fault: Fault) -> i32 {
-    if let Some(known) = fault.errno().and_then(of_system) {
+    if let Some(known) = fault.system().and_then(of_system) {
         return known;
     }
     match fault.code {
@@ -29,29 +28,29 @@ pub(super) fn of(fault: Fault) -> i32 {
 }
 
 /// That of the same name.
-fn of_system(errno: i32) -> Option<i32> {
-    let known = [
-        (Errno::ACCESS, 2),
-        (Errno::BADF, 8),
-        (Errno::CONNRESET, 15),
-        (Errno::DQUOT, DQUOT),
-        (Errno::FBIG, 22),
-        (Errno::INVAL, 28),
-        (Errno::IO, IO),
-        (Errno::ISDIR, 31),
-        (Errno::MFILE, MFILE),
-        (Errno::NFILE, 41),
-        (Errno::NODEV, 43),
-        (Errno::NOMEM, 48),
-        (Errno::NOSPC, 51),
-        (Errno::NOTCONN, 53),
-        (Errno::NXIO, 60),
-        (Errno::PERM, PERM),
-        (Errno::PIPE, PIPE),
-        (Errno::ROFS, 69),
-        (Errno::SPIPE, 70),
-        (Errno::STALE, 72),
-        (Errno::TIMEDOUT, TIMEDOUT),
-    ];
-    known.iter().find(|(it, _)| it.raw_os_error() == errno).map(|(_, wasi)| *wasi)
+fn of_system(error: SystemError) -> Option<i32> {
+    Some(match error {
+        SystemError::Access => 2,
+        SystemError::BadHandle => 8,
+        SystemError::ConnectionReset => 15,
+        SystemError::Quota => DQUOT,
+        SystemError::FileTooLarge => 22,
+        SystemError::Invalid => 28,
+        SystemError::Io => IO,
+        SystemError::IsFolder => 31,
+        SystemError::ProcessHandles => MFILE,
+        SystemError::SystemHandles => 41,
+        SystemError::NoDevice => 43,
+        SystemError::NoMemory => 48,
+        SystemError::NoSpace => 51,
+        SystemError::NotConnected => 53,
+        SystemError::NoSuchDevice => 60,
+        SystemError::NotPermitted => PERM,
+        SystemError::BrokenPipe => PIPE,
+        SystemError::ReadOnly => 69,
+        SystemError::NoSeek => 70,
+        SystemError::Stale => 72,
+        SystemError::TimedOut => TIMEDOUT,
+        SystemError::Again | SystemError::NotExecutable => return None,
+    })
 }

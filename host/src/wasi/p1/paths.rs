@@ -1,13 +1,13 @@
 //! Paths of WASI 0.1: what is no file and no folder is not opened through a granted folder, and what is opened is
 //! counted.
 
-use rustix::fs::FileType;
 use wasmtime::{Caller, Extern, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as theirs, WasiSnapshotPreview1 as _};
 use wiggle::GuestMemory;
 
 use super::super::files::{Special, WhenSpecial};
 use super::{ModuleView, SUCCESS, address, errno};
+use crate::sys::FileKind;
 
 /// The longest path that a system takes, in bytes: PATH_MAX.
 const LONGEST: usize = 4096;
@@ -56,7 +56,7 @@ pub(super) fn shadow<T: ModuleView + 'static>(
             let asked = (folder, lookup, old, length);
             if errno == errno::IO
                 && let Some((_, kind)) = kind(&mut caller, asked).await
-                && kind == FileType::Directory
+                && kind == FileKind::Folder
             {
                 return Ok(errno::PERM);
             }
@@ -136,7 +136,7 @@ async fn special<T: ModuleView>(
 async fn kind<T: ModuleView>(
     caller: &mut Caller<'_, T>,
     (folder, lookup, path, length): PathArgs,
-) -> Option<(String, FileType)> {
+) -> Option<(String, FileKind)> {
     let path = path_of(caller, path, length)?;
     let stat = path.len().next_multiple_of(FILE_STAT);
     let mut memory = vec![0; stat + FILE_STAT];
@@ -173,7 +173,7 @@ fn path_of<T>(caller: &mut Caller<'_, T>, path: i32, length: i32) -> Option<Stri
 async fn kind_of_opened<T: ModuleView>(
     caller: &mut Caller<'_, T>,
     number: i32,
-) -> Option<FileType> {
+) -> Option<FileKind> {
     let mut memory = [0; FILE_STAT];
     let wasi = caller.data_mut().wasi();
     wasi.set_hostcall_fuel(memory.len());
@@ -183,22 +183,22 @@ async fn kind_of_opened<T: ModuleView>(
 }
 
 /// What a `filestat` says, and the errno that came with it.
-fn stated(errno: wasmtime::Result<i32>, stat: &[u8]) -> Option<FileType> {
+fn stated(errno: wasmtime::Result<i32>, stat: &[u8]) -> Option<FileKind> {
     match errno {
         Ok(SUCCESS) => {}
         // Opening it says what is wrong.
         Ok(_) => return None,
         // wasmtime-wasi has no number for a socket, and traps.
-        Err(_) => return Some(FileType::Socket),
+        Err(_) => return Some(FileKind::Socket),
     }
     match stat[FILE_TYPE] {
-        1 => Some(FileType::BlockDevice),
-        2 => Some(FileType::CharacterDevice),
-        5 | 6 => Some(FileType::Socket),
+        1 => Some(FileKind::BlockDevice),
+        2 => Some(FileKind::CharacterDevice),
+        5 | 6 => Some(FileKind::Socket),
         // WASI 0.1 has no number for a FIFO.
-        0 => Some(FileType::Fifo),
-        3 => Some(FileType::Directory),
-        4 => Some(FileType::RegularFile),
+        0 => Some(FileKind::Fifo),
+        3 => Some(FileKind::Folder),
+        4 => Some(FileKind::Regular),
         _ => None,
     }
 }

@@ -117,7 +117,7 @@ fn beside_folder(path: &CStr) -> CString {
 /// Asks the broker, if there is one, for a program that was not granted.
 fn broker_starts(program: &CStr) -> Option<i32> {
     let null = || super::super::null().unwrap();
-    let command = super::super::NativeCommand {
+    let command = crate::sys::NativeCommand {
         program: std::ffi::OsStr::from_bytes(program.to_bytes()).into(),
         args: Vec::new(),
         stdin: null(),

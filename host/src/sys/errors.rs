@@ -1,0 +1,79 @@
+//! Errors of the system, by names that all systems share.
+
+use std::io;
+
+/// An error of the system's that pipehost tells from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemError {
+    /// Access is denied: EACCES.
+    Access,
+    /// There is none now, of threads or processes: EAGAIN.
+    Again,
+    /// Not open, or not for that: EBADF.
+    BadHandle,
+    /// ECONNRESET.
+    ConnectionReset,
+    /// Beyond the owner's quota: EDQUOT.
+    Quota,
+    /// EFBIG.
+    FileTooLarge,
+    /// EINVAL.
+    Invalid,
+    /// EIO.
+    Io,
+    /// EISDIR.
+    IsFolder,
+    /// This process has no descriptor left: EMFILE.
+    ProcessHandles,
+    /// The system has no descriptor left: ENFILE.
+    SystemHandles,
+    /// ENODEV.
+    NoDevice,
+    /// ENOMEM.
+    NoMemory,
+    /// ENOSPC.
+    NoSpace,
+    /// ENOTCONN.
+    NotConnected,
+    /// No program: ENOEXEC.
+    NotExecutable,
+    /// ENXIO.
+    NoSuchDevice,
+    /// EPERM.
+    NotPermitted,
+    /// EPIPE.
+    BrokenPipe,
+    /// EROFS.
+    ReadOnly,
+    /// ESPIPE.
+    NoSeek,
+    /// ESTALE.
+    Stale,
+    /// ETIMEDOUT.
+    TimedOut,
+}
+
+impl SystemError {
+    /// What the system calls by that number; `None` for all that is not told apart.
+    pub fn of_number(number: i32) -> Option<Self> {
+        let named = super::ERRORS.iter().find(|(_, known)| *known == number);
+        named.map(|(error, _)| *error)
+    }
+
+    /// What `error` of the system's is.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        Self::of_number(error.raw_os_error()?)
+    }
+
+    /// The system's number. 0 where it has no such error.
+    pub fn number(self) -> i32 {
+        let number = super::ERRORS.iter().find(|(error, _)| *error == self);
+        number.map_or(0, |(_, number)| *number)
+    }
+}
+
+impl From<SystemError> for io::Error {
+    fn from(error: SystemError) -> Self {
+        Self::from_raw_os_error(error.number())
+    }
+}

@@ -1,0 +1,585 @@
+//! A platform that has none of this yet: everything compiles, and everything that asks the system is unsupported.
+//!
+//! What cannot be made has no value: its methods are never called, and have no body.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use std::alloc::System as Allocator;
+
+use super::{
+    Direction, FifoError, FifoOptions, FileInfo, FileKind, InheritError, NativeCommand, NativeEnd,
+    PrivateError, Stop, SystemError, Usage,
+};
+
+/// None is told apart.
+pub const ERRORS: &[(SystemError, i32)] = &[];
+
+/// The least that POSIX has.
+pub const PIPE_BUF: usize = 512;
+
+/// It does on Windows.
+pub const NEEDS_UNWIND_INFO: bool = true;
+
+fn unsupported<T>() -> io::Result<T> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "pipehost makes no pipes on this system yet; it does on Linux",
+    ))
+}
+
+/// What stands for something that is open.
+#[derive(Debug)]
+pub struct Handle(File);
+
+impl Handle {
+    /// Another for the same.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+}
+
+impl From<File> for Handle {
+    fn from(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl From<Handle> for File {
+    fn from(handle: Handle) -> Self {
+        handle.0
+    }
+}
+
+/// An end of a pipe, of which there is none.
+#[derive(Debug)]
+pub struct End(Infallible);
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl End {
+    pub fn owned(_: Handle, _: Direction) -> io::Result<Self> {
+        unsupported()
+    }
+
+    pub fn shared(_: Handle, _: Direction) -> io::Result<Self> {
+        unsupported()
+    }
+
+    pub fn for_native(&self) -> io::Result<Handle> {
+        match self.0 {}
+    }
+
+    pub fn read(&self, _: &mut [u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    pub fn read_onto(&self, _: &mut Vec<u8>, _: usize) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    pub fn write(&self, _: &[u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    pub fn splice_to(&self, _: &End, _: usize) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    pub async fn ready(&self) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub async fn news(&self) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub async fn reader_gone(&self) {
+        match self.0 {}
+    }
+
+    pub fn lacks_reader(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub fn is_ready(&self) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub fn hung_up(&self) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub fn is_at_end(&self) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub fn awaits_peer(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub fn has_writer(&self) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub fn available(&self) -> io::Result<u64> {
+        match self.0 {}
+    }
+
+    pub fn capacity(&self) -> io::Result<u64> {
+        match self.0 {}
+    }
+
+    pub fn set_capacity(&self, _: u64) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn grow(&mut self) {
+        match self.0 {}
+    }
+
+    pub fn growth(&self) -> Growth {
+        match self.0 {}
+    }
+
+    pub fn is_pipe(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub fn shares_growth_of(&mut self, _: &End) {
+        match self.0 {}
+    }
+
+    pub fn is_terminal(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub fn terminal(&self) -> Option<u64> {
+        match self.0 {}
+    }
+}
+
+/// No pipe grows.
+#[derive(Clone, Debug, Default)]
+pub struct Growth(());
+
+/// Both ends of a pipe between two stages.
+#[derive(Debug)]
+pub struct Joint {
+    /// Where its bytes come out.
+    pub reader: Handle,
+    /// Where they go in.
+    pub writer: Handle,
+    /// What makes it larger.
+    pub growth: Growth,
+}
+
+/// A named pipe, of which there is none.
+#[derive(Debug)]
+pub struct Fifo(Infallible);
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl Fifo {
+    pub fn prepare(path: &Path, options: FifoOptions) -> Result<Self, FifoError> {
+        Self::prepare_alone(path, options, &[])
+    }
+
+    pub fn prepare_alone(path: &Path, _: FifoOptions, _: &[Direction]) -> Result<Self, FifoError> {
+        let path = path.into();
+        unsupported().map_err(|error| FifoError::Io { path, doing: "looking at it", error })
+    }
+
+    pub fn private(name: &str, ways: &[Direction]) -> Result<Self, FifoError> {
+        Self::prepare_alone(Path::new(name), FifoOptions::default(), ways)
+    }
+
+    pub fn path(&self) -> &Path {
+        match self.0 {}
+    }
+
+    pub fn open_reader(&self) -> io::Result<End> {
+        match self.0 {}
+    }
+
+    pub fn open_writer(&self) -> io::Result<Option<End>> {
+        match self.0 {}
+    }
+
+    pub fn wait_for_reader(&self) -> io::Result<ReaderWait> {
+        match self.0 {}
+    }
+
+    pub fn remove(&self) {
+        match self.0 {}
+    }
+
+    pub fn say_if_missing(&self) {
+        match self.0 {}
+    }
+}
+
+/// Waits for a FIFO's reader, of which there is none.
+#[derive(Debug)]
+pub struct ReaderWait(Infallible);
+
+#[allow(missing_docs, reason = "as those of the other platforms")]
+impl ReaderWait {
+    pub fn done(&self) -> impl Future<Output = ()> + Send + use<> {
+        match self.0 {}
+        #[allow(unreachable_code, reason = "what names the type")]
+        std::future::ready(())
+    }
+
+    pub fn take(&self) -> Option<io::Result<Handle>> {
+        match self.0 {}
+    }
+}
+
+/// Watches no FIFO.
+#[derive(Debug)]
+pub struct FifoWatch(Infallible);
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl FifoWatch {
+    pub fn start() -> io::Result<Self> {
+        unsupported()
+    }
+
+    pub fn add(&self, _: &Arc<Fifo>) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
+/// A folder that is being read, of which there is none.
+#[derive(Debug)]
+pub struct Folder(Infallible);
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl Folder {
+    pub fn open(_: &File) -> io::Result<Self> {
+        unsupported()
+    }
+
+    pub fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileKind)>> {
+        match self.0 {}
+    }
+}
+
+/// A folder that is this user's alone, of which there is none.
+#[derive(Debug)]
+pub struct PrivateFolder(Infallible);
+
+/// A file in one.
+#[derive(Debug)]
+pub struct PrivateFile(Infallible);
+
+/// A lock in one.
+#[derive(Debug)]
+pub struct FolderLock<'a>(Infallible, std::marker::PhantomData<&'a ()>);
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl PrivateFolder {
+    pub fn open(path: &Path) -> Result<Self, PrivateError> {
+        let path = PathBuf::from(path);
+        unsupported().map_err(|error| PrivateError::Io { path, error })
+    }
+
+    pub fn path(&self) -> &Path {
+        match self.0 {}
+    }
+
+    pub fn file(&self, _: &str) -> Option<PrivateFile> {
+        match self.0 {}
+    }
+
+    pub fn put(&self, _: &str, _: &[&[u8]]) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn is_unfinished(_: &str) -> bool {
+        false
+    }
+
+    pub fn try_lock(&self, _: &str) -> io::Result<Option<FolderLock<'_>>> {
+        match self.0 {}
+    }
+
+    pub fn remove(&self, _: &str) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn files(&self) -> io::Result<Vec<FileInfo>> {
+        match self.0 {}
+    }
+}
+
+#[allow(missing_docs, reason = "as those of the other platforms")]
+impl PrivateFile {
+    pub fn file(&self) -> &File {
+        match self.0 {}
+    }
+
+    pub fn mark_used(&self, _: Duration) {
+        match self.0 {}
+    }
+}
+
+/// A native command that runs, of which there is none.
+#[derive(Debug)]
+pub struct Native(Infallible);
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl NativeCommand {
+    pub fn start(self) -> io::Result<Native> {
+        unsupported()
+    }
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl Native {
+    pub fn stop(&self, _: Stop) {
+        match self.0 {}
+    }
+
+    pub fn kill(&self) {
+        match self.0 {}
+    }
+
+    pub fn leads(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub async fn wait(&mut self) -> io::Result<(NativeEnd, Usage)> {
+        match self.0 {}
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        match self.0 {}
+    }
+}
+
+/// What a confined process may still do.
+#[derive(Debug, Default)]
+pub struct Powers(());
+
+/// A fence that is missing.
+#[derive(Debug, thiserror::Error)]
+pub enum Missing {
+    /// All of them.
+    #[error("this system has no fences that pipehost knows: the engine alone bounds the guest")]
+    All,
+}
+
+#[allow(missing_docs, reason = "as those of the other platforms")]
+impl Missing {
+    pub fn remedy(&self) -> Option<&'static str> {
+        None
+    }
+
+    pub fn is_grave(&self) -> bool {
+        true
+    }
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+impl Powers {
+    pub fn fifo(&mut self, fifo: &Fifo, _: &[Direction]) -> io::Result<()> {
+        match fifo.0 {}
+    }
+
+    pub fn stream(&mut self, _: &Handle, _: Direction) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn folder(&mut self, _: &Path, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn natives(&mut self) {}
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+mod functions {
+    use super::*;
+
+    pub fn confine(_: Powers) -> Vec<Missing> {
+        vec![Missing::All]
+    }
+
+    pub fn anonymous() -> io::Result<(End, End)> {
+        unsupported()
+    }
+
+    pub fn joint(_: Option<u64>) -> io::Result<Joint> {
+        unsupported()
+    }
+
+    pub fn another_writer(_: &Handle) -> io::Result<Handle> {
+        unsupported()
+    }
+
+    pub fn null() -> io::Result<Handle> {
+        unsupported()
+    }
+
+    pub fn standard(_: i32) -> io::Result<Handle> {
+        unsupported()
+    }
+
+    pub fn demand_standard_output() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn retire_standard_input_and_output() -> io::Result<()> {
+        unsupported()
+    }
+
+    pub fn inherited_number(_: &Path) -> Option<i32> {
+        None
+    }
+
+    pub fn number_in_path(_: &str) -> Option<&str> {
+        None
+    }
+
+    pub fn take_given(_: i32) -> io::Result<Handle> {
+        unsupported()
+    }
+
+    pub fn take_inherited(number: i32) -> Result<(Handle, Vec<Direction>), InheritError> {
+        Err(InheritError::NotInherited(number))
+    }
+
+    pub fn take_inherited_stream(number: i32, _: Direction) -> Result<Handle, InheritError> {
+        Err(InheritError::NotInherited(number))
+    }
+
+    pub fn check_direction(number: i32, _: &Handle, _: Direction) -> Result<(), InheritError> {
+        Err(InheritError::NotInherited(number))
+    }
+
+    pub fn open_input_file(path: &Path) -> io::Result<Handle> {
+        File::open(path).map(Handle)
+    }
+
+    pub fn open_output_file(path: &Path, _: &str) -> io::Result<Handle> {
+        File::create(path).map(Handle)
+    }
+
+    pub fn memory_file(_: &str, _: u64) -> io::Result<Handle> {
+        unsupported()
+    }
+
+    pub fn read_file(path: &Path, most: u64, _: Option<Instant>) -> io::Result<Vec<u8>> {
+        match std::fs::metadata(path)?.len() > most {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => std::fs::read(path),
+        }
+    }
+
+    pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
+        read_file(path, most, None).ok()
+    }
+
+    pub fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+        unsupported()
+    }
+
+    pub fn write_at(_: &File, _: &[u8], _: u64) -> io::Result<usize> {
+        unsupported()
+    }
+
+    pub fn append(_: &File, _: &[u8]) -> io::Result<usize> {
+        unsupported()
+    }
+
+    pub fn kind_of(file: &File) -> io::Result<FileKind> {
+        let kind = file.metadata()?.file_type();
+        Ok(match kind {
+            kind if kind.is_file() => FileKind::Regular,
+            kind if kind.is_dir() => FileKind::Folder,
+            _ => FileKind::Unknown,
+        })
+    }
+
+    pub(crate) fn path_of_open(_: &File) -> String {
+        String::new()
+    }
+
+    pub fn own_program() -> OsString {
+        std::env::current_exe().map_or_else(|_| "pipehost".into(), OsString::from)
+    }
+
+    pub fn find_command(_: &OsStr) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
+        // None comes: the process ends as the system has it.
+        Ok(std::iter::empty())
+    }
+
+    pub fn start_broker(_: Vec<Vec<OsString>>) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub fn start_sweeper() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn end_helpers() {}
+
+    pub fn kill_natives() {}
+
+    pub fn unblock_signals_of_ours() {}
+
+    pub fn ignore_file_size_signal() {}
+
+    pub fn address_space_limit() -> Option<u64> {
+        None
+    }
+
+    pub fn file_size_limit() -> Option<u64> {
+        None
+    }
+
+    pub fn descriptors_left() -> usize {
+        usize::MAX
+    }
+
+    pub fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
+        let of_io = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
+        error.downcast_ref::<io::Error>().is_some_and(of_io)
+    }
+
+    pub fn thread_cpu_time() -> Duration {
+        Duration::ZERO
+    }
+
+    pub fn prepare_messages() {}
+
+    pub fn write_message(message: &[u8]) {
+        // There is no other place to say it.
+        let _ = io::Write::write_all(&mut io::stderr(), message);
+    }
+
+    pub fn bytes(text: &OsStr) -> &[u8] {
+        text.as_encoded_bytes()
+    }
+
+    pub fn text(bytes: Vec<u8>) -> OsString {
+        String::from_utf8_lossy(&bytes).into_owned().into()
+    }
+}
+
+pub use functions::*;
