@@ -37,6 +37,8 @@ fn with_a_stream(calls: &str) -> String {
   (core func $write (canon stream.write $s async (memory $memory)))
   (core func $cancel-read (canon stream.cancel-read $s))
   (core func $cancel-write (canon stream.cancel-write $s))
+  (core func $drop-readable (canon stream.drop-readable $s))
+  (core func $drop-writable (canon stream.drop-writable $s))
   (core func $done (canon task.return (result (result))))
   (core module $m
     (import "" "new" (func $new (result i64)))
@@ -44,6 +46,8 @@ fn with_a_stream(calls: &str) -> String {
     (import "" "write" (func $write (param i32 i32 i32) (result i32)))
     (import "" "cancel-read" (func $cancel-read (param i32) (result i32)))
     (import "" "cancel-write" (func $cancel-write (param i32) (result i32)))
+    (import "" "drop-readable" (func $drop-readable (param i32)))
+    (import "" "drop-writable" (func $drop-writable (param i32)))
     (import "" "done" (func $done (param i32)))
     (func (export "run") (result i32)
       (local $both i64) (local $r i32) (local $w i32)
@@ -57,6 +61,7 @@ fn with_a_stream(calls: &str) -> String {
   (core instance $i (instantiate $m (with "" (instance
     (export "new" (func $new)) (export "read" (func $read)) (export "write" (func $write))
     (export "cancel-read" (func $cancel-read)) (export "cancel-write" (func $cancel-write))
+    (export "drop-readable" (func $drop-readable)) (export "drop-writable" (func $drop-writable))
     (export "done" (func $done))))))
   (func $run async (result (result))
     (canon lift (core func $i "run") async (callback (core func $i "callback"))))
@@ -82,5 +87,40 @@ fn cancelling_at_the_wrong_end_harms_the_guest_alone() {
             let ended = pipehost(["run"]).arg(file).end();
             assert!(matches!(ended.code, Some(0 | 134)), "{before}{cancel}: {ended:?}");
         }
+    }
+}
+
+/// A guest that has got its engine to where it should never be: a panic, where assertions are compiled in. It ends that
+/// guest; what was made is removed, and other stages go on. Where a later engine has mended this, another way there
+/// must be found.
+#[test]
+fn row_48_a_panic_below_a_guest_ends_that_guest_alone() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let calls = "
+        (drop (call $read (local.get $r) (i32.const 0) (i32.const 4)))
+        (drop (call $cancel-write (local.get $r)))
+        (call $drop-writable (local.get $w))
+        (call $drop-writable (local.get $r))
+        (call $drop-readable (local.get $r))";
+    let file = dir.file("guest.wat", with_a_stream(calls));
+    let file = file.to_str().unwrap();
+    let path = dir.path("fifo");
+    let fifo = format!("in={},r", path.display());
+    let said = "the guest trapped: ";
+    let ended = pipehost(["run", file, "--fifo", &fifo]).end().expect_line(134, &[said, "BUG"]);
+    assert!(!path.exists() && !ended.stderr.contains("panicked at"), "{ended:?}");
+    for isolate in [&[][..], &["--isolate"]] {
+        let mut command = pipehost(["pipe"]);
+        command
+            .args(isolate)
+            .args(["exec", "echo", "hi", "!", "@upper", "!", "exec", "cat", "!", "--fifo"]);
+        command.args([&fifo, file]);
+        let ended = command.end().expect(134);
+        assert!(ended.stderr.contains(said) && !path.exists(), "{ended:?}");
+        // Those after it meet its end, and are not harmed by it.
+        let mut command = pipehost(["pipe"]);
+        command.args(isolate).args([file, "!", "exec", "sh", "-c", "cat; echo on"]);
+        assert_eq!(command.end().expect(134).stdout, "on\n");
     }
 }
