@@ -189,7 +189,7 @@ impl Setup {
         let (drains, hushed) = (self.drains(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
         let idle = self.pipes.idle();
-        let (granted, hint) = (self.pipes.granted(), self.names_hint);
+        let (granted, hint) = (self.pipes.grant_use(), self.names_hint);
         let is_child = self.is_child;
         let _sum_up = (!self.is_child).then(|| SumUp(self.journal().remarks().clone()));
         let running = async {

@@ -76,20 +76,17 @@ pub(crate) fn engine_for<'a>(
 
 /// An engine whose guests count what they compute, with the cache of `engine`.
 pub(crate) fn metering(engine: &Engine) -> Result<Engine, Failure> {
-    engine
-        .to_metering()
-        .map_err(|error| {
-            anyhow!("{error:#}").context("the engine that counts fuel cannot be set up")
-        })
-        .or_status(Status::Io)
+    set_up(engine.to_metering(), "counts fuel")
 }
 
 fn engine() -> Result<Engine, Failure> {
-    Engine::new()
-        .map_err(|error| {
-            anyhow!("{error:#}").context("the engine that runs guests cannot be set up")
-        })
-        .or_status(Status::Io)
+    set_up(Engine::new(), "runs guests")
+}
+
+fn set_up(engine: wasmtime::Result<Engine>, what: &str) -> Result<Engine, Failure> {
+    let failed =
+        |error| anyhow!("{error:#}").context(format!("the engine that {what} cannot be set up"));
+    engine.map_err(failed).or_status(Status::Io)
 }
 
 /// Without a cache everything works, just later; but one that others could have filled is told of.

@@ -504,13 +504,10 @@ pub(crate) fn check<'a>(
         let same =
             ends[at + 1..].iter().find(|(other, other_way, _)| other == path && other_way == way);
         if let Some((.., second)) = same {
-            let what = match way {
-                Direction::Read => "reading",
-                Direction::Write => "writing",
-            };
             let error = anyhow!(
-                "{} is granted twice for {what}, as {first} and as {second}; drop one of the two",
-                path.display()
+                "{} is granted twice for {}, as {first} and as {second}; drop one of the two",
+                path.display(),
+                way.doing()
             );
             return Err(error).or_status(Status::Usage);
         }

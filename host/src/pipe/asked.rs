@@ -1,6 +1,5 @@
 //! What a guest has asked for by name, for its operator to be told where that came to nothing.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::PipeName;
@@ -39,14 +38,14 @@ impl Asked {
     }
 }
 
-/// What was granted to a guest, and what of it was of use.
+/// The pipes that were granted to a guest, and what it asked for.
 #[derive(Debug)]
-pub(crate) struct Granted {
+pub(crate) struct GrantUse {
     pub(super) names: Vec<String>,
     pub(super) asked: Asked,
 }
 
-impl Granted {
+impl GrantUse {
     /// The names of all granted pipes, where there are any and none was opened.
     pub(crate) fn unopened(&self) -> Option<String> {
         let none = self.names.is_empty() || self.asked.state().opened;
@@ -56,9 +55,10 @@ impl Granted {
     /// What the guest asked for and was not granted, if there is any, and what to do about it.
     pub(crate) fn missing(&self) -> Option<String> {
         let state = self.asked.state();
-        let missing: Vec<_> = state.missing.iter().map(Missing).collect();
-        let first = state.missing.first()?.0.as_str();
-        let listed = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (first, _) = state.missing.first()?;
+        let missing = state.missing.iter();
+        let missing = missing.map(|(name, way)| format!("the pipe `{name}` for {}", way.doing()));
+        let listed = missing.collect::<Vec<_>>().join(", ");
         let granted = match &*self.names {
             [] => "nothing is".to_owned(),
             names => format!("granted are {}", names.join(", ")),
@@ -69,19 +69,6 @@ impl Granted {
     }
 }
 
-struct Missing<'a>(&'a (PipeName, Direction));
-
-impl fmt::Display for Missing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, direction) = self.0;
-        let way = match direction {
-            Direction::Read => "reading",
-            Direction::Write => "writing",
-        };
-        write!(f, "the pipe `{name}` for {way}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +76,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_once_and_not_without_end() {
         let asked = Asked::default();
-        let granted = Granted { names: vec!["in".into()], asked: asked.clone() };
+        let granted = GrantUse { names: vec!["in".into()], asked: asked.clone() };
         assert_eq!((granted.missing(), granted.unopened().as_deref()), (None, Some("in")));
         for n in 0..100 {
             asked.missed(format!("p{}", n / 2).parse().unwrap(), Direction::Read);

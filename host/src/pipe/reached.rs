@@ -45,10 +45,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxBytes { label, direction, bytes } => {
-                let way = match direction {
-                    Direction::Read => "reading",
-                    Direction::Write => "writing",
-                };
+                let way = direction.doing();
                 write!(f, "--max-bytes {} of `{label}` ({way})", Size(*bytes))
             }
             Self::MaxMemory(bytes) => write!(f, "--max-memory {}", Size(*bytes)),

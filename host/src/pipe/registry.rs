@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Label;
-use super::asked::{self, Asked};
+use super::asked::{Asked, GrantUse};
 use super::grant::{EofPolicy, Source};
 use super::holdings::{Held, Holdings};
 use super::journal::Bounds;
@@ -313,11 +313,11 @@ impl Pipes {
     }
 
     /// What is granted by an operator, to be asked about later.
-    pub(crate) fn granted(&self) -> asked::Granted {
+    pub(crate) fn grant_use(&self) -> GrantUse {
         // What a parent passes to a child is that guest's concern.
         let by_operator = |granted: &&Granted| !matches!(granted.grant.source, Source::Passed(_));
         let names = self.granted.iter().filter(by_operator).map(|it| it.grant.name.to_string());
-        asked::Granted { names: names.collect(), asked: self.asked.clone() }
+        GrantUse { names: names.collect(), asked: self.asked.clone() }
     }
 
     /// Everything that is asked before an end is opened.

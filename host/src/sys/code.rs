@@ -78,9 +78,9 @@ pub fn load<C: Code>(
     // SAFETY: the seal shows that this is what a compiler with these settings made of this guest.
     // The folder and the file can be written by this user only, who may run any code as it is, and
     // whose pipehosts replace files but never change them.
-    let mapped = unsafe { C::map(engine, &platform::path_of_open(file.file())) };
+    let mapped = unsafe { C::map(engine, &platform::path_of(file.file())) };
     mapped.map(Some).or_else(|refused| {
-        let bytes = std::fs::read(platform::path_of_open(file.file())).map_err(|_| refused)?;
+        let bytes = std::fs::read(platform::path_of(file.file())).map_err(|_| refused)?;
         let code = &bytes[..bytes.len().saturating_sub(SEAL)];
         // SAFETY: as above.
         unsafe { C::copy(engine, code) }.map(Some)

@@ -64,16 +64,14 @@ impl SystemError {
     pub fn of(error: &io::Error) -> Option<Self> {
         Self::of_number(error.raw_os_error()?)
     }
-
-    /// The system's number. 0 where it has no such error.
-    pub fn number(self) -> i32 {
-        let number = super::ERRORS.iter().find(|(error, _)| *error == self);
-        number.map_or(0, |(_, number)| *number)
-    }
 }
 
 impl From<SystemError> for io::Error {
     fn from(error: SystemError) -> Self {
-        Self::from_raw_os_error(error.number())
+        match super::ERRORS.iter().find(|(known, _)| *known == error) {
+            Some((_, number)) => Self::from_raw_os_error(*number),
+            // A system that has no such error.
+            None => Self::other(format!("{error:?}")),
+        }
     }
 }

@@ -9,6 +9,16 @@ pub enum Direction {
     Write,
 }
 
+impl Direction {
+    /// What is done with the end, in a word: "reading", "writing".
+    pub fn doing(self) -> &'static str {
+        match self {
+            Self::Read => "reading",
+            Self::Write => "writing",
+        }
+    }
+}
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {

@@ -2,6 +2,8 @@
 //!
 //! What cannot be made has no value: its methods are never called, and have no body.
 
+#![allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
+
 use std::convert::Infallible;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -64,7 +66,6 @@ impl From<Handle> for File {
 #[derive(Debug)]
 pub struct End(Infallible);
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl End {
     pub fn owned(_: Handle, _: Direction) -> io::Result<Self> {
         unsupported()
@@ -186,7 +187,6 @@ pub struct Joint {
 #[derive(Debug)]
 pub struct Fifo(Infallible);
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl Fifo {
     pub fn prepare(path: &Path, options: FifoOptions) -> Result<Self, FifoError> {
         Self::prepare_alone(path, options, &[])
@@ -230,7 +230,6 @@ impl Fifo {
 #[derive(Debug)]
 pub struct ReaderWait(Infallible);
 
-#[allow(missing_docs, reason = "as those of the other platforms")]
 impl ReaderWait {
     pub fn done(&self) -> impl Future<Output = ()> + Send + use<> {
         match self.0 {}
@@ -247,7 +246,6 @@ impl ReaderWait {
 #[derive(Debug)]
 pub struct FifoWatch(Infallible);
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl FifoWatch {
     pub fn start() -> io::Result<Self> {
         unsupported()
@@ -262,7 +260,6 @@ impl FifoWatch {
 #[derive(Debug)]
 pub struct Folder(Infallible);
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl Folder {
     pub fn open(_: &File) -> io::Result<Self> {
         unsupported()
@@ -285,7 +282,6 @@ pub struct PrivateFile(Infallible);
 #[derive(Debug)]
 pub struct FolderLock<'a>(Infallible, std::marker::PhantomData<&'a ()>);
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl PrivateFolder {
     pub fn open(path: &Path) -> Result<Self, PrivateError> {
         let path = PathBuf::from(path);
@@ -321,7 +317,6 @@ impl PrivateFolder {
     }
 }
 
-#[allow(missing_docs, reason = "as those of the other platforms")]
 impl PrivateFile {
     pub fn file(&self) -> &File {
         match self.0 {}
@@ -336,14 +331,12 @@ impl PrivateFile {
 #[derive(Debug)]
 pub struct Native(Infallible);
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl NativeCommand {
     pub fn start(self) -> io::Result<Native> {
         unsupported()
     }
 }
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl Native {
     pub fn stop(&self, _: Stop) {
         match self.0 {}
@@ -380,7 +373,6 @@ pub enum Missing {
     All,
 }
 
-#[allow(missing_docs, reason = "as those of the other platforms")]
 impl Missing {
     pub fn remedy(&self) -> Option<&'static str> {
         None
@@ -391,7 +383,6 @@ impl Missing {
     }
 }
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 impl Powers {
     pub fn fifo(&mut self, fifo: &Fifo, _: &[Direction]) -> io::Result<()> {
         match fifo.0 {}
@@ -408,178 +399,171 @@ impl Powers {
     pub fn natives(&mut self) {}
 }
 
-#[allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
-mod functions {
-    use super::*;
+pub fn confine(_: Powers) -> Vec<Missing> {
+    vec![Missing::All]
+}
 
-    pub fn confine(_: Powers) -> Vec<Missing> {
-        vec![Missing::All]
-    }
+pub fn anonymous() -> io::Result<(End, End)> {
+    unsupported()
+}
 
-    pub fn anonymous() -> io::Result<(End, End)> {
-        unsupported()
-    }
+pub fn joint(_: Option<u64>) -> io::Result<Joint> {
+    unsupported()
+}
 
-    pub fn joint(_: Option<u64>) -> io::Result<Joint> {
-        unsupported()
-    }
+pub fn another_writer(_: &Handle) -> io::Result<Handle> {
+    unsupported()
+}
 
-    pub fn another_writer(_: &Handle) -> io::Result<Handle> {
-        unsupported()
-    }
+pub fn null() -> io::Result<Handle> {
+    unsupported()
+}
 
-    pub fn null() -> io::Result<Handle> {
-        unsupported()
-    }
+pub fn standard(_: i32) -> io::Result<Handle> {
+    unsupported()
+}
 
-    pub fn standard(_: i32) -> io::Result<Handle> {
-        unsupported()
-    }
+pub fn demand_standard_output() -> io::Result<()> {
+    Ok(())
+}
 
-    pub fn demand_standard_output() -> io::Result<()> {
-        Ok(())
-    }
+pub fn retire_standard_input_and_output() -> io::Result<()> {
+    unsupported()
+}
 
-    pub fn retire_standard_input_and_output() -> io::Result<()> {
-        unsupported()
-    }
+pub fn inherited_number(_: &Path) -> Option<i32> {
+    None
+}
 
-    pub fn inherited_number(_: &Path) -> Option<i32> {
-        None
-    }
+pub fn number_in_path(_: &str) -> Option<&str> {
+    None
+}
 
-    pub fn number_in_path(_: &str) -> Option<&str> {
-        None
-    }
+pub fn take_given(_: i32) -> io::Result<Handle> {
+    unsupported()
+}
 
-    pub fn take_given(_: i32) -> io::Result<Handle> {
-        unsupported()
-    }
+pub fn take_inherited(number: i32) -> Result<(Handle, Vec<Direction>), InheritError> {
+    Err(InheritError::NotInherited(number))
+}
 
-    pub fn take_inherited(number: i32) -> Result<(Handle, Vec<Direction>), InheritError> {
-        Err(InheritError::NotInherited(number))
-    }
+pub fn take_inherited_stream(number: i32, _: Direction) -> Result<Handle, InheritError> {
+    Err(InheritError::NotInherited(number))
+}
 
-    pub fn take_inherited_stream(number: i32, _: Direction) -> Result<Handle, InheritError> {
-        Err(InheritError::NotInherited(number))
-    }
+pub fn check_direction(number: i32, _: &Handle, _: Direction) -> Result<(), InheritError> {
+    Err(InheritError::NotInherited(number))
+}
 
-    pub fn check_direction(number: i32, _: &Handle, _: Direction) -> Result<(), InheritError> {
-        Err(InheritError::NotInherited(number))
-    }
+pub fn open_input_file(path: &Path) -> io::Result<Handle> {
+    File::open(path).map(Handle)
+}
 
-    pub fn open_input_file(path: &Path) -> io::Result<Handle> {
-        File::open(path).map(Handle)
-    }
+pub fn open_output_file(path: &Path, _: &str) -> io::Result<Handle> {
+    File::create(path).map(Handle)
+}
 
-    pub fn open_output_file(path: &Path, _: &str) -> io::Result<Handle> {
-        File::create(path).map(Handle)
-    }
+pub fn memory_file(_: &str, _: u64) -> io::Result<Handle> {
+    unsupported()
+}
 
-    pub fn memory_file(_: &str, _: u64) -> io::Result<Handle> {
-        unsupported()
-    }
-
-    pub fn read_file(path: &Path, most: u64, _: Option<Instant>) -> io::Result<Vec<u8>> {
-        match std::fs::metadata(path)?.len() > most {
-            true => Err(io::ErrorKind::FileTooLarge.into()),
-            false => std::fs::read(path),
-        }
-    }
-
-    pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
-        read_file(path, most, None).ok()
-    }
-
-    pub fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
-        unsupported()
-    }
-
-    pub fn write_at(_: &File, _: &[u8], _: u64) -> io::Result<usize> {
-        unsupported()
-    }
-
-    pub fn append(_: &File, _: &[u8]) -> io::Result<usize> {
-        unsupported()
-    }
-
-    pub fn kind_of(file: &File) -> io::Result<FileKind> {
-        let kind = file.metadata()?.file_type();
-        Ok(match kind {
-            kind if kind.is_file() => FileKind::Regular,
-            kind if kind.is_dir() => FileKind::Folder,
-            _ => FileKind::Unknown,
-        })
-    }
-
-    pub(crate) fn path_of_open(_: &File) -> String {
-        String::new()
-    }
-
-    pub fn own_program() -> OsString {
-        std::env::current_exe().map_or_else(|_| "pipehost".into(), OsString::from)
-    }
-
-    pub fn find_command(_: &OsStr) -> io::Result<()> {
-        unsupported()
-    }
-
-    pub fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
-        // None comes: the process ends as the system has it.
-        Ok(std::iter::empty())
-    }
-
-    pub fn start_broker(_: Vec<Vec<OsString>>) -> io::Result<()> {
-        unsupported()
-    }
-
-    pub fn start_sweeper() -> io::Result<()> {
-        Ok(())
-    }
-
-    pub fn end_helpers() {}
-
-    pub fn kill_natives() {}
-
-    pub fn unblock_signals_of_ours() {}
-
-    pub fn ignore_file_size_signal() {}
-
-    pub fn address_space_limit() -> Option<u64> {
-        None
-    }
-
-    pub fn file_size_limit() -> Option<u64> {
-        None
-    }
-
-    pub fn descriptors_left() -> usize {
-        usize::MAX
-    }
-
-    pub fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
-        let of_io = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
-        error.downcast_ref::<io::Error>().is_some_and(of_io)
-    }
-
-    pub fn thread_cpu_time() -> Duration {
-        Duration::ZERO
-    }
-
-    pub fn prepare_messages() {}
-
-    pub fn write_message(message: &[u8]) {
-        // There is no other place to say it.
-        let _ = io::Write::write_all(&mut io::stderr(), message);
-    }
-
-    pub fn bytes(text: &OsStr) -> &[u8] {
-        text.as_encoded_bytes()
-    }
-
-    pub fn text(bytes: Vec<u8>) -> OsString {
-        String::from_utf8_lossy(&bytes).into_owned().into()
+pub fn read_file(path: &Path, most: u64, _: Option<Instant>) -> io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.len() > most {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => std::fs::read(path),
     }
 }
 
-pub use functions::*;
+pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
+    read_file(path, most, None).ok()
+}
+
+pub fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+    unsupported()
+}
+
+pub fn write_at(_: &File, _: &[u8], _: u64) -> io::Result<usize> {
+    unsupported()
+}
+
+pub fn append(_: &File, _: &[u8]) -> io::Result<usize> {
+    unsupported()
+}
+
+pub fn kind_of(file: &File) -> io::Result<FileKind> {
+    let kind = file.metadata()?.file_type();
+    Ok(match kind {
+        kind if kind.is_file() => FileKind::Regular,
+        kind if kind.is_dir() => FileKind::Folder,
+        _ => FileKind::Unknown,
+    })
+}
+
+pub(super) fn path_of(_: &File) -> String {
+    String::new()
+}
+
+pub fn own_program() -> OsString {
+    std::env::current_exe().map_or_else(|_| "pipehost".into(), OsString::from)
+}
+
+pub fn find_command(_: &OsStr) -> io::Result<()> {
+    unsupported()
+}
+
+pub fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
+    // None comes: the process ends as the system has it.
+    Ok(std::iter::empty())
+}
+
+pub fn start_broker(_: Vec<Vec<OsString>>) -> io::Result<()> {
+    unsupported()
+}
+
+pub fn start_sweeper() -> io::Result<()> {
+    Ok(())
+}
+
+pub fn end_helpers() {}
+
+pub fn kill_natives() {}
+
+pub fn unblock_signals_of_ours() {}
+
+pub fn ignore_file_size_signal() {}
+
+pub fn address_space_limit() -> Option<u64> {
+    None
+}
+
+pub fn file_size_limit() -> Option<u64> {
+    None
+}
+
+pub fn descriptors_left() -> usize {
+    usize::MAX
+}
+
+pub fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
+    let of_io = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
+    error.downcast_ref::<io::Error>().is_some_and(of_io)
+}
+
+pub fn thread_cpu_time() -> Duration {
+    Duration::ZERO
+}
+
+pub fn prepare_messages() {}
+
+pub fn write_message(message: &[u8]) {
+    // There is no other place to say it.
+    let _ = io::Write::write_all(&mut io::stderr(), message);
+}
+
+pub fn bytes(text: &OsStr) -> &[u8] {
+    text.as_encoded_bytes()
+}
+
+pub fn text(bytes: Vec<u8>) -> OsString {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}

@@ -307,13 +307,13 @@ pub(super) fn open_same(handle: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> 
 fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<Lock>>, FifoError> {
     let mut locks = Vec::new();
     for way in ways {
-        let (letter, doing) = match way {
-            Direction::Read => ("r", "reading"),
-            Direction::Write => ("w", "writing"),
+        let letter = match way {
+            Direction::Read => "r",
+            Direction::Write => "w",
         };
         match Lock::take(&format!("{}-{letter}", identity.text())) {
             Ok(Some(lock)) => locks.push(lock),
-            Ok(None) => return Err(FifoError::Busy { path: path.into(), doing }),
+            Ok(None) => return Err(FifoError::Busy { path: path.into(), doing: way.doing() }),
             // What comes next would fail for the same reason.
             Err(PrivateError::Io { error, .. }) if is_lack(&error) => {
                 return Err(FifoError::Io { path: path.into(), doing: "locking it", error });

@@ -93,13 +93,7 @@ pub fn check_direction(
     let flags = rustix::fs::fcntl_getfl(fd).map_err(|_| InheritError::NotInherited(number))?;
     match directions(flags).contains(&direction) {
         true => Ok(()),
-        false => Err(InheritError::WrongDirection(
-            number,
-            match direction {
-                Direction::Read => "reading",
-                Direction::Write => "writing",
-            },
-        )),
+        false => Err(InheritError::WrongDirection(number, direction.doing())),
     }
 }
 

@@ -67,10 +67,7 @@ pub use standard::{demand_standard_output, standard};
 pub use stop::stop_requests;
 pub use sweeper::start_sweeper;
 
-/// The program that this process runs.
-///
-/// # Errors
-/// None: it is there even where its file has been removed.
+/// The program that this process runs, to be executed again: also where its file has been removed.
 pub fn own_program() -> OsString {
     "/proc/self/exe".into()
 }
@@ -106,13 +103,8 @@ pub const PIPE_BUF: usize = 4096;
 /// What stands for something that is open. Dropping it closes it.
 pub type Handle = OwnedFd;
 
-/// A path by which what is open there can be opened anew.
-pub(super) fn path_of_open(file: &std::fs::File) -> String {
-    path_of(file)
-}
-
 /// The name under which the kernel lets a descriptor of ours be opened anew, for whoever wants a path.
-fn path_of(fd: impl AsFd) -> String {
+pub(super) fn path_of(fd: impl AsFd) -> String {
     sealed::descriptor(fd.as_fd()).to_string_lossy().into_owned()
 }
 
