@@ -247,9 +247,11 @@ fn the_rate_is_kept_to_five_percent() {
     const RATE: usize = 1 << 20;
     let (_dog, _alone) = (watchdog(), alone());
     let dir = Dir::new();
-    let (a, b) = (dir.fifo("a"), dir.fifo("b"));
     let bytes = 3 * RATE;
     for probe in PROBES {
+        // Pipes of its own for each: what one leaves in its pipe is there until the last who had it open has died.
+        let fifos = |how: &str| ["a", "b"].map(|name| dir.fifo(&format!("{probe}-{how}-{name}")));
+        let [_, b] = fifos("writes");
         let reader = time_of(&b, bytes);
         let mut command = run(probe, fifo("b", &b, ",w"));
         let running = command.args(["--rate", "1M", "--", "flood", "b"]).start();
@@ -259,6 +261,7 @@ fn the_rate_is_kept_to_five_percent() {
         assert!(cpu < Duration::from_millis(700), "{cpu:?}");
         drop(running);
         for how in ["forward", "copy"] {
+            let [a, b] = fifos(how);
             let (writer, reader) = (zeros_into(1 << 30, &a), time_of(&b, bytes));
             let mut command = with_options(copying(probe, how, &a, &b), &["--rate", "1M"]);
             let running = command.start();
@@ -266,6 +269,7 @@ fn the_rate_is_kept_to_five_percent() {
             drop((running, writer));
         }
         // Reading: from the guest's start to its end.
+        let [a, _] = fifos("reads");
         let writer = zeros_into(bytes as u64, &a);
         let mut command = run(probe, fifo("a", &a, ",r"));
         let running = command.args(["--rate", "1M", "--", "drain", "a"]).start();
