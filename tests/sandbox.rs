@@ -69,26 +69,117 @@ fn every_thread_is_confined_while_a_guest_runs() {
     }
 }
 
+/// What Linux 6.1 has not, where its Landlock is switched off: seccomp alone.
+const NEW: &[libc::c_long] = &[
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_restrict_self,
+    // mseal(2), which libc does not name on all architectures.
+    462,
+];
+
 #[test]
-fn row_41_a_kernel_without_landlock() {
+fn row_41_a_kernel_without_landlock_or_seccomp() {
     let _dog = watchdog();
     sandboxed();
-    for (calls, what) in
-        [(&[libc::SYS_landlock_create_ruleset][..], "Landlock"), (&[libc::SYS_seccomp], "seccomp")]
+    let dir = Dir::new();
+    let folder = dir.path("").display().to_string();
+    for (calls, what, options) in
+        [(NEW, "Landlock", &["--dir", &*folder][..]), (&[libc::SYS_seccomp], "seccomp", &[])]
     {
-        let with = |mode: &[&str]| {
-            let mut command = pipehost(["run", "@cat"]);
-            without(command.args(mode).stdin(Stdio::null()), calls);
-            command.end()
-        };
-        let warned = with(&[]).expect(0);
-        assert!(warned.stderr.contains("warning") && warned.stderr.contains(what), "{warned:?}");
-        assert_eq!(warned.stderr.lines().count(), 1, "{warned:?}");
-        assert_eq!(with(&["--sandbox", "off"]).expect(0).stderr, "");
-        with(&["--sandbox", "require"]).expect_line(77, &[what, "--sandbox auto"]);
+        for subcommand in ["run", "pipe"] {
+            let with = |mode: &[&str]| {
+                let mut command = pipehost([subcommand]);
+                command.args(mode);
+                if subcommand == "pipe" {
+                    command.arg("--");
+                }
+                without(command.args(options).arg("@cat").stdin(Stdio::null()), calls);
+                command.end()
+            };
+            let warned = with(&[]).expect(0);
+            assert!(warned.stderr.contains("warning"), "{warned:?}");
+            assert!(warned.stderr.contains(what), "{warned:?}");
+            assert_eq!(with(&["--sandbox", "off"]).expect(0).stderr, "");
+            with(&["--sandbox", "require"]).expect_line(77, &[what, "--sandbox auto"]);
+        }
     }
-    let required = pipehost(["run", "@cat", "--sandbox", "require"]).stdin(Stdio::null()).end();
-    assert_eq!(required.expect(0).stderr, "");
+    for words in
+        [&["run"][..], &["run", "--dir", &folder], &["pipe"], &["pipe", "--", "--dir", &folder]]
+    {
+        let mut command = pipehost(words.iter().copied().chain(["@cat"]));
+        command.env("PIPEHOST_SANDBOX", "require");
+        assert_eq!(command.end().expect(0).stderr, "");
+        command.arg("!").args(["exec", "cat", "!", "@cat"]);
+        if words[0] == "pipe" {
+            assert_eq!(command.end().expect(0).stderr, "");
+        }
+    }
+}
+
+/// An old kernel has all that is required where no folder is granted.
+#[test]
+fn row_41_what_needs_no_folder_is_required_on_an_old_kernel() {
+    let _dog = watchdog();
+    sandboxed();
+    let dir = Dir::new();
+    let (a, b) = (dir.path("a").display().to_string(), dir.path("b").display().to_string());
+    let expect = |words: &[&str], stdout: &str| {
+        let mut command = pipehost(words);
+        without(&mut command, NEW);
+        let ended = command.end().expect(0);
+        assert_eq!((&*ended.stdout, &*ended.stderr), (stdout, ""), "{words:?}");
+    };
+    let path = |name| guest(name).display().to_string();
+    let (family, probe) = (path("family2"), path("probe2"));
+    let require = ["--sandbox", "require"];
+    expect(
+        &[&["run"], &require[..], &["--exec", "c=echo hi", &family, "--", "run", "c"]].concat(),
+        "hi\nexit status: 0\n",
+    );
+    expect(&[&["pipe"], &require[..], &["exec", "echo", "hi", "!", "@upper"]].concat(), "HI\n");
+    let isolated = ["--isolate", "exec", "echo", "hi", "!", "@upper", "!", "@cat"];
+    expect(&[&["pipe"], &require[..], &isolated].concat(), "HI\n");
+    // A writer that comes late, and a reader that does.
+    let script = format!(
+        "mkfifo {a}; pipehost run --sandbox require --fifo in={a},r --fifo out={b},w {probe} -- copy in out & \
+         until [ -p {b} ]; do :; done; echo hi > {a}; cat {b}; wait $!"
+    );
+    let mut command = sh(&script);
+    without(&mut command, NEW);
+    let ended = command.end().expect(0);
+    assert_eq!((&*ended.stdout, &*ended.stderr), ("hi\n", ""));
+    assert!(!dir.path("b").exists() && dir.path("a").exists());
+}
+
+/// Where something needs it, one process more; else none.
+#[test]
+fn there_is_one_helper_at_most() {
+    let _dog = watchdog();
+    sandboxed();
+    let dir = Dir::new();
+    let fifo = dir.path("x").display().to_string();
+    let folder = dir.path("").display().to_string();
+    let both = ["--fifo", &fifo, "--exec", "c=true", "--exec", "d=true"];
+    for (options, count) in [
+        (&[][..], 0),
+        (&["--dir", &folder], 0),
+        (&["--fifo", &fifo], 1),
+        (&["--exec", "c=true"], 1),
+        (&both, 1),
+    ] {
+        for subcommand in ["run", "pipe"] {
+            let mut command = pipehost([subcommand]);
+            if subcommand == "pipe" {
+                command.arg("--");
+            }
+            let words = if subcommand == "run" { &["--", "copy"][..] } else { &["copy"] };
+            command.args(options).arg(guest("plain")).args(words).stderr(Stdio::null());
+            let (mut child, stdin) = copying(command);
+            assert_eq!(children(child.id()).len(), count, "{subcommand} {options:?}");
+            drop(stdin);
+            assert!(child.wait().unwrap().success());
+        }
+    }
 }
 
 /// A fence that this process has too few descriptors for is not left out.

@@ -163,7 +163,10 @@ impl Pulse {
         let thread =
             std::thread::Builder::new().name("pulse".into()).stack_size(64 * 1024).spawn({
                 let shared = Arc::clone(&shared);
-                move || shared.beat(&engine)
+                move || {
+                    sys::renounce_files();
+                    shared.beat(&engine);
+                }
             })?;
         Ok(Self { shared, thread: thread.thread().clone() })
     }

@@ -338,7 +338,7 @@ fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestErr
         return Ok((code, Kept::Before));
     }
     let started = Instant::now();
-    let code = threads::quietly(|| C::compile(engine.wasmtime(), wasm));
+    let code = threads::divided(|| C::compile(engine.wasmtime(), wasm));
     let code = code.map_err(GuestError::NotCompiled)?.map_err(|error| {
         let text = one_line(&error);
         match is_out_of_memory(&error) {

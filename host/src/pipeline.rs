@@ -90,6 +90,8 @@ pub struct Pipeline<E> {
     reports: mpsc::UnboundedReceiver<(usize, Report<E>)>,
     /// How natives are to be ended.
     stop: watch::Sender<Option<Stop>>,
+    /// The guests, until they have threads.
+    guests: Option<Guests<E>>,
     /// How many guests are still being given what they need.
     preparing: Arc<AtomicUsize>,
     prepared: Arc<Notify>,
@@ -97,10 +99,54 @@ pub struct Pipeline<E> {
     go: watch::Sender<bool>,
 }
 
+/// Guests that have no thread yet.
+#[derive(Debug)]
+struct Guests<E> {
+    list: Vec<WaitingGuest<E>>,
+    announce: mpsc::UnboundedSender<(usize, Report<E>)>,
+    stopped: watch::Receiver<Option<Stop>>,
+}
+
+struct WaitingGuest<E> {
+    at: usize,
+    engine: Engine,
+    guest: Guest,
+    prepare: Prepare<E>,
+    timeout: Option<Duration>,
+}
+
+impl<E> std::fmt::Debug for WaitingGuest<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WaitingGuest").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl<E: Send + 'static> WaitingGuest<E> {
+    fn start(
+        self,
+        announce: mpsc::UnboundedSender<(usize, Report<E>)>,
+        stopped: watch::Receiver<Option<Stop>>,
+        turn: Turn,
+    ) {
+        let Self { at, engine, guest, prepare, timeout } = self;
+        let report = announce.clone();
+        let run = move || {
+            let whole =
+                AssertUnwindSafe(|| on_thread(&engine, &guest, prepare, timeout, stopped, turn));
+            let ended = catch_unwind(whole);
+            let ended = ended.unwrap_or_else(|_| Report::of(StageEnd::Panicked));
+            let _ = report.send((at, ended));
+        };
+        let thread = std::thread::Builder::new().name(format!("stage {}", at + 1));
+        if let Err(error) = thread.spawn(run) {
+            let _ = announce.send((at, Report::of(StageEnd::NotStarted(error))));
+        }
+    }
+}
+
 impl<E: Send + 'static> Pipeline<E> {
-    /// Starts all native commands, and a thread for each guest, on which that is given what it needs.
-    /// It runs when [`Pipeline::go`] is called. Must be called inside a tokio runtime, which is to be
-    /// kept running: it waits for the native commands.
+    /// Starts all native commands. Must be called inside a tokio runtime, which is to be kept running: it waits for
+    /// them.
     ///
     /// A stage that cannot be started has ended, as with a shell: the others see that its ends are
     /// closed.
@@ -128,35 +174,25 @@ impl<E: Send + 'static> Pipeline<E> {
                     }
                 }
                 Stage::Guest { engine, guest, prepare, timeout } => {
-                    guests.push((at, engine, guest, prepare, timeout));
+                    guests.push(WaitingGuest { at, engine, guest, prepare, timeout });
                 }
             }
         }
-        let (preparing, prepared) = (Arc::new(AtomicUsize::new(guests.len())), Arc::default());
-        let (go, start) = watch::channel(false);
-        for (at, engine, guest, prepare, timeout) in guests {
-            let stopped = stopped.clone();
-            let turn = Turn::new(&preparing, &prepared, start.clone());
-            let report = announce.clone();
-            let run = move || {
-                let whole = AssertUnwindSafe(|| {
-                    on_thread(&engine, &guest, prepare, timeout, stopped, turn)
-                });
-                let ended = catch_unwind(whole);
-                let ended = ended.unwrap_or_else(|_| Report::of(StageEnd::Panicked));
-                let _ = report.send((at, ended));
-            };
-            if let Err(error) =
-                std::thread::Builder::new().name(format!("stage {}", at + 1)).spawn(run)
-            {
-                let _ = announce.send((at, Report::of(StageEnd::NotStarted(error))));
-            }
-        }
-        Self { reports, stop, preparing, prepared, go }
+        let preparing = Arc::new(AtomicUsize::new(guests.len()));
+        let guests = Some(Guests { list: guests, announce, stopped });
+        let (go, _) = watch::channel(false);
+        Self { reports, stop, guests, preparing, prepared: Arc::default(), go }
     }
 
-    /// Resolves when every guest has what it needs, or could not be given it. Cancel safe.
-    pub async fn prepared(&self) {
+    /// Starts a thread for each guest, on which that is given what it needs. Resolves when every guest has that, or
+    /// could not be given it. A guest runs when [`Pipeline::go`] is called. Cancel safe.
+    pub async fn prepare(&mut self) {
+        if let Some(Guests { list, announce, stopped }) = self.guests.take() {
+            for guest in list {
+                let turn = Turn::new(&self.preparing, &self.prepared, self.go.subscribe());
+                guest.start(announce.clone(), stopped.clone(), turn);
+            }
+        }
         while self.preparing.load(Ordering::SeqCst) > 0 {
             self.prepared.notified().await;
         }
@@ -369,7 +405,7 @@ mod tests {
             stage(Box::new(|| Err("refused".into()))),
         ];
         let mut pipeline = Pipeline::start(stages);
-        pipeline.prepared().await;
+        pipeline.prepare().await;
         pipeline.go();
         let mut ends = [const { None }; 3];
         while let Some((at, report)) = pipeline.next().await {

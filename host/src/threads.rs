@@ -11,6 +11,8 @@ use futures::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::sys;
+
 /// As long as a run lasts.
 const FOR_GOOD: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -56,12 +58,33 @@ pub(crate) async fn elsewhere<T: Send + 'static>(
         // Where nobody waits any more, the run is over.
         let _ = done.send(quietly(work));
     };
-    std::thread::Builder::new().name("compile".into()).spawn(whole).map_err(|_| lack())?;
-    match waiting.await {
+    let thread = std::thread::Builder::new().name("compile".into());
+    let thread = thread.spawn(whole).map_err(|_| lack())?;
+    let done = waiting.await;
+    // It ends in some microseconds: no thread of ours is left that could open files.
+    let _ = thread.join();
+    match done {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(text)) => Err(io::Error::other(text)),
         Err(_) => Err(io::Error::other("its thread is gone")),
     }
+}
+
+/// Runs `work`, which may divide itself by rayon, with threads that live as long as that takes, and open no files.
+///
+/// # Errors
+/// Where there are no threads. A panic is an error as in [`quietly`].
+pub(crate) fn divided<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .thread_name(|at| format!("compile {at}"))
+        .start_handler(|_| {
+            // A panic is told by whoever waits for the work.
+            std::mem::forget(Caught::here());
+            sys::renounce_files();
+        })
+        .build()
+        .map_err(|_| NO_THREAD)?;
+    quietly(|| pool.install(work))
 }
 
 /// Runs `work`. A panic in it is an error that says what the panic said.

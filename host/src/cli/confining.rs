@@ -7,19 +7,33 @@ use anyhow::{Context, anyhow};
 use super::args::{GuestOptions, SandboxMode};
 use super::exit::{Failure, OrStatus, Status};
 use super::values::StdioSpec;
-use crate::sys::{self, Powers};
+use crate::sys::{self, Missing, SandboxPolicy};
 
-/// Makes the process that removes what this one makes, if it makes FIFOs: before it makes anything, so that
-/// nothing is left behind whichever way it ends. To be called while it has one thread only.
+/// Starts the monitor, if these guests need one: for FIFOs, which it opens and removes, and for the native commands
+/// that they may start from a confined process. To be called while this process has one thread, before it makes
+/// anything.
 ///
 /// # Errors
 /// Where no process is to be had.
-pub(crate) fn provide_for_removal(makes_fifos: bool) -> Result<(), Failure> {
-    if !makes_fifos {
+pub(crate) fn provide<'a>(
+    mode: SandboxMode,
+    guests: impl Iterator<Item = &'a GuestOptions> + Clone,
+    has_fifos: bool,
+) -> Result<(), Failure> {
+    let confined = mode != SandboxMode::Off;
+    if confined && guests.clone().any(|options| !options.dir.is_empty()) {
+        sys::expect_folders();
+    }
+    let commands: Vec<Vec<OsString>> = guests
+        .flat_map(|options| &options.exec)
+        .filter(|_| confined)
+        .map(|spec| std::iter::once(&spec.program).chain(&spec.args).map(Into::into).collect())
+        .collect();
+    if commands.is_empty() && !has_fifos {
         return Ok(());
     }
-    sys::start_sweeper()
-        .context("a process that removes what this one makes cannot be made")
+    sys::start_monitor(commands)
+        .context("a process that removes FIFOs and starts commands cannot be made")
         .or_status(Status::Io)
 }
 
@@ -30,36 +44,33 @@ pub(crate) fn has_fifos(options: &GuestOptions) -> bool {
     !options.fifo.is_empty() || streams.iter().any(is_fifo)
 }
 
-/// Provides for the native commands that guests with these options may start once this process is confined.
-/// To be called while it has one thread only.
+/// Bounds which files threads can open that are started from now on, as far as `mode` asks for it: see
+/// [`SandboxPolicy::bound_files`].
 ///
 /// # Errors
-/// Where no process is to be had.
-pub(crate) fn provide_for_commands<'a>(
-    mode: SandboxMode,
-    guests: impl Iterator<Item = &'a GuestOptions>,
-) -> Result<(), Failure> {
-    let commands: Vec<Vec<OsString>> = guests
-        .flat_map(|options| &options.exec)
-        .map(|spec| std::iter::once(&spec.program).chain(&spec.args).map(Into::into).collect())
-        .collect();
-    if commands.is_empty() || mode == SandboxMode::Off {
-        return Ok(());
+/// As those of [`confine`].
+pub(crate) fn bound_files(mode: SandboxMode, policy: &mut SandboxPolicy) -> Result<(), Failure> {
+    match mode {
+        SandboxMode::Off => Ok(()),
+        _ => tell_missing(mode, policy.bound_files()),
     }
-    sys::start_broker(commands)
-        .context("a process that starts native commands cannot be made")
-        .or_status(Status::Io)
 }
 
-/// Confines this process to `powers`, as far as `mode` asks for it.
+/// Confines this process to `policy`, as far as `mode` asks for it.
 ///
 /// # Errors
 /// Where `mode` demands what the kernel does not have, and where this process has too little for a fence.
-pub(crate) fn confine(mode: SandboxMode, powers: Powers) -> Result<(), Failure> {
+pub(crate) fn confine(mode: SandboxMode, policy: SandboxPolicy) -> Result<(), Failure> {
     if mode == SandboxMode::Off {
         return Ok(());
     }
-    for missing in sys::confine(powers) {
+    tell_missing(mode, sys::confine(policy))?;
+    tracing::info!("this process has given up what it does not need");
+    Ok(())
+}
+
+fn tell_missing(mode: SandboxMode, missing: Vec<Missing>) -> Result<(), Failure> {
+    for missing in missing {
         if mode == SandboxMode::Require {
             let error =
                 anyhow!("--sandbox require: {missing}; use --sandbox auto, or another kernel");
@@ -70,12 +81,11 @@ pub(crate) fn confine(mode: SandboxMode, powers: Powers) -> Result<(), Failure> 
                 anyhow!("the sandbox is not complete: {missing}; {remedy}, or write --sandbox off");
             return Err(error).or_status(Status::Io);
         }
-        match missing.is_grave() {
+        match missing.is_critical() {
             true => tracing::warn!("{missing}; --sandbox off says that this is known"),
             // Older kernels are like that: said with -v.
             false => tracing::info!("{missing}; --sandbox require refuses that"),
         }
     }
-    tracing::info!("this process has given up what it does not need");
     Ok(())
 }

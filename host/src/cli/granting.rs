@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use super::args::{GrantRef, GuestOptions};
+use super::args::{GrantRef, GuestOptions, SandboxMode};
 use super::exit::{Failure, OrStatus, Status};
 use super::say;
 use super::signals::Leftovers;
@@ -25,7 +25,8 @@ use crate::pipe::{
 };
 use crate::run::{Setup, bounded_wasi};
 use crate::sys::{
-    self, Direction, End, Fifo, FifoError, FifoWatch, Handle, InheritError, Powers, SystemError,
+    self, Direction, End, Fifo, FifoError, FifoWatch, Handle, InheritError, SandboxPolicy,
+    SystemError,
 };
 use crate::threads;
 use crate::totals::Totals;
@@ -66,7 +67,6 @@ pub(crate) struct Prepared {
     fuel: Option<u64>,
     among: Option<Among>,
     raw_terminal: bool,
-    has_folders: bool,
     names_hint: Option<&'static str>,
 }
 
@@ -95,19 +95,22 @@ pub(crate) struct Granting<'a> {
     /// The inherited descriptors that were taken over, by number, but for those that are granted by name.
     inherited: RefCell<Vec<(i32, Handle)>>,
     /// What this process must still be able to do for what it has granted.
-    powers: RefCell<Powers>,
+    policy: RefCell<SandboxPolicy>,
+    /// Whether it will be confined.
+    confined: bool,
 }
 
 impl<'a> Granting<'a> {
-    pub(crate) fn new(leftovers: &'a Leftovers) -> Self {
+    pub(crate) fn new(leftovers: &'a Leftovers, mode: SandboxMode) -> Self {
         Self {
             leftovers,
+            confined: mode != SandboxMode::Off,
             watch: OnceCell::new(),
             stage: RefCell::default(),
             fifos: RefCell::default(),
             outputs: RefCell::default(),
             inherited: RefCell::default(),
-            powers: RefCell::default(),
+            policy: RefCell::default(),
         }
     }
 
@@ -156,7 +159,6 @@ impl<'a> Granting<'a> {
             fuel: options.fuel,
             among: None,
             raw_terminal: options.raw_terminal,
-            has_folders: !options.dir.is_empty(),
             names_hint: matches!(source, Source::Bundled(..)).then_some(
                 "a guest that comes with pipehost opens `in` and `out`: write in=PATH, out=PATH",
             ),
@@ -170,26 +172,26 @@ impl<'a> Granting<'a> {
         grants: &[Grant],
         streams: [&Stream; 3],
     ) -> std::io::Result<()> {
-        let mut powers = self.powers.borrow_mut();
-        grants.iter().try_for_each(|grant| grant.keep(&mut powers))?;
+        if !self.confined {
+            return Ok(());
+        }
+        let mut policy = self.policy.borrow_mut();
+        grants.iter().try_for_each(|grant| grant.keep(&mut policy))?;
         for (stream, direction) in
             streams.into_iter().zip([Direction::Read, Direction::Write, Direction::Write])
         {
             match stream {
-                Stream::Shared(fd) => powers.stream(fd, direction)?,
-                Stream::Fifo { fifo, .. } => powers.fifo(fifo, &[direction])?,
+                Stream::Shared(fd) => policy.stream(fd, direction)?,
+                Stream::Fifo { fifo, .. } => policy.fifo(fifo, &[direction])?,
                 Stream::Joined(_) => {}
             }
         }
-        if !options.exec.is_empty() {
-            powers.natives();
-        }
-        options.dir.iter().try_for_each(|dir| powers.folder(&dir.host, !dir.read_only))
+        options.dir.iter().try_for_each(|dir| policy.folder(&dir.host, !dir.read_only))
     }
 
     /// What this process needs, once all is granted.
-    pub(crate) fn into_powers(self) -> Powers {
-        self.powers.into_inner()
+    pub(crate) fn into_policy(self) -> SandboxPolicy {
+        self.policy.into_inner()
     }
 
     /// What stdin is to be; `otherwise` where nothing is said.
@@ -358,9 +360,6 @@ impl Prepared {
     /// # Errors
     /// Those of opening the standard streams.
     pub(crate) fn setup(self) -> Result<Setup, Failure> {
-        if self.has_folders {
-            threads::reserve().context("calls on files").or_status(Status::Io)?;
-        }
         let share = self.among.as_ref().map_or(1, |among| among.guests.max(1));
         let mut builder = Pipes::builder().max_descriptors(sys::descriptors_left() / share);
         if let Some(count) = self.max_pipes {
@@ -430,6 +429,18 @@ impl Prepared {
     pub(crate) fn with_children(mut self, children: Option<Children>) -> Self {
         self.children = children;
         self
+    }
+}
+
+/// Starts the thread for a guest's calls on files, if it has folders. To be called inside a runtime, on a thread that
+/// is bounded to these folders.
+///
+/// # Errors
+/// Where there is no thread.
+pub(crate) fn reserve_for_files(folders: &[DirSpec]) -> Result<(), Failure> {
+    match folders.is_empty() {
+        true => Ok(()),
+        false => threads::reserve().context("calls on files").or_status(Status::Io),
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 
 use super::args::RunArgs;
 use super::compile::{engine_for, metering};
-use super::confining::{confine, has_fifos, provide_for_commands, provide_for_removal};
+use super::confining::{confine, has_fifos, provide};
 use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
 use super::signals::{Leftovers, PATIENCE, SignalWatch, clean_up, insist, say_stopped};
@@ -31,8 +31,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         let error = anyhow!(mistake::useless(&source.display(), arg, "run"));
         return Err(error).or_status(Status::Usage);
     }
-    provide_for_removal(has_fifos(&args.options))?;
-    provide_for_commands(args.sandbox.sandbox, std::iter::once(&args.options))?;
+    provide(args.sandbox.sandbox, std::iter::once(&args.options), has_fifos(&args.options))?;
     let timeout = args.options.timeout;
     supervised(PATIENCE, timeout, async |leftovers, signals| {
         supervise(args, leftovers, signals).await
@@ -47,7 +46,6 @@ pub(crate) fn supervised<T>(
     timeout: Option<Duration>,
     work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    sys::unblock_signals_of_ours();
     let runtime =
         threads::runtime().context("the runtime cannot be started").or_status(Status::Io)?;
     let leftovers = Leftovers::default();
@@ -152,7 +150,7 @@ async fn run(
         None => engine,
     };
     // The pipes come first: peers may be about to open them, and would make regular files.
-    let granting = Granting::new(leftovers);
+    let granting = Granting::new(leftovers, args.sandbox.sandbox);
     let inherit = |number| move || sys::standard(number).map(Stream::Shared);
     let wiring = Wiring {
         stdin: granting.input(options.stdin.as_ref(), inherit(0))?,
@@ -186,7 +184,8 @@ async fn run(
     sys::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
-    confine(args.sandbox.sandbox, granting.into_powers())?;
+    confine(args.sandbox.sandbox, granting.into_policy())?;
+    granting::reserve_for_files(&options.dir)?;
     #[cfg(test)]
     super::breakout::broken_out();
     tracing::debug!("running {}", source.display());

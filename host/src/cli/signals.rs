@@ -30,6 +30,7 @@ impl SignalWatch {
         let (announce, first) = watch::channel(None);
         std::thread::Builder::new().name("signals".into()).stack_size(128 * 1024).spawn(
             move || {
+                sys::renounce_files();
                 let mut seen = None;
                 for stop in requests {
                     match seen {
@@ -71,7 +72,7 @@ pub(crate) fn clean_up(leftovers: &Leftovers) {
         fifo.remove();
     }
     sys::kill_natives();
-    sys::end_helpers();
+    sys::end_monitor();
 }
 
 /// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
@@ -82,6 +83,7 @@ pub(crate) fn insist(
     leftovers: Leftovers,
 ) -> io::Result<()> {
     let insist = move || {
+        sys::renounce_files();
         std::thread::sleep(timeout.saturating_add(patience));
         leave(&leftovers, Status::TimedOut, Some(timeout));
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ErrorCode, Fault, PipeName, Reader, Writer};
-use crate::sys::{Direction, End, Fifo, Handle, InheritError, Powers, take_inherited};
+use crate::sys::{Direction, End, Fifo, Handle, InheritError, SandboxPolicy, take_inherited};
 
 /// Which ends of a pipe a guest may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,17 +183,17 @@ impl Grant {
         }
     }
 
-    /// Adds to `powers` what opening its ends later takes.
+    /// Adds to `policy` what opening its ends later takes.
     ///
     /// # Errors
     /// Where no descriptor is to be had.
-    pub fn keep(&self, powers: &mut Powers) -> std::io::Result<()> {
+    pub fn keep(&self, policy: &mut SandboxPolicy) -> std::io::Result<()> {
         let directions = [Direction::Read, Direction::Write];
         let permitted = directions.into_iter().filter(|it| self.directions.permit(*it));
         match &self.source {
-            Source::Fifo(fifo) => powers.fifo(fifo, &permitted.collect::<Vec<_>>()),
+            Source::Fifo(fifo) => policy.fifo(fifo, &permitted.collect::<Vec<_>>()),
             Source::Descriptor(Descriptor { fd: Some(fd), .. }) => {
-                permitted.into_iter().try_for_each(|direction| powers.stream(fd, direction))
+                permitted.into_iter().try_for_each(|direction| policy.stream(fd, direction))
             }
             // Open already.
             Source::Descriptor(_) | Source::Joined(_) | Source::Passed(_) => Ok(()),

@@ -41,7 +41,7 @@ impl CodeKey {
 }
 
 /// Code that wasmtime compiles: a component or a module.
-pub trait Code: Sized {
+pub trait Code: Send + Sized {
     /// Tells the kinds apart in keys.
     const KIND: &'static str;
 

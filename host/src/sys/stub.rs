@@ -363,7 +363,7 @@ impl Drop for Native {
 
 /// What a confined process may still do.
 #[derive(Debug, Default)]
-pub struct Powers(());
+pub struct SandboxPolicy(());
 
 /// A fence that is missing.
 #[derive(Debug, thiserror::Error)]
@@ -378,12 +378,12 @@ impl Missing {
         None
     }
 
-    pub fn is_grave(&self) -> bool {
+    pub fn is_critical(&self) -> bool {
         true
     }
 }
 
-impl Powers {
+impl SandboxPolicy {
     pub fn fifo(&mut self, fifo: &Fifo, _: &[Direction]) -> io::Result<()> {
         match fifo.0 {}
     }
@@ -397,9 +397,13 @@ impl Powers {
     }
 
     pub fn natives(&mut self) {}
+
+    pub fn bound_files(&mut self) -> Vec<Missing> {
+        Vec::new()
+    }
 }
 
-pub fn confine(_: Powers) -> Vec<Missing> {
+pub fn confine(_: SandboxPolicy) -> Vec<Missing> {
     vec![Missing::All]
 }
 
@@ -516,19 +520,17 @@ pub fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
     Ok(std::iter::empty())
 }
 
-pub fn start_broker(_: Vec<Vec<OsString>>) -> io::Result<()> {
-    unsupported()
-}
-
-pub fn start_sweeper() -> io::Result<()> {
+pub fn start_monitor(_: Vec<Vec<OsString>>) -> io::Result<()> {
     Ok(())
 }
 
-pub fn end_helpers() {}
+pub fn end_monitor() {}
 
 pub fn kill_natives() {}
 
-pub fn unblock_signals_of_ours() {}
+pub fn expect_folders() {}
+
+pub fn renounce_files() {}
 
 pub fn ignore_file_size_signal() {}
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::args::PipeArgs;
 use super::super::compile::{engine_for, metering};
-use super::super::confining::{confine, provide_for_commands, provide_for_removal};
+use super::super::confining::{confine, provide};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::granting::{self, Granting, Stream, Wiring};
 use super::super::run::supervised;
@@ -264,8 +264,8 @@ fn prepare(args: &PipeArgs, part: &Part) -> Result<Plan, Failure> {
     let plan = of_plan(args, part.file())?;
     share_terminals();
     let guest = plan.stages.get(part.stage).and_then(Stage::options);
-    provide_for_removal(plan.stages.get(part.stage).is_some_and(Stage::has_fifos))?;
-    provide_for_commands(args.sandbox.sandbox, guest.into_iter())?;
+    let has_fifos = plan.stages.get(part.stage).is_some_and(Stage::has_fifos);
+    provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)?;
     Ok(plan)
 }
 
@@ -284,7 +284,7 @@ async fn run(
     let writable = options.dir.iter().filter(|dir| !dir.read_only);
     let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
     let engine = if options.fuel.is_some() { metering(&engine)? } else { engine };
-    let granting = Granting::new(leftovers);
+    let granting = Granting::new(leftovers, args.sandbox.sandbox);
     let [stdin, stdout, stderr] = part.streams;
     let given = |given: Option<(i32, bool)>| {
         move || match given {
@@ -318,7 +318,8 @@ async fn run(
     let setup = prepared.with_children(children).setup()?;
     let (journal, memory, drains) = (setup.journal(), setup.memory(), setup.drains());
     let reached = setup.reached();
-    confine(args.sandbox.sandbox, granting.into_powers())?;
+    confine(args.sandbox.sandbox, granting.into_policy())?;
+    granting::reserve_for_files(&options.dir)?;
 
     let report = |status: Status, line: Option<String>| StageReport {
         status: status.code(),

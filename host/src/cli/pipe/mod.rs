@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::args::{GuestOptions, PipeArgs, TotalsArgs};
+use super::args::{GuestOptions, PipeArgs, SandboxMode, TotalsArgs};
 use super::compile::{engine_for, metering};
-use super::confining::{confine, provide_for_commands, provide_for_removal};
+use super::confining::{bound_files, confine, provide};
 use super::exit::{Failure, OrStatus, Status, pipefail};
 use super::granting::{self, Among, Granting, Prepared, Stream, Wiring, file_failure};
 use super::graph::Graph;
@@ -31,7 +31,7 @@ use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::pipe::{Activity, Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
-use crate::sys::{self, Growth, Handle, NativeCommand, Powers, Stop};
+use crate::sys::{self, Growth, Handle, NativeCommand, SandboxPolicy, Stop};
 use crate::threads;
 use crate::totals::{
     DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY, DEFAULT_MAX_TOTAL_PIPES, Totals,
@@ -85,12 +85,11 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
             cycle.join(" → ")
         );
     }
-    if !args.check {
-        provide_for_removal(plan.stages.iter().any(plan::Stage::has_fifos))?;
-    }
+    // The processes of isolated stages provide for themselves.
     if !args.check && !args.isolate {
         let guests = plan.stages.iter().filter_map(plan::Stage::options);
-        provide_for_commands(args.sandbox.sandbox, guests)?;
+        let has_fifos = plan.stages.iter().any(plan::Stage::has_fifos);
+        provide(args.sandbox.sandbox, guests, has_fifos)?;
     }
     // Of what was left when the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
@@ -196,21 +195,30 @@ async fn supervise(
     let silence = args.options.idle_timeout;
     let (totals, guests) = (plan.totals(&args.totals), plan.guests().count());
     let among = Among { totals, guests, activity: silence.map(|_| Activity::new()) };
-    let opened = open(&plan, loaded, &among, isolated.then_some(text.as_deref()), leftovers)?;
-    let Opened { stages, growths: _growths, fifos, mut powers, mut reports } = opened;
+    let opened = open(
+        &plan,
+        loaded,
+        &among,
+        isolated.then_some(text.as_deref()),
+        leftovers,
+        args.sandbox.sandbox,
+    )?;
+    let Opened { stages, growths: _growths, fifos, mut policy, mut reports } = opened;
     let started = Instant::now();
     let mut silent = pin!(silence_of(&among, silence));
     let mut guests = plan.guests().count();
     let mut pipeline = Pipeline::start(stages);
+    if isolated || plan.stages.iter().any(|stage| matches!(stage.job, Job::Native { .. })) {
+        policy.natives();
+    }
+    // Commands are not bounded, and guests' threads are, from their start.
+    bound_files(args.sandbox.sandbox, &mut policy)?;
     sys::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
-    // What opens files, and what is a process of its own, is done before.
-    pipeline.prepared().await;
-    if isolated || plan.stages.iter().any(|stage| matches!(stage.job, Job::Native { .. })) {
-        powers.natives();
-    }
-    confine(args.sandbox.sandbox, powers)?;
+    // What opens files is done before.
+    pipeline.prepare().await;
+    confine(args.sandbox.sandbox, policy)?;
     #[cfg(test)]
     super::breakout::broken_out();
     pipeline.go();
@@ -332,9 +340,10 @@ fn open(
     among: &Among,
     isolated: Option<Option<&str>>,
     leftovers: &Leftovers,
+    sandbox: SandboxMode,
 ) -> Result<Opened, Failure> {
     let mut ends = Ends::make(plan)?;
-    let granting = Granting::new(leftovers);
+    let granting = Granting::new(leftovers, sandbox);
     let mut stages = Vec::new();
     let mut reports = Vec::new();
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
@@ -364,7 +373,7 @@ fn open(
         reports.push(report);
     }
     let (growths, fifos) = (ends.growths, granting.fifos());
-    Ok(Opened { stages, growths, fifos, powers: granting.into_powers(), reports })
+    Ok(Opened { stages, growths, fifos, policy: granting.into_policy(), reports })
 }
 
 /// The stages with all that they are given, and what this process needs for it.
@@ -374,14 +383,18 @@ struct Opened {
     growths: Vec<Growth>,
     /// The FIFOs that are granted.
     fifos: Vec<FifoStats>,
-    powers: Powers,
+    policy: SandboxPolicy,
     /// Where the processes of guests leave their reports.
     reports: Vec<Option<File>>,
 }
 
 fn guest_stage(code: Code, prepared: Prepared, options: &GuestOptions) -> pipeline::Stage<Failure> {
     let Code { engine, guest, children } = code;
-    let prepare = Box::new(move || prepared.with_children(children).setup());
+    let folders = options.dir.clone();
+    let prepare = Box::new(move || {
+        granting::reserve_for_files(&folders)?;
+        prepared.with_children(children).setup()
+    });
     pipeline::Stage::Guest { engine, guest, prepare, timeout: options.timeout }
 }
 

@@ -1,8 +1,8 @@
 //! This process gives up what it needs no more, so that whoever takes it over has little.
 //!
-//! Three fences, each of which stands alone: Landlock (landlock(7)) bounds which files can be opened,
-//! whatever path leads to them; a seccomp filter (seccomp(2)) bounds what the kernel is asked for at
-//! all, and by which paths; and without new privileges, and not dumpable (prctl(2)), no program that is
+//! A seccomp filter (seccomp(2)) bounds what the kernel is asked for at all: nothing is opened, removed or started any
+//! more, as the monitor does that. Where a folder is granted, files can be opened, and Landlock (landlock(7)) bounds
+//! which, whatever path leads to them. And without new privileges, and not dumpable (prctl(2)), no program that is
 //! executed gains any and no other process of the user's reads this one's memory.
 
 #[cfg(test)]
@@ -11,9 +11,8 @@ mod filter;
 mod landlock;
 mod threads;
 
-pub use threads::unblock_signals_of_ours;
+pub use threads::{expect_folders, renounce_files};
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -21,17 +20,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 
-use super::{Direction, Fifo, is_proc_mounted, native, sealed};
+use super::{Direction, Fifo, is_proc_mounted, monitor, native, null};
 
 /// What a process keeps when it confines itself. By default: the descriptors that it has, pipes and
 /// threads to be made, its own memory without new code in it, and the clocks.
 #[derive(Debug, Default)]
-pub struct Powers {
+pub struct SandboxPolicy {
+    /// Standard streams, which may be opened once more while guests are being set up.
     files: Vec<(OwnedFd, Access)>,
     folders: Vec<(OwnedFd, Access)>,
-    /// What FIFOs are called in their folders, to be looked for there.
-    names: Vec<CString>,
     natives: bool,
+    /// Landlock bounds this thread already, or cannot: see [`SandboxPolicy::bound_files`].
+    bounded: bool,
+    /// What was inherited is closed.
+    closed: bool,
 }
 
 /// What may be done with a file, or with all in a folder.
@@ -53,11 +55,14 @@ impl Access {
 /// What [`confine`] could not have.
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
-    /// The kernel has no Landlock, or it is switched off.
+    /// The kernel has no Landlock, or it is switched off, and a folder is granted.
     #[error(
-        "this kernel has no Landlock, which Linux 5.13 and later have: files are bounded by the engine alone"
+        "this kernel has no Landlock, which Linux 5.13 and later have: with --dir, files are bounded by the engine alone"
     )]
     Landlock,
+    /// A folder is granted, and threads run that Landlock does not bound.
+    #[error("{0} threads were started before, which Landlock does not bound")]
+    Threads(usize),
     /// /proc is not mounted.
     #[error("/proc is not mounted, which the fences need")]
     NoProc,
@@ -74,20 +79,12 @@ pub enum Missing {
         /// The system's answer.
         error: io::Error,
     },
-    /// A Landlock that does not bound everything that this one is asked for: truncating files before
-    /// version 3, devices before 5, signals before 7.
+    /// A Landlock that does not bound truncating files, and a folder is granted.
     #[error(
-        "this kernel's Landlock is of version {0}, and {wanted} bounds truncating, devices and signals, too; a newer \
-         kernel has it",
+        "this kernel's Landlock is of version {0}, and {wanted}, which Linux 6.2 has, bounds truncating files in folders, too",
         wanted = landlock::WANTED
     )]
     Old(i32),
-    /// Before Linux 6.10: what breaks out can change the paths that the filter permits.
-    #[error(
-        "this kernel does not seal memory, as Linux 6.10 and later do by mseal(2): the seccomp filter bounds paths only \
-         as long as nobody changes them"
-    )]
-    Sealing,
 }
 
 impl Missing {
@@ -107,20 +104,19 @@ impl Missing {
     }
 
     /// Whether what is left is far less than it should be.
-    pub fn is_grave(&self) -> bool {
-        !matches!(self, Self::Old(_) | Self::Sealing)
+    pub fn is_critical(&self) -> bool {
+        !matches!(self, Self::Old(_))
     }
 }
 
-impl Powers {
-    /// Keeps: a FIFO, to be opened for `directions`, and to be removed if it is ours to remove.
+impl SandboxPolicy {
+    /// Keeps: a FIFO, to be opened for `directions`, and to be removed if it is ours to remove. The monitor does so
+    /// from now on.
     ///
     /// # Errors
-    /// Where no descriptor is to be had.
+    /// Where there is no monitor.
     pub fn fifo(&mut self, fifo: &Fifo, directions: &[Direction]) -> io::Result<()> {
-        self.files.push((fifo.handle().try_clone()?, Access::of(directions)));
-        self.names.push(fifo.name()?);
-        Ok(())
+        fifo.leave_to_monitor(directions)
     }
 
     /// Keeps: opening what `fd` stands for once more.
@@ -147,6 +143,44 @@ impl Powers {
     pub fn natives(&mut self) {
         self.natives = true;
     }
+
+    /// Closes what was inherited, and opens what is needed later, while files can be opened; once.
+    fn close_what_is_left(&mut self) -> Option<Missing> {
+        if std::mem::replace(&mut self.closed, true) {
+            return None;
+        }
+        // Where it does not exist, that is said when it is needed.
+        let _ = null();
+        if self.natives {
+            native::has_terminal();
+        }
+        let error = close_strays().err()?;
+        Some(Missing::Refused { fence: "closing what was inherited", error })
+    }
+
+    /// Where a folder is granted, bounds which files this thread can open, and those that it starts from now on, by
+    /// Landlock. [`confine`] does so, if it has not been done before. To be called before, with what this process
+    /// must open but for its grants opened, where threads are started in between.
+    pub fn bound_files(&mut self) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        if self.folders.is_empty() || std::mem::replace(&mut self.bounded, true) {
+            return missing;
+        }
+        missing.extend(self.close_what_is_left());
+        // Whatever is written in other threads' memory, they open nothing either.
+        match threads::unbounded() {
+            Ok(0) => {}
+            Ok(count) => missing.push(Missing::Threads(count)),
+            Err(error) => missing.push(Missing::Refused { fence: "Landlock", error }),
+        }
+        match landlock::bound_this_thread(self) {
+            Ok(Some(version)) if version >= landlock::WANTED => {}
+            Ok(Some(version)) => missing.push(Missing::Old(version)),
+            Ok(None) => missing.push(Missing::Landlock),
+            Err(error) => missing.push(Missing::Refused { fence: "Landlock", error }),
+        }
+        missing
+    }
 }
 
 static CONFINED: AtomicBool = AtomicBool::new(false);
@@ -160,41 +194,19 @@ pub(super) fn is_confined() -> bool {
 ///
 /// Closes the descriptors that this process has inherited and nobody has taken: all above 2 that are not
 /// close-on-exec, as none of its own are.
-pub fn confine(powers: Powers) -> Vec<Missing> {
-    CONFINED.store(true, Ordering::SeqCst);
+pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
     if !is_proc_mounted() {
         return vec![Missing::NoProc];
     }
-    let mut missing = Vec::new();
-    for (fence, raised) in
-        [("closing what was inherited", close_strays()), ("PR_SET_DUMPABLE", undumpable())]
-    {
-        if let Err(error) = raised {
-            missing.push(Missing::Refused { fence, error });
-        }
+    let mut missing = policy.bound_files();
+    missing.extend(policy.close_what_is_left());
+    if let Err(error) = undumpable() {
+        missing.push(Missing::Refused { fence: "PR_SET_DUMPABLE", error });
     }
-    if powers.natives {
-        // Looked at while that is permitted.
-        native::has_terminal();
-    }
-    let names: Vec<_> = powers.names.iter().map(CString::as_c_str).collect();
-    let sealed = sealed::seal(&names);
-    match landlock::ruleset(&powers).and_then(|ruleset| {
-        ruleset.map(|(ruleset, version)| threads::restrict(&ruleset).map(|()| version)).transpose()
-    }) {
-        Ok(Some(version)) if version >= landlock::WANTED => {}
-        Ok(Some(version)) => missing.push(Missing::Old(version)),
-        Ok(None) => missing.push(Missing::Landlock),
-        Err(error) => missing.push(Missing::Refused { fence: "Landlock", error }),
-    }
-    match &sealed {
-        Ok(sealed) if sealed.lasting => {}
-        Ok(_) => missing.push(Missing::Sealing),
-        // Without them, the filter lets nothing be opened.
-        Err(_) => {}
-    }
+    CONFINED.store(true, Ordering::SeqCst);
+    monitor::seal();
     // Last: it refuses what the others need.
-    match sealed.and_then(|sealed| filter::install(&powers, sealed)) {
+    match filter::install(&policy) {
         Ok(true) => {}
         Ok(false) => missing.push(Missing::Seccomp),
         Err(error) => missing.push(Missing::Refused { fence: "a seccomp filter", error }),

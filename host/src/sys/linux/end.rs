@@ -18,7 +18,7 @@ use tokio::io::{Interest, Ready};
 
 use super::capacity::{Claim, grow};
 use super::joint::{Growth, blocking};
-use super::{Direction, PIPE_BUF, reopen, scratch};
+use super::{Direction, PIPE_BUF, confine, monitor, reopen, scratch};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
@@ -137,13 +137,19 @@ impl End {
         if self.calls != Calls::Plain || matches!(self.fd, Waitable::Always(_)) {
             return copy();
         }
-        let access = match self.direction {
-            Direction::Read => OFlags::RDONLY,
-            Direction::Write => OFlags::WRONLY,
-        };
         // A description of its own, whose opening waits for nobody.
-        match reopen(self, access | OFlags::NONBLOCK | OFlags::NOCTTY) {
-            Ok(fd) => blocking(fd),
+        let opened = match confine::is_confined() {
+            true => monitor::reopen(self.as_fd()),
+            false => {
+                let access = match self.direction {
+                    Direction::Read => OFlags::RDONLY,
+                    Direction::Write => OFlags::WRONLY,
+                };
+                reopen(self, access | OFlags::NONBLOCK | OFlags::NOCTTY).and_then(blocking)
+            }
+        };
+        match opened {
+            Ok(fd) => Ok(fd),
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                 Err(io::ErrorKind::BrokenPipe.into())
             }

@@ -4,23 +4,22 @@
 //! for the FIFO, the checks ask the descriptor, and each open goes through its name under
 //! /proc/self/fd, which leads to the same inode whatever has become of the path.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::super::{FifoError, FifoOptions, PrivateError};
+use super::monitor::{self, Trace, TraceId, announce, forget};
 use super::names::{self, GIVEN_UP, Identity, Removed, Unnamed};
 use super::runtime::{Lock, Place};
-use super::sweeper::{self, Trace, announce};
-use super::{Direction, End, ReaderWait, is_proc_mounted, reopen, sealed};
+use super::{Direction, End, ReaderWait, is_proc_mounted, path_of, reopen};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
 const ATTEMPTS: usize = 16;
@@ -35,11 +34,13 @@ pub struct Fifo {
     identity: Identity,
     folder: OwnedFd,
     file_name: OsString,
-    /// The name under which it is looked at before it is removed.
-    aside: String,
     path: PathBuf,
     /// It was made here, and is not to be kept.
     ours: bool,
+    /// By what its monitor knows it.
+    trace: OnceLock<TraceId>,
+    /// Its monitor opens it.
+    by_monitor: AtomicBool,
     /// It is to be removed no more, or there is nothing more to be said of it.
     ended: AtomicBool,
     /// Others have removed or replaced it, and that has been said.
@@ -148,22 +149,26 @@ impl Fifo {
             }
             if made && stat.st_mode & 0o777 != 0o600 {
                 // The umask took bits away that the owner needs.
-                let name = sealed::descriptor(handle.as_fd());
-                rustix::fs::chmod(name, Mode::RUSR | Mode::WUSR)
+                rustix::fs::chmod(path_of(&handle), Mode::RUSR | Mode::WUSR)
                     .map_err(|error| fail("setting its mode", error))?;
             }
-            let aside = names::secret();
             let ours = made && !options.keep;
+            let trace = OnceLock::new();
             if ours {
-                announce(Trace::Fifo {
-                    folder: folder.as_fd(),
-                    handle: handle.as_fd(),
-                    name: file_name,
-                    aside: &aside,
-                })
-                .map_err(|error| fail("having it removed later", error))?;
+                let made =
+                    Trace::Made { folder: folder.as_fd(), handle: handle.as_fd(), name: file_name };
+                let id = announce(made).map_err(|error| fail("having it removed later", error))?;
+                if let Some(id) = id {
+                    let _ = trace.set(id);
+                }
             }
-            match unnamed.map_or(Ok(()), |unnamed| unnamed.name(file_name)) {
+            let named = unnamed.map_or(Ok(()), |unnamed| unnamed.name(file_name));
+            if named.is_err()
+                && let Some(id) = trace.get()
+            {
+                forget(*id);
+            }
+            match named {
                 Ok(()) => {}
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(fail("making it", error)),
@@ -172,9 +177,10 @@ impl Fifo {
                 handle,
                 identity,
                 file_name: file_name.into(),
-                aside,
                 path: path.into(),
                 ours,
+                trace,
+                by_monitor: AtomicBool::new(false),
                 ended: AtomicBool::new(false),
                 missed: AtomicBool::new(false),
                 place: None,
@@ -185,9 +191,45 @@ impl Fifo {
         Err(fail("making it", Errno::EXIST))
     }
 
-    /// The name that it has in its folder.
-    pub(super) fn name(&self) -> io::Result<CString> {
-        Ok(CString::new(self.file_name.as_bytes())?)
+    /// Has the monitor open it from now on, in these directions: this process is about to be confined.
+    ///
+    /// # Errors
+    /// Where there is no monitor, or it is gone.
+    pub(super) fn leave_to_monitor(&self, directions: &[Direction]) -> io::Result<()> {
+        if !monitor::is_there() {
+            return Err(io::Error::other("FIFOs in a confined process need its monitor"));
+        }
+        let id = match self.trace.get() {
+            Some(id) => *id,
+            None => {
+                let Self { folder, handle, file_name, .. } = self;
+                let (folder, handle) = (folder.as_fd(), handle.as_fd());
+                let id = announce(Trace::Found { folder, handle, name: file_name })?;
+                let id = id.ok_or(Errno::PIPE)?;
+                *self.trace.get_or_init(|| id)
+            }
+        };
+        let permits = |direction| directions.contains(&direction);
+        monitor::permit(id, permits(Direction::Read), permits(Direction::Write))?;
+        self.by_monitor.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// By what the monitor knows it, if that opens it.
+    fn monitored(&self) -> Option<TraceId> {
+        self.trace.get().copied().filter(|_| self.by_monitor.load(Ordering::SeqCst))
+    }
+
+    /// Opens it, with O_NONBLOCK.
+    fn open(&self, direction: Direction) -> io::Result<OwnedFd> {
+        if let Some(id) = self.monitored() {
+            return monitor::open(id, direction);
+        }
+        let access = match direction {
+            Direction::Read => OFlags::RDONLY,
+            Direction::Write => OFlags::WRONLY,
+        };
+        open_same(&self.handle, access | OFlags::NONBLOCK)
     }
 
     /// The path that it was found at.
@@ -197,13 +239,12 @@ impl Fifo {
 
     /// `open(.., O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: never waits for a writer.
     pub fn open_reader(&self) -> io::Result<End> {
-        let fd = open_same(&self.handle, OFlags::RDONLY | OFlags::NONBLOCK)?;
-        End::owned(fd, Direction::Read)
+        End::owned(self.open(Direction::Read)?, Direction::Read)
     }
 
     /// `open(.., O_WRONLY | O_NONBLOCK | O_CLOEXEC)`: the end, or `None` while nobody reads.
     pub fn open_writer(&self) -> io::Result<Option<End>> {
-        match open_same(&self.handle, OFlags::WRONLY | OFlags::NONBLOCK) {
+        match self.open(Direction::Write) {
             Ok(fd) => End::owned(fd, Direction::Write).map(Some),
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(None),
             Err(error) => Err(error),
@@ -212,7 +253,10 @@ impl Fifo {
 
     /// Waits for a reader on a thread; what comes of it is to be made an end by [`End::owned`].
     pub fn wait_for_reader(&self) -> io::Result<ReaderWait> {
-        ReaderWait::start(self.handle.try_clone()?)
+        match self.monitored() {
+            Some(id) => ReaderWait::in_monitor(id),
+            None => ReaderWait::on_thread(self.handle.try_clone()?),
+        }
     }
 
     /// Removes the FIFO if it was made here, is to be removed, and still stands at its path, and the
@@ -227,9 +271,9 @@ impl Fifo {
             self.unlock();
             return;
         }
-        let removed = sweeper::remove(&self.aside).unwrap_or_else(|| {
-            let Self { handle, folder, file_name, aside, .. } = self;
-            names::take_away(handle, folder, file_name, aside, self.identity)
+        let removed = self.trace.get().and_then(|id| monitor::remove(*id)).unwrap_or_else(|| {
+            let Self { handle, folder, file_name, .. } = self;
+            names::take_away(handle, folder, file_name)
         });
         match removed {
             Ok(Removed::Yes) => {}
@@ -260,7 +304,11 @@ impl Fifo {
 
     /// Says once, as a warning, that others have removed or replaced the FIFO, if they have.
     pub fn say_if_missing(&self) {
-        if Identity::of_name(&self.folder, &self.file_name) == Ok(self.identity) {
+        let is_in_place = match self.monitored() {
+            Some(id) => monitor::is_in_place(id),
+            None => Identity::of_name(&self.folder, &self.file_name) == Ok(self.identity),
+        };
+        if is_in_place {
             return;
         }
         // Whoever made it has come to its end, and may do that.

@@ -75,7 +75,7 @@ fn had(at: *mut u8, size: usize) -> *mut u8 {
     at
 }
 
-/// Ends this process, with system calls alone. What it has made is removed by its helper.
+/// Ends this process, with system calls alone. What it has made is removed by its monitor.
 #[cold]
 fn out_of_memory() -> ! {
     let mut stderr = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };

@@ -1,7 +1,7 @@
 //! Pipes on Unix: descriptors that never block the thread ([`End`]), named pipes ([`Fifo`]), and
 //! the descriptors that this process was started with.
 
-mod broker;
+mod blocking_open;
 mod capacity;
 mod confine;
 mod end;
@@ -10,29 +10,28 @@ mod fifo;
 mod fifo_watch;
 mod flock;
 mod folder;
-mod helper;
 mod inherited;
 mod joint;
 mod memory;
 mod messages;
+mod monitor;
 mod names;
 mod native;
 mod private;
 mod reader_wait;
 mod runtime;
 mod scratch;
-mod sealed;
 mod standard;
 mod stop;
-mod sweeper;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -40,12 +39,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
-use super::{Direction, FileKind};
+use super::{Direction, FileKind, MOST_OTHERS, NativeCommand, NativeEnd, Usage};
 
-pub use broker::start_broker;
 #[cfg(test)]
 pub(crate) use confine::breakout;
-pub use confine::{Missing, Powers, confine, unblock_signals_of_ours};
+pub use confine::{Missing, SandboxPolicy, confine, expect_folders, renounce_files};
 pub use end::End;
 pub use errors::ERRORS;
 pub use fifo::Fifo;
@@ -58,14 +56,12 @@ pub use inherited::{
 pub use joint::{Growth, Joint, another_writer, joint};
 pub use memory::{Allocator, address_space_limit, file_size_limit, is_no_memory};
 pub use messages::{prepare_messages, write_message};
-pub use native::{
-    Native, end_helpers, kill_natives, retire_standard_input_and_output, thread_cpu_time,
-};
+pub use monitor::{end_monitor, start_monitor};
+pub use native::{Native, kill_natives, retire_standard_input_and_output, thread_cpu_time};
 pub use private::{FolderLock, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
 pub use standard::{demand_standard_output, standard};
 pub use stop::stop_requests;
-pub use sweeper::start_sweeper;
 
 /// The program that this process runs, to be executed again: also where its file has been removed.
 pub fn own_program() -> OsString {
@@ -105,7 +101,7 @@ pub type Handle = OwnedFd;
 
 /// The name under which the kernel lets a descriptor of ours be opened anew, for whoever wants a path.
 pub(super) fn path_of(fd: impl AsFd) -> String {
-    sealed::descriptor(fd.as_fd()).to_string_lossy().into_owned()
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
 /// `open("/proc/self/fd/N", flags | O_CLOEXEC)`: another description of what `fd` stands for, which
@@ -115,7 +111,7 @@ pub(super) fn path_of(fd: impl AsFd) -> String {
 /// Those of open(2), EINTR among them where the open blocks; ENOENT where /proc is not mounted.
 fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(sealed::descriptor(fd.as_fd()), flags, Mode::empty())?)
+    Ok(rustix::fs::open(path_of(fd), flags, Mode::empty())?)
 }
 
 /// pipe(2), by `os_pipe`: both ends close-on-exec, and non-blocking, which is safe here because
@@ -128,14 +124,25 @@ pub fn anonymous() -> io::Result<(End, End)> {
     Ok((End::owned(reader.into(), Direction::Read)?, End::owned(writer.into(), Direction::Write)?))
 }
 
-/// What gives the end of file, and swallows what is written: /dev/null.
+/// What gives the end of file, and swallows what is written: /dev/null, opened once.
+///
+/// # Errors
+/// `NotFound` where it does not exist; EMFILE where no descriptors are left.
 pub fn null() -> io::Result<OwnedFd> {
-    open_null(OFlags::RDWR)
+    static NULL: OnceLock<OwnedFd> = OnceLock::new();
+    let null = match NULL.get() {
+        Some(null) => null,
+        None => {
+            let null = open_null(OFlags::RDWR)?;
+            NULL.get_or_init(|| null)
+        }
+    };
+    Ok(rustix::io::fcntl_dupfd_cloexec(null, 3)?)
 }
 
 /// Opens /dev/null, and says so where it is not there.
 fn open_null(access: OFlags) -> io::Result<OwnedFd> {
-    match rustix::fs::open(sealed::null_device(), access | OFlags::CLOEXEC, Mode::empty()) {
+    match rustix::fs::open("/dev/null", access | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => Err(io::Error::new(
             io::ErrorKind::NotFound,
             "/dev/null does not exist; make it: mknod -m 666 /dev/null c 1 3",

@@ -11,10 +11,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
+use super::monitor::{Trace, TraceId, announce, forget};
+use super::path_of;
 use super::private::unique;
-use super::sealed;
-use super::sweeper::{Trace, announce};
 
 /// How often something is given its name back while others take that name.
 const ATTEMPTS: usize = 16;
@@ -38,7 +39,6 @@ impl Identity {
 
     /// Of what stands under a name now. That may be another in a moment.
     pub(super) fn of_name(folder: &OwnedFd, name: &OsStr) -> Result<Self, Errno> {
-        let name = sealed::name(name)?;
         Ok(Self::of(&rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
@@ -53,7 +53,7 @@ impl Identity {
 pub(super) const GIVEN_UP: Mode = Mode::SVTX;
 
 /// What [`remove`] came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Removed {
     /// It is gone.
     Yes,
@@ -68,6 +68,7 @@ pub(super) enum Removed {
 pub(super) struct Unnamed<'a> {
     folder: &'a OwnedFd,
     name: String,
+    trace: Option<TraceId>,
     named: bool,
 }
 
@@ -78,12 +79,12 @@ impl<'a> Unnamed<'a> {
     /// Those of the two, and with which of them.
     pub(super) fn make(folder: &'a OwnedFd) -> Result<(Self, OwnedFd), (&'static str, Errno)> {
         let name = secret();
-        announce(Trace::Unnamed { folder: folder.as_fd(), name: &name })
+        let trace = announce(Trace::Unnamed { folder: folder.as_fd(), name: &name })
             .map_err(|error| ("having it removed later", error))?;
         let mode = Mode::RUSR | Mode::WUSR;
         rustix::fs::mknodat(folder, &name, FileType::Fifo, mode, 0)
             .map_err(|error| ("making it", error))?;
-        let unnamed = Self { folder, name, named: false };
+        let unnamed = Self { folder, name, trace, named: false };
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(folder, &unnamed.name, flags, Mode::empty())
             .map_err(|error| ("opening it", error))?;
@@ -106,6 +107,9 @@ impl Drop for Unnamed<'_> {
         if !self.named {
             let _ = rustix::fs::unlinkat(self.folder, &self.name, AtFlags::empty());
         }
+        if let Some(trace) = self.trace {
+            forget(trace);
+        }
     }
 }
 
@@ -117,17 +121,16 @@ pub(super) fn take_away(
     handle: &OwnedFd,
     folder: &OwnedFd,
     name: &OsStr,
-    aside: &str,
-    ours: Identity,
 ) -> Result<Removed, Errno> {
+    let ours = Identity::of_open(handle)?;
     if let (Ok(there), Ok(stat)) = (Identity::of_name(folder, name), rustix::fs::fstat(handle))
         && there == ours
     {
         let mode = Mode::from_raw_mode(stat.st_mode) | GIVEN_UP;
         // Where that is refused they warn, and nothing worse.
-        let _ = rustix::fs::chmod(sealed::descriptor(handle.as_fd()), mode);
+        let _ = rustix::fs::chmod(path_of(handle), mode);
     }
-    remove(folder, name, aside, ours)
+    remove(folder, name, ours)
 }
 
 /// Takes away `name` if it leads to what is `ours`, which must be open, and to nothing else.
@@ -136,28 +139,22 @@ pub(super) fn take_away(
 /// on a name that exists for microseconds can make this hit something else: what they could just as well
 /// have removed themselves.
 ///
-/// `aside` is the name that nobody knows: see [`secret`].
-///
 /// # Errors
 /// Those of rename(2) and unlink(2). Nothing was removed then.
-pub(super) fn remove(
-    folder: &OwnedFd,
-    name: &OsStr,
-    aside: &str,
-    ours: Identity,
-) -> Result<Removed, Errno> {
+fn remove(folder: &OwnedFd, name: &OsStr, ours: Identity) -> Result<Removed, Errno> {
     // What is another already is not even touched.
     if Identity::of_name(folder, name) != Ok(ours) {
         return Ok(Removed::NotThere);
     }
     // Nothing is called as nobody knows: there is nothing to be replaced.
-    match rustix::fs::renameat(folder, name, folder, aside) {
+    let aside = secret();
+    match rustix::fs::renameat(folder, name, folder, &aside) {
         Ok(()) => {}
         Err(Errno::NOENT) => return Ok(Removed::NotThere),
         Err(error) => return Err(error),
     }
     if Identity::of_name(folder, aside.as_ref()) == Ok(ours) {
-        rustix::fs::unlinkat(folder, aside, AtFlags::empty())?;
+        rustix::fs::unlinkat(folder, &aside, AtFlags::empty())?;
         return Ok(Removed::Yes);
     }
     for _ in 0..ATTEMPTS {
@@ -167,7 +164,7 @@ pub(super) fn remove(
             Err(_) => break,
         }
     }
-    Ok(Removed::Displaced(aside.into()))
+    Ok(Removed::Displaced(aside))
 }
 
 /// renameat2(2) with RENAME_NOREPLACE; by link(2), which does not replace anything either, where the file
@@ -183,7 +180,7 @@ fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
 }
 
 /// A name that nobody knows.
-pub(super) fn secret() -> String {
+fn secret() -> String {
     format!(".pipehost-{}", unique())
 }
 
@@ -218,11 +215,11 @@ mod tests {
         unnamed.name("x".as_ref()).unwrap();
         let ours = Identity::of_open(&handle).unwrap();
         fs::rename(&x, dir.path().join("y")).unwrap();
-        assert_eq!(remove(&folder, "x".as_ref(), &secret(), ours), Ok(Removed::NotThere));
+        assert_eq!(remove(&folder, "x".as_ref(), ours), Ok(Removed::NotThere));
         fs::write(&x, "precious").unwrap();
-        assert_eq!(remove(&folder, "x".as_ref(), &secret(), ours), Ok(Removed::NotThere));
+        assert_eq!(remove(&folder, "x".as_ref(), ours), Ok(Removed::NotThere));
         assert_eq!(fs::read_to_string(&x).unwrap(), "precious");
-        assert_eq!(remove(&folder, "y".as_ref(), &secret(), ours), Ok(Removed::Yes));
+        assert_eq!(remove(&folder, "y".as_ref(), ours), Ok(Removed::Yes));
         assert!(!dir.path().join("y").exists());
     }
 }

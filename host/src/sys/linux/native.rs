@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::super::{MOST_OTHERS, NativeCommand, NativeEnd, Stop, Usage};
-use super::{broker, confine, sweeper};
+use super::{confine, monitor};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -19,8 +19,8 @@ pub struct Native {
     pid: Pid,
     /// It leads a process group of its own.
     leads: bool,
-    /// The broker has started it.
-    by_broker: bool,
+    /// It is the monitor's child, and not this process's.
+    by_monitor: bool,
     /// Becomes readable when it has ended.
     pidfd: Option<AsyncFd<OwnedFd>>,
 }
@@ -44,7 +44,16 @@ fn living() -> MutexGuard<'static, Living> {
 struct Known {
     pid: Pid,
     leads: bool,
-    by_broker: bool,
+}
+
+/// The process group of a command.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Group {
+    /// Its own.
+    Own,
+    /// That of the process that starts it.
+    Inherited,
+    Of(Pid),
 }
 
 impl NativeCommand {
@@ -66,50 +75,54 @@ impl NativeCommand {
     /// # Errors
     /// `NotFound`, `PermissionDenied` and all others of execve(2) and fork(2).
     pub fn start(self) -> io::Result<Native> {
+        if monitor::is_there() && confine::is_confined() {
+            return self.start_by_monitor();
+        }
         let leads = !has_terminal();
         count_on_sigchld();
         // This can take as long as a file system likes: nothing is locked meanwhile.
-        let by_broker = broker::is_there() && confine::is_confined();
-        let pid = match by_broker {
-            true => broker::start(&self, leads)?,
-            false => {
-                let this = rustix::process::getpid();
-                let (mut command, _reserved) = self.prepared(leads, this)?;
-                i32::try_from(command.spawn()?.id()).unwrap_or(0)
-            }
-        };
-        let pid =
-            Pid::from_raw(pid).ok_or_else(|| io::Error::other("a process without a number"))?;
+        let pid = self.spawn(if leads { Group::Own } else { Group::Inherited }, None)?;
         let leaving = {
             let mut living = living();
-            living.commands.push(Known { pid, leads, by_broker });
+            living.commands.push(Known { pid, leads });
             living.leaving
         };
-        let mut native = Native { pid, leads, by_broker, pidfd: None };
+        let mut native = Native { pid, leads, by_monitor: false, pidfd: None };
         // From here on an early return kills it. Nothing of the child is waited for by `std`.
         if leaving {
             return Err(io::Error::other("this process is about to end"));
         }
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        // SAFETY: the `AsyncFd` owns the descriptor until it is dropped, and nothing replaces it.
-        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
-        native.pidfd = Some(pidfd.map_err(|refused| refused.into_parts().1)?);
+        native.watch(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)?;
         Ok(native)
     }
 
-    /// The command as it is to be executed, as a child of `parent`, and what must live until then.
-    pub(super) fn prepared(self, leads: bool, parent: Pid) -> io::Result<(Command, Vec<OwnedFd>)> {
+    fn start_by_monitor(self) -> io::Result<Native> {
+        let started = monitor::start(&self)?;
+        let pid = Pid::from_raw(started.pid).ok_or(io::ErrorKind::InvalidData)?;
+        let mut native = Native { pid, leads: started.leads, by_monitor: true, pidfd: None };
+        native.watch(started.pidfd)?;
+        Ok(native)
+    }
+
+    /// fork(2) and execve(2), in this group, and with this mask of signals in place of the thread's.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub(super) fn spawn(self, group: Group, mask: Option<libc::sigset_t>) -> io::Result<Pid> {
         let mut command = Command::new(self.program);
         command.args(self.args).stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
-        if leads {
-            command.process_group(0);
+        match group {
+            Group::Own => drop(command.process_group(0)),
+            Group::Inherited => {}
+            Group::Of(group) => drop(command.process_group(group.as_raw_nonzero().get())),
         }
-        let reserved = match self.others.is_empty() {
+        let _reserved = match self.others.is_empty() {
             true => Vec::new(),
             false => give(&mut command, self.others)?,
         };
-        die_with_parent(&mut command, parent);
-        Ok((command, reserved))
+        die_with_parent(&mut command, mask);
+        let pid = i32::try_from(command.spawn()?.id()).unwrap_or(0);
+        Pid::from_raw(pid).ok_or_else(|| io::Error::other("a process without a number"))
     }
 }
 
@@ -119,14 +132,16 @@ pub(super) fn has_terminal() -> bool {
     *HAS.get_or_init(|| std::fs::File::open("/dev/tty").is_ok())
 }
 
-/// Has `command` be killed when the thread that starts it is gone: PR_SET_PDEATHSIG of prctl(2). It is to
-/// do before anything else is done in the new process.
-#[cfg(target_os = "linux")]
-fn die_with_parent(command: &mut Command, parent: Pid) {
-    let parent = parent.as_raw_nonzero().get();
+/// Has `command` be killed when the thread that starts it is gone: PR_SET_PDEATHSIG of prctl(2). Puts back what
+/// signals mean to it.
+fn die_with_parent(command: &mut Command, mask: Option<libc::sigset_t>) {
+    let parent = rustix::process::getpid().as_raw_nonzero().get();
     let tie = move || {
-        // SAFETY: prctl(2) and getppid(2) are async-signal-safe and touch no memory of ours.
+        // SAFETY: prctl(2), getppid(2) and sigprocmask(2) are async-signal-safe and touch no memory but the mask.
         unsafe {
+            if let Some(mask) = &mask {
+                libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut());
+            }
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -143,12 +158,9 @@ fn die_with_parent(command: &mut Command, parent: Pid) {
     unsafe { command.pre_exec(tie) };
 }
 
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command, _: Pid) {}
-
 /// Whoever started this process may have SIGCHLD ignored: then the kernel reaps what has ended, and
 /// nobody learns how. signal(7).
-fn count_on_sigchld() {
+pub(super) fn count_on_sigchld() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if super::is_ignored(libc::SIGCHLD) {
@@ -196,21 +208,39 @@ fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<
 }
 
 impl Native {
+    /// Has `pidfd` tell when it has ended.
+    fn watch(&mut self, pidfd: OwnedFd) -> io::Result<()> {
+        // SAFETY: the `AsyncFd` owns the descriptor until it is dropped, and nothing replaces it.
+        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+        self.pidfd = Some(pidfd.map_err(|refused| refused.into_parts().1)?);
+        Ok(())
+    }
+
     /// Asks the command to end, and what it started, where it leads a group: kill(2). One that is stopped goes on, as
     /// it would not see it.
     pub fn stop(&self, stop: Stop) {
-        self.known().send_if_it_lives(stop.number().into(), false);
-        self.known().send_if_it_lives(libc::SIGCONT, false);
+        self.send(stop.number().into());
+        self.send(libc::SIGCONT);
     }
 
     /// Ends them at once: SIGKILL.
     pub fn kill(&self) {
-        self.known().send_if_it_lives(libc::SIGKILL, false);
+        self.send(libc::SIGKILL);
     }
 
-    fn known(&self) -> Known {
-        let Self { pid, leads, by_broker, .. } = *self;
-        Known { pid, leads, by_broker }
+    fn send(&self, signal: i32) {
+        let Self { pid, leads, by_monitor, .. } = *self;
+        match by_monitor {
+            true => monitor::signal(pid.as_raw_nonzero().get(), signal),
+            false => Known { pid, leads }.send_if_it_lives(signal),
+        }
+    }
+
+    fn reap(&self) -> io::Result<Option<(NativeEnd, Usage)>> {
+        match self.by_monitor {
+            true => monitor::reap(self.pid.as_raw_nonzero().get()),
+            false => reap(self.pid),
+        }
     }
 
     /// Whether it leads a process group of its own.
@@ -224,7 +254,7 @@ impl Native {
     /// Those of wait4(2).
     pub async fn wait(&mut self) -> io::Result<(NativeEnd, Usage)> {
         loop {
-            if let Some(ended) = reap(self.pid)? {
+            if let Some(ended) = self.reap()? {
                 return Ok(ended);
             }
             match &self.pidfd {
@@ -237,17 +267,17 @@ impl Native {
 
 impl Drop for Native {
     fn drop(&mut self) {
-        let known = self.known();
-        let told = known.send_if_it_lives(libc::SIGKILL, false);
+        if self.by_monitor {
+            monitor::abandon(self.pid.as_raw_nonzero().get());
+            return;
+        }
+        self.kill();
         // Reaped before, or just now; else it takes a moment to die.
         if !matches!(reap(self.pid), Ok(None)) {
             return;
         }
         let pid = self.pid;
         let reap = move || {
-            if !told {
-                known.send_if_it_lives(libc::SIGKILL, true);
-            }
             while matches!(reap(pid), Ok(None)) {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -257,13 +287,26 @@ impl Drop for Native {
     }
 }
 
-/// wait4(2); `Ok(None)` where it has not ended, or a signal came.
+/// Reaps a child of this process, if it has ended.
 fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     // Reaping and forgetting are one step for all who look.
     let mut living = living();
     if !living.commands.iter().any(|known| known.pid == pid) {
         return Err(io::Error::other("the command has been waited for before"));
     }
+    let ended = wait_now(pid);
+    if !matches!(ended, Ok(None)) {
+        // On an error, somebody else has reaped it: the number is no longer ours to use.
+        living.commands.retain(|known| known.pid != pid);
+    }
+    ended
+}
+
+/// wait4(2) of a child; `Ok(None)` where it has not ended, or a signal came.
+///
+/// # Errors
+/// ECHILD where it has been reaped.
+pub(super) fn wait_now(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     let mut status = 0;
     // SAFETY: zeroes are a valid `rusage`, which wait4(2) fills in, as it does `status`.
     let (reaped, usage) = unsafe {
@@ -276,14 +319,10 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
             let error = io::Error::last_os_error();
             return match error.kind() {
                 io::ErrorKind::Interrupted => Ok(None),
-                _ => {
-                    // Somebody else has reaped it: the number is no longer ours to use.
-                    living.commands.retain(|known| known.pid != pid);
-                    Err(error)
-                }
+                _ => Err(error),
             };
         }
-        _ => living.commands.retain(|known| known.pid != pid),
+        _ => {}
     }
     let end = match libc::WIFEXITED(status) {
         true => NativeEnd::Exited((libc::WEXITSTATUS(status) & 0xff) as u8),
@@ -299,38 +338,24 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     Ok(Some((end, usage)))
 }
 
-/// Kills all native commands that run: for a process that ends without tidying up.
+/// Kills all native commands that this process has started: for one that ends without tidying up. Its monitor kills
+/// those of guests when it ends.
 pub fn kill_natives() {
     let mut living = living();
     living.leaving = true;
-    let commands = living.commands.clone();
-    for known in commands.iter().filter(|known| !known.by_broker) {
+    for known in &living.commands {
         known.send(Signal::KILL);
-    }
-    drop(living);
-    // Where the broker is busy, they are killed when this process ends.
-    for known in commands.iter().filter(|known| known.by_broker) {
-        known.send_if_it_lives(libc::SIGKILL, false);
     }
 }
 
 impl Known {
-    /// Whether it has been sent, or need not be: only a broker that starts a command just now, which may
-    /// take long, cannot be asked without waiting.
-    fn send_if_it_lives(&self, number: i32, may_wait: bool) -> bool {
+    fn send_if_it_lives(&self, number: i32) {
         let living = living();
-        let Some(signal) =
-            Signal::from_named_raw(number).filter(|_| living.commands.contains(self))
-        else {
-            return true;
-        };
-        if !self.by_broker {
+        if let Some(signal) = Signal::from_named_raw(number)
+            && living.commands.contains(self)
+        {
             self.send(signal);
-            return true;
         }
-        // It looks by itself whether the number is still that of its command.
-        drop(living);
-        broker::signal(self.pid.as_raw_nonzero().get(), self.leads, number, may_wait)
     }
 
     /// To be called while all that live are locked. The error says that it is gone, which is as well.
@@ -342,13 +367,6 @@ impl Known {
     }
 }
 
-/// Ends the copies of this process that remove files and start commands, and waits for that, some
-/// milliseconds at the most: for a process that is about to end, and has removed what it was to remove.
-pub fn end_helpers() {
-    sweeper::end();
-    broker::end();
-}
-
 /// The commands that this process has started itself and that run: what kill(2) is to be asked for, by
 /// its first argument.
 pub(super) fn signalled() -> Vec<i32> {
@@ -356,7 +374,7 @@ pub(super) fn signalled() -> Vec<i32> {
         let pid = known.pid.as_raw_nonzero().get();
         if known.leads { -pid } else { pid }
     };
-    living().commands.iter().filter(|known| !known.by_broker).map(number).collect()
+    living().commands.iter().map(number).collect()
 }
 
 /// The standard streams of this process, of which it has no more need: /dev/null takes their place, so

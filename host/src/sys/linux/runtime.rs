@@ -18,9 +18,9 @@ use rustix::io::Errno;
 
 use super::super::PrivateError;
 use super::flock::{self, Locked};
+use super::monitor::{self, Trace, TraceId, announce, forget};
 use super::names::Removed;
 use super::private::{PrivateFolder, unique};
-use super::sweeper::{self, Trace, announce};
 
 /// How often something is tried that others can make fail for a moment.
 const ATTEMPTS: usize = 16;
@@ -60,6 +60,7 @@ pub(super) fn folder() -> Result<PrivateFolder, PrivateError> {
 pub(super) struct Place {
     runtime: PrivateFolder,
     name: String,
+    trace: Option<TraceId>,
     /// Holds the lock.
     fd: OwnedFd,
 }
@@ -73,16 +74,22 @@ impl Place {
             |error: Errno| PrivateError::Io { path: runtime.path().into(), error: error.into() };
         for _ in 0..ATTEMPTS {
             let name = format!("{PLACE}{}", unique());
-            announce(Trace::Place { folder: runtime.as_fd(), name: &name }).map_err(fail)?;
+            let trace = announce(Trace::Place { folder: runtime.as_fd(), name: &name });
+            let trace = trace.map_err(fail)?;
             match rustix::fs::mkdirat(&runtime, &name, Mode::RWXU) {
                 Ok(()) => {}
-                Err(Errno::EXIST) => continue,
+                Err(Errno::EXIST) => {
+                    trace.into_iter().for_each(forget);
+                    continue;
+                }
                 Err(error) => return Err(fail(error)),
             }
             // Whoever cleans may have come first.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match rustix::fs::openat(&runtime, &name, flags, Mode::empty()) {
-                Ok(fd) if locked(&runtime, &name, &fd) => return Ok(Self { runtime, name, fd }),
+                Ok(fd) if locked(&runtime, &name, &fd) => {
+                    return Ok(Self { runtime, name, trace, fd });
+                }
                 Ok(_) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(fail(error)),
             }
@@ -104,7 +111,7 @@ impl Place {
 
     /// rmdir(2). What is missing already is none of its concern.
     pub(super) fn remove(&self) {
-        let removed = sweeper::remove(&self.name).unwrap_or_else(|| {
+        let removed = self.trace.and_then(monitor::remove).unwrap_or_else(|| {
             rustix::fs::unlinkat(&self.runtime, &self.name, AtFlags::REMOVEDIR)?;
             Ok(Removed::Yes)
         });
@@ -126,6 +133,7 @@ impl Drop for Place {
 pub(super) struct Lock {
     folder: PrivateFolder,
     name: String,
+    trace: Option<TraceId>,
     _fd: OwnedFd,
 }
 
@@ -144,8 +152,10 @@ impl Lock {
             return Ok(Some(lock));
         }
         let folder = folder()?;
-        announce(Trace::Lock { folder: folder.as_fd(), name: &name }).map_err(|error| {
-            PrivateError::Io { path: folder.path().join(&name), error: error.into() }
+        let trace = announce(Trace::Lock { folder: folder.as_fd(), name: &name });
+        let trace = trace.map_err(|error| PrivateError::Io {
+            path: folder.path().join(&name),
+            error: error.into(),
         })?;
         let mut pauses = LOOK_AGAIN.iter();
         loop {
@@ -156,14 +166,14 @@ impl Lock {
                 error: error.into(),
             })?;
             if locked(&folder, &name, &fd) {
-                let lock = Arc::new(Self { folder, name, _fd: fd });
+                let lock = Arc::new(Self { folder, name, trace, _fd: fd });
                 held.push(Arc::downgrade(&lock));
                 return Ok(Some(lock));
             }
             match pauses.next() {
                 Some(pause) => std::thread::sleep(*pause),
                 None => {
-                    sweeper::forget(&name);
+                    trace.into_iter().for_each(forget);
                     return Ok(None);
                 }
             }
@@ -174,7 +184,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // While it is held: nobody else's is removed.
-        if sweeper::remove(&self.name).is_none() {
+        if self.trace.and_then(monitor::remove).is_none() {
             let _ = self.folder.remove(&self.name);
         }
     }

@@ -2,10 +2,11 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::super::sealed;
+use super::super::monitor;
 
 /// An attempt, and what came of it: `None` where it succeeded, or the error.
 pub(crate) type Attempt = (&'static str, Option<i32>);
@@ -36,7 +37,6 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
     let home = CString::new(std::env::var("HOME").unwrap_or("/root".into())).unwrap();
     let memory = CString::new(format!("/proc/{victim}/mem")).unwrap();
     let cell = 0u64;
-    let sealed = sealed::null_device().as_ptr() as usize & !0xfff;
     let part = libc::iovec { iov_base: (&raw const cell).cast_mut().cast(), iov_len: 8 };
     let call = outcome;
     // SAFETY: each is a system call whose pointers are valid for as long as it takes; those that
@@ -46,7 +46,7 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
             ("/etc/passwd", passwd()),
             ("/etc/passwd through /proc", open(c"/proc/self/root/etc/passwd", libc::O_RDONLY)),
             ("the home folder", open(&home, libc::O_RDONLY | libc::O_DIRECTORY)),
-            ("a descriptor by a path of its own", open(c"/proc/self/fd/2", libc::O_RDWR)),
+            ("a descriptor once more", open(c"/proc/self/fd/2", libc::O_RDWR)),
             ("a file beside the FIFO", open(&beside, libc::O_RDONLY)),
             ("a new file", open(&beside_new, libc::O_CREAT | libc::O_WRONLY)),
             ("a file's mode", call(libc::chmod(beside.as_ptr(), 0o777).into())),
@@ -67,7 +67,7 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
                     // It is no socket.
                     .filter(|error| *error != libc::ENOTSOCK)
             }),
-            ("a program of its own choice", broker_starts(c"/bin/sh")),
+            ("a program of its own choice", monitor_starts(c"/bin/sh")),
             ("an internet socket", call(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0).into())),
             ("a local socket", call(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0).into())),
             ("io_uring", call(libc::syscall(libc::SYS_io_uring_setup, 1, &raw const cell))),
@@ -86,10 +86,8 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
                 let map = libc::mmap(std::ptr::null_mut(), 4096, rwx, flags, -1, 0);
                 call(if map == libc::MAP_FAILED { -1 } else { 0 })
             }),
-            ("the sealed paths", {
-                let rw = libc::PROT_READ | libc::PROT_WRITE;
-                call(libc::mprotect(sealed as *mut libc::c_void, 4096, rw).into())
-            }),
+            ("removing a file by way of the monitor", monitor_removes(&beside)),
+            ("opening more by way of the monitor", monitor_opens()),
             ("a user namespace", call(libc::unshare(libc::CLONE_NEWUSER).into())),
             ("a mount", {
                 let nothing = std::ptr::null();
@@ -114,8 +112,8 @@ fn beside_folder(path: &CStr) -> CString {
     CString::new(path.parent().unwrap().as_os_str().as_bytes()).unwrap()
 }
 
-/// Asks the broker, if there is one, for a program that was not granted.
-fn broker_starts(program: &CStr) -> Option<i32> {
+/// Asks the monitor, if there is one, for a program that was not granted.
+fn monitor_starts(program: &CStr) -> Option<i32> {
     let null = || super::super::null().unwrap();
     let command = crate::sys::NativeCommand {
         program: std::ffi::OsStr::from_bytes(program.to_bytes()).into(),
@@ -125,8 +123,33 @@ fn broker_starts(program: &CStr) -> Option<i32> {
         stderr: null(),
         others: Vec::new(),
     };
-    let error = super::super::broker::start(&command, true).err()?;
+    let error = monitor::start(&command).err()?;
     Some(error.raw_os_error().unwrap_or(libc::ENOENT))
+}
+
+/// Announces what was not made here, by a descriptor that stands for some folder, and has it removed.
+fn monitor_removes(path: &CStr) -> Option<i32> {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
+    let name = path.file_name().unwrap().to_str().unwrap();
+    // No folder can be opened; the monitor is to refuse before it looks at that.
+    let folder = super::super::null().unwrap();
+    let id = monitor::announce(monitor::Trace::Unnamed { folder: folder.as_fd(), name });
+    match id.ok().flatten().and_then(monitor::remove) {
+        Some(Ok(_)) => None,
+        Some(Err(error)) => Some(error.raw_os_error()),
+        None => Some(libc::ENOENT),
+    }
+}
+
+/// Has a FIFO opened that was found after this process was confined, by descriptors that it has.
+fn monitor_opens() -> Option<i32> {
+    let fd = super::super::null().unwrap();
+    let (folder, handle) = (fd.as_fd(), fd.as_fd());
+    let found = monitor::Trace::Found { folder, handle, name: "null".as_ref() };
+    let Ok(Some(id)) = monitor::announce(found) else { return Some(libc::ENOENT) };
+    let _ = monitor::permit(id, true, true);
+    let error = monitor::open(id, crate::sys::Direction::Write).err()?;
+    Some(error.raw_os_error().unwrap_or(0))
 }
 
 /// execve(2): returns only where that is refused.

@@ -9,12 +9,11 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-use super::super::sealed::{Area, Sealed};
-use super::super::{broker, native};
-use super::Powers;
+use super::super::{monitor, native};
+use super::SandboxPolicy;
 
 /// Calls that can do no harm with what this process has: on its descriptors, its own memory, its own
-/// threads, and the clocks.
+/// threads, and the clocks. None of them takes a path.
 const HARMLESS: &[libc::c_long] = &[
     // Bytes.
     libc::SYS_read,
@@ -119,8 +118,8 @@ const WRITABLE_FOLDERS: &[libc::c_long] = &[
 /// What is asked of native commands that run.
 const NATIVES: &[libc::c_long] = &[libc::SYS_waitid, libc::SYS_pidfd_open];
 
-/// How a broker is asked to start native commands.
-const BROKER: &[libc::c_long] = &[libc::SYS_sendmsg, libc::SYS_recvmsg];
+/// How the monitor is asked, and told that nothing more comes.
+const MONITOR: &[libc::c_long] = &[libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_shutdown];
 
 /// The ioctl(2)s that are used: how much a pipe holds, whether something is a terminal. Not among
 /// them: TIOCSTI, by which a terminal is told what its user has typed.
@@ -153,11 +152,11 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 ///
 /// # Errors
 /// Where it can, but a thread has another filter.
-pub(super) fn install(powers: &Powers, sealed: &Sealed) -> io::Result<bool> {
+pub(super) fn install(policy: &SandboxPolicy) -> io::Result<bool> {
     if !is_there() {
         return Ok(false);
     }
-    let program = compile(powers, sealed).map_err(io::Error::other)?;
+    let program = compile(policy).map_err(io::Error::other)?;
     let unknown = unknown_calls().map_err(io::Error::other)?;
     // The first must let the second be installed.
     for program in [unknown, program] {
@@ -188,7 +187,7 @@ fn unknown_calls() -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture()?)?.try_into()
 }
 
-fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::BackendError> {
+fn compile(policy: &SandboxPolicy) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: Rules = HARMLESS
         .iter()
         .chain(HARMLESS_HERE)
@@ -225,28 +224,22 @@ fn compile(powers: &Powers, sealed: &Sealed) -> Result<BpfProgram, seccompiler::
     // Standard streams can be sockets: bytes, and no address.
     permit(libc::SYS_recvfrom, vec![bits(4, u64::MAX, 0)?])?;
     permit(libc::SYS_sendto, vec![bits(4, u64::MAX, 0)?])?;
-    // The paths that are sealed.
-    permit(libc::SYS_openat, vec![sealed_path(1, sealed.paths())?])?;
-    // Some ask by its older name.
-    #[cfg(target_arch = "x86_64")]
-    permit(libc::SYS_open, vec![sealed_path(0, sealed.paths())?])?;
-    permit(libc::SYS_newfstatat, vec![sealed_path(1, sealed.names())?])?;
 
     // An entry without rules permits the call whatever its arguments are.
     let mut whole = |calls: &[libc::c_long]| {
         rules.extend(calls.iter().map(|call| (*call, Vec::new())));
     };
-    if !powers.folders.is_empty() {
+    if !policy.folders.is_empty() {
         whole(FOLDERS);
     }
-    if powers.folders.iter().any(|(_, access)| access.write) {
+    if policy.folders.iter().any(|(_, access)| access.write) {
         whole(WRITABLE_FOLDERS);
     }
-    if powers.natives {
+    if policy.natives {
         whole(NATIVES);
     }
-    if broker::is_there() {
-        whole(BROKER);
+    if monitor::is_there() {
+        whole(MONITOR);
     }
     let errno = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, errno, SeccompAction::Allow, architecture()?)?.try_into()
@@ -268,9 +261,4 @@ fn without(argument: u8, flag: i32) -> Result<SeccompCondition, seccompiler::Bac
 fn equals(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
     // Where the kernel looks at 32 bits only, the others may be anything.
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
-}
-
-/// The argument is the address of one of the paths.
-fn sealed_path(argument: u8, area: Area) -> Result<SeccompCondition, seccompiler::BackendError> {
-    bits(argument, area.mask(), area.value())
 }

@@ -10,23 +10,25 @@ use landlock::{
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::{broker, native};
-use super::{Access, Powers};
+use super::super::native;
+use super::{Access, SandboxPolicy};
 
 /// The newest version whose every right is handled here. On an older kernel, those that it knows.
 const KNOWN: ABI = ABI::V7;
 
+/// The oldest version that bounds what the seccomp filter does not: truncating a file that may only be read. Devices
+/// and signals, which later ones bound, it does.
+pub(super) const WANTED: i32 = 3;
+
 /// Since this version, threads that confined themselves one by one may send each other signals.
 const THREADS_SIGNAL: i32 = 7;
 
-/// The oldest version that bounds all that is asked for here.
-pub(super) const WANTED: i32 = THREADS_SIGNAL;
-
-/// The rules for what is kept, and the kernel's version; `None` where the kernel has no Landlock.
+/// Lets this thread, and those that it starts later, open what the policy grants and nothing else. The kernel's
+/// version; `None` where the kernel has no Landlock.
 ///
 /// # Errors
 /// Where the kernel has it, but refuses a rule.
-pub(super) fn ruleset(powers: &Powers) -> io::Result<Option<(OwnedFd, i32)>> {
+pub(super) fn bound_this_thread(policy: &SandboxPolicy) -> io::Result<Option<i32>> {
     let Some(version) = version() else { return Ok(None) };
     let ruleset = handled(version).map_err(io::Error::other)?;
     let null = match rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
@@ -35,9 +37,19 @@ pub(super) fn ruleset(powers: &Powers) -> io::Result<Option<(OwnedFd, i32)>> {
         Err(Errno::NOENT) => None,
         Err(error) => return Err(error.into()),
     };
-    let ruleset = rules(ruleset, powers, null).map_err(io::Error::other)?;
-    let ruleset: Option<OwnedFd> = ruleset.into();
-    Ok(ruleset.map(|ruleset| (ruleset, version)))
+    let ruleset = rules(ruleset, policy, null).map_err(io::Error::other)?;
+    ruleset.restrict_self().map_err(io::Error::other)?;
+    Ok(Some(version))
+}
+
+/// Lets this thread, and those that it starts later, open no file any more.
+///
+/// # Errors
+/// Where the kernel has no Landlock, or refuses.
+pub(super) fn renounce() -> io::Result<()> {
+    let version = version().ok_or(io::ErrorKind::Unsupported)?;
+    handled(version).and_then(RulesetCreated::restrict_self).map_err(io::Error::other)?;
+    Ok(())
 }
 
 /// LANDLOCK_CREATE_RULESET_VERSION of landlock_create_ruleset(2); `None` where there is no Landlock, or
@@ -56,10 +68,9 @@ fn handled(version: i32) -> Result<RulesetCreated, Failed> {
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::AbstractUnixSocket)?;
-    // The threads of this process do send each other signals. Native commands are outside of the fence, and
-    // are sent some, too: by this process, which the filter bounds to them, and by the kernel in its name
-    // when it dies (PR_SET_PDEATHSIG), which nothing else does for those of a broker's.
-    if version >= THREADS_SIGNAL && native::signalled().is_empty() && !broker::is_there() {
+    // Native commands are outside of the fence, and are sent signals, too: by this process, which the filter bounds to
+    // them, and by the kernel in its name when it dies (PR_SET_PDEATHSIG).
+    if version >= THREADS_SIGNAL && native::signalled().is_empty() {
         ruleset = ruleset.scope(Scope::Signal)?;
     }
     ruleset.create()
@@ -67,15 +78,15 @@ fn handled(version: i32) -> Result<RulesetCreated, Failed> {
 
 fn rules(
     mut ruleset: RulesetCreated,
-    powers: &Powers,
+    policy: &SandboxPolicy,
     null: Option<OwnedFd>,
 ) -> Result<RulesetCreated, Failed> {
-    for (fd, access) in &powers.files {
+    for (fd, access) in &policy.files {
         if let Some(rights) = rights_of_file(fd, *access) {
             ruleset = ruleset.add_rule(PathBeneath::new(fd, rights))?;
         }
     }
-    for (fd, access) in &powers.folders {
+    for (fd, access) in &policy.folders {
         let mut rights = AccessFs::from_read(KNOWN) & !AccessFs::Execute;
         if access.write {
             // Devices and sockets are not what a guest has folders for.

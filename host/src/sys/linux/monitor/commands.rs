@@ -1,0 +1,167 @@
+//! The native commands of guests, which the monitor starts and reaps.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::super::native::{self, Group};
+use super::super::{NativeCommand, NativeEnd, Usage};
+use super::Commands;
+use super::process::Host;
+
+/// A command's words are no longer than what execve(2) takes: two million bytes on Linux.
+const MOST_BYTES: u64 = 2 << 20;
+
+/// The words of a command, as a file in memory: they can be longer than a message.
+pub(super) fn write_words(command: &NativeCommand) -> io::Result<File> {
+    let mut text = Vec::new();
+    for word in std::iter::once(&command.program).chain(&command.args) {
+        if word.as_bytes().contains(&0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a word with a NUL in it"));
+        }
+        text.extend_from_slice(word.as_bytes());
+        text.push(0);
+    }
+    let mut file = File::from(super::super::memory_file("command", text.len() as u64)?);
+    file.write_all(&text)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// The other side of [`write_words`].
+fn read_words(file: File) -> io::Result<Vec<OsString>> {
+    // Anything else could keep this process waiting.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut text = Vec::new();
+    if file.take(MOST_BYTES + 1).read_to_end(&mut text)? as u64 > MOST_BYTES {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    }
+    // Behind the last NUL there is none.
+    text.pop();
+    Ok(text.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect())
+}
+
+/// What may be started, and what runs.
+pub(super) struct Natives<'a> {
+    commands: Commands,
+    host: &'a Host,
+    running: Vec<Running>,
+}
+
+struct Running {
+    pid: Pid,
+    leads: bool,
+    pidfd: OwnedFd,
+    /// Nobody wants to know how it ends.
+    abandoned: bool,
+}
+
+impl Running {
+    /// Nobody else has reaped it, so the number is its own.
+    fn send(&self, signal: Signal) {
+        let _ = match self.leads {
+            true => rustix::process::kill_process_group(self.pid, signal),
+            false => rustix::process::kill_process(self.pid, signal),
+        };
+    }
+}
+
+impl<'a> Natives<'a> {
+    pub(super) fn new(commands: Commands, host: &'a Host) -> Self {
+        native::count_on_sigchld();
+        Self { commands, host, running: Vec::new() }
+    }
+
+    /// Starts a command: its number, whether it leads a group, and its pidfd.
+    ///
+    /// # Errors
+    /// Those of fork(2) and execve(2); EACCES where it was not granted.
+    pub(super) fn start(
+        &mut self,
+        numbers: Vec<i32>,
+        fds: Vec<OwnedFd>,
+    ) -> io::Result<(i32, bool, BorrowedFd<'_>)> {
+        let mut fds = fds.into_iter();
+        // Where this process has no room for them, some are lost.
+        let lost = || io::Error::from_raw_os_error(libc::EMFILE);
+        let mut next = || fds.next().ok_or_else(lost);
+        let (words, stdin, stdout, stderr) = (next()?, next()?, next()?, next()?);
+        let words = read_words(File::from(words))?;
+        let begins_as =
+            |known: &&Vec<OsString>| !known.is_empty() && words.starts_with(known.as_slice());
+        if self.commands.iter().find(begins_as).is_none() {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        }
+        let mut words = words.into_iter();
+        let (program, args) = (words.next().unwrap_or_default(), words.collect());
+        if fds.len() != numbers.len() {
+            return Err(lost());
+        }
+        let others: Vec<_> = numbers.into_iter().zip(fds).collect();
+        let command = NativeCommand { program, args, stdin, stdout, stderr, others };
+        let leads = !native::has_terminal();
+        let group = if leads { Group::Own } else { Group::Of(self.host.group) };
+        let pid = command.spawn(group, Some(self.host.mask))?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        })?;
+        self.running.push(Running { pid, leads, pidfd, abandoned: false });
+        let at = self.running.len() - 1;
+        Ok((pid.as_raw_nonzero().get(), leads, self.running[at].pidfd.as_fd()))
+    }
+
+    /// Sends a command a signal, if it is one that runs.
+    pub(super) fn signal(&self, pid: i32, signal: i32) {
+        if let (Some(running), Some(signal)) = (self.find(pid), Signal::from_named_raw(signal)) {
+            running.send(signal);
+        }
+    }
+
+    /// Kills a command, and reaps it when it has ended.
+    pub(super) fn abandon(&mut self, pid: i32) {
+        self.signal(pid, libc::SIGKILL);
+        for running in &mut self.running {
+            running.abandoned |= running.pid.as_raw_nonzero().get() == pid;
+        }
+    }
+
+    /// What becomes readable when an abandoned command has ended.
+    pub(super) fn abandoned(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.running.iter().filter(|running| running.abandoned).map(|running| &running.pidfd)
+    }
+
+    /// Reaps the abandoned commands that have ended.
+    pub(super) fn reap_abandoned(&mut self) {
+        self.running.retain(|running| {
+            !running.abandoned || matches!(native::wait_now(running.pid), Ok(None))
+        });
+    }
+
+    /// Reaps a command that has ended; `None` where it runs.
+    ///
+    /// # Errors
+    /// ECHILD where it is none of these.
+    pub(super) fn reap(&mut self, pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
+        let running = self.find(pid).ok_or(io::Error::from_raw_os_error(libc::ECHILD))?;
+        let ended = native::wait_now(running.pid);
+        if !matches!(ended, Ok(None)) {
+            self.running.retain(|running| running.pid.as_raw_nonzero().get() != pid);
+        }
+        ended
+    }
+
+    /// Kills all that run. The system reaps them when this process has ended.
+    pub(super) fn kill_all(&self) {
+        self.running.iter().for_each(|running| running.send(Signal::KILL));
+    }
+
+    fn find(&self, pid: i32) -> Option<&Running> {
+        self.running.iter().find(|running| running.pid.as_raw_nonzero().get() == pid)
+    }
+}

@@ -1,0 +1,218 @@
+//! What a process and its monitor say to each other: JSON in packets of a socket, with descriptors (SCM_RIGHTS of
+//! unix(7)).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::super::names::Removed;
+use super::super::{MOST_OTHERS, NativeEnd, Usage};
+
+/// The longest message: two names of files as JSON, or the numbers of a command's descriptors.
+const MOST_BYTES: usize = 8 * 1024;
+
+/// So many descriptors can go with one message: a command's words, its standard streams, and its others.
+const MOST_DESCRIPTORS: usize = 4 + MOST_OTHERS;
+
+/// What the monitor is asked. Those before `Remove` have no reply.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// With the folder's descriptor, and a FIFO's own.
+    Announce {
+        id: u32,
+        kind: TraceKind,
+        name: Vec<u8>,
+    },
+    Forget {
+        id: u32,
+    },
+    Permit {
+        id: u32,
+        read: bool,
+        write: bool,
+    },
+    Seal,
+    Signal {
+        pid: i32,
+        signal: i32,
+    },
+    Abandon {
+        pid: i32,
+    },
+    Remove {
+        id: u32,
+    },
+    IsInPlace {
+        id: u32,
+    },
+    Open {
+        id: u32,
+        write: bool,
+    },
+    OpenWhenRead {
+        id: u32,
+    },
+    /// With what is to be opened anew.
+    Reopen,
+    /// With the command's words in a file, its standard streams, and what it has under `numbers`.
+    Start {
+        numbers: Vec<i32>,
+    },
+    Reap {
+        pid: i32,
+    },
+}
+
+/// What becomes of a thing on disk in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum TraceKind {
+    Unnamed,
+    Made,
+    Found,
+    Lock,
+    Place,
+}
+
+/// What the monitor answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Removed(Removed),
+    IsInPlace(bool),
+    /// With it.
+    Descriptor,
+    /// With a pidfd.
+    Started {
+        pid: i32,
+        leads: bool,
+    },
+    Running,
+    Ended(Ended),
+    /// The system's number of an error.
+    Error(i32),
+}
+
+impl Reply {
+    /// For an answer that does not fit the request, too.
+    pub(super) fn into_error(self) -> io::Error {
+        match self {
+            Self::Error(number) => io::Error::from_raw_os_error(number),
+            _ => io::ErrorKind::InvalidData.into(),
+        }
+    }
+
+    pub(super) fn of_error(error: &io::Error) -> Self {
+        Self::Error(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+/// How a command ended, and what it used.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Ended {
+    by_signal: bool,
+    /// The status, or the signal.
+    number: u8,
+    cpu: Duration,
+    memory: u64,
+}
+
+impl From<(NativeEnd, Usage)> for Ended {
+    fn from((end, Usage { cpu, memory }): (NativeEnd, Usage)) -> Self {
+        let (by_signal, number) = match end {
+            NativeEnd::Exited(status) => (false, status),
+            NativeEnd::Signaled(signal) => (true, signal),
+        };
+        Self { by_signal, number, cpu, memory }
+    }
+}
+
+impl From<Ended> for (NativeEnd, Usage) {
+    fn from(Ended { by_signal, number, cpu, memory }: Ended) -> Self {
+        let end = if by_signal { NativeEnd::Signaled(number) } else { NativeEnd::Exited(number) };
+        (end, Usage { cpu, memory })
+    }
+}
+
+/// What to do where the other side does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    MayWait,
+    MustNotWait,
+}
+
+/// sendmsg(2).
+///
+/// # Errors
+/// Those of sendmsg(2); EMSGSIZE for more than fits.
+pub(super) fn send(
+    socket: &OwnedFd,
+    message: &impl Serialize,
+    fds: &[BorrowedFd<'_>],
+    what: What,
+) -> Result<(), Errno> {
+    let text = serde_json::to_vec(message).map_err(|_| Errno::INVAL)?;
+    if text.len() > MOST_BYTES || fds.len() > MOST_DESCRIPTORS {
+        return Err(Errno::MSGSIZE);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    let wait = match what {
+        What::MayWait => SendFlags::empty(),
+        What::MustNotWait => SendFlags::DONTWAIT,
+    };
+    rustix::io::retry_on_intr(|| {
+        let text = [IoSlice::new(&text)];
+        rustix::net::sendmsg(socket, &text, &mut control, SendFlags::NOSIGNAL | wait)
+    })?;
+    Ok(())
+}
+
+/// recvmsg(2): the next message, and the descriptors that came with it; `None` once the other side is closed.
+///
+/// # Errors
+/// Those of recvmsg(2); `InvalidData` for what is no such message. A descriptor for which there is no room is lost.
+pub(super) fn receive<T: DeserializeOwned>(
+    socket: &OwnedFd,
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut text = [0; MOST_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let got = rustix::io::retry_on_intr(|| {
+        let mut parts = [IoSliceMut::new(&mut text)];
+        rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    if got.bytes == 0 {
+        return Ok(None);
+    }
+    let message = serde_json::from_slice(&text[..got.bytes]);
+    message.map(|message| Some((message, fds))).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// The descriptor that [`super::open_when_read`] promised, once the socket is readable.
+///
+/// # Errors
+/// Those of open(2); `BrokenPipe` where the monitor has gone.
+pub(in super::super) fn receive_descriptor(socket: &OwnedFd) -> io::Result<OwnedFd> {
+    match receive::<Reply>(socket)? {
+        Some((Reply::Descriptor, fds)) => fds.into_iter().next().ok_or(Errno::MFILE.into()),
+        Some((reply, _)) => Err(reply.into_error()),
+        None => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}

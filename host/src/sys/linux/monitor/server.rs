@@ -1,0 +1,219 @@
+//! The monitor's whole life: it answers requests until its socket closes, and then tidies up.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::super::blocking_open::BlockingOpen;
+use super::super::fifo::open_same;
+use super::super::joint::blocking;
+use super::super::reopen;
+use super::Commands;
+use super::commands::Natives;
+use super::messages::{Reply, Request, What, receive, send};
+use super::process::Host;
+use super::traces::Known;
+
+/// So many writers can wait for readers at once. Each takes a thread.
+const MOST_WAITS: usize = 4096;
+
+/// Serves `socket` until it closes.
+///
+/// # Errors
+/// Those of poll(2).
+pub(super) fn serve(socket: &OwnedFd, host: &Host, commands: Commands) -> io::Result<()> {
+    let mut monitor = Server {
+        known: Vec::new(),
+        natives: Natives::new(commands, host),
+        waits: Vec::new(),
+        sealed: false,
+    };
+    let served = monitor.serve(socket);
+    monitor.waits.clear();
+    monitor.natives.kill_all();
+    // What stands in a folder that was made goes before the folder does.
+    monitor.known.iter().rev().for_each(Known::sweep);
+    served
+}
+
+struct Server<'a> {
+    known: Vec<Known>,
+    natives: Natives<'a>,
+    /// Writers that wait for a reader.
+    waits: Vec<Wait>,
+    /// The process is confined: nothing new is announced or permitted.
+    sealed: bool,
+}
+
+struct Wait {
+    /// Closed by the process when it wants the writer no more, or has it.
+    socket: OwnedFd,
+    _opening: BlockingOpen,
+}
+
+impl Server<'_> {
+    fn serve(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        loop {
+            let called_off = {
+                let of = |wait| PollFd::new(wait, PollFlags::empty());
+                let mut fds = vec![PollFd::new(socket, PollFlags::IN)];
+                fds.extend(self.waits.iter().map(|wait| of(&wait.socket)));
+                let ended = self.natives.abandoned();
+                fds.extend(ended.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
+                rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))?;
+                let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
+                fds[1..=self.waits.len()].iter().map(happened).collect::<Vec<_>>()
+            };
+            let mut called_off = called_off.into_iter();
+            self.waits.retain(|_| !called_off.next().unwrap_or(false));
+            self.natives.reap_abandoned();
+            if !is_readable(socket)? {
+                continue;
+            }
+            match receive::<Request>(socket)? {
+                Some((request, fds)) => self.answer(socket, request, fds)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn reply(&self, socket: &OwnedFd, reply: &Reply, fd: Option<&OwnedFd>) -> io::Result<()> {
+        let fds: Vec<_> = fd.into_iter().map(OwnedFd::as_fd).collect();
+        Ok(send(socket, reply, &fds, What::MayWait)?)
+    }
+
+    /// Does what is asked, and replies where the request has a reply.
+    fn answer(&mut self, socket: &OwnedFd, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let answer = match request {
+            Request::Announce { id, kind, name } => {
+                if !self.sealed {
+                    self.known.extend(Known::of(id, kind, name, fds));
+                }
+                return Ok(());
+            }
+            Request::Forget { id } => {
+                self.known.retain(|known| known.id != id);
+                return Ok(());
+            }
+            Request::Permit { id, read, write } => {
+                for known in self.known.iter_mut().filter(|it| it.id == id && !self.sealed) {
+                    known.may_read |= read;
+                    known.may_write |= write;
+                }
+                return Ok(());
+            }
+            Request::Seal => {
+                self.sealed = true;
+                return Ok(());
+            }
+            Request::Signal { pid, signal } => {
+                self.natives.signal(pid, signal);
+                return Ok(());
+            }
+            Request::Abandon { pid } => {
+                self.natives.abandon(pid);
+                return Ok(());
+            }
+            Request::Start { numbers } => {
+                return match self.natives.start(numbers, fds) {
+                    Ok((pid, leads, pidfd)) => {
+                        let reply = Reply::Started { pid, leads };
+                        Ok(send(socket, &reply, &[pidfd], What::MayWait)?)
+                    }
+                    Err(error) => self.reply(socket, &Reply::of_error(&error), None),
+                };
+            }
+            Request::Remove { id } => self.remove(id).map(|reply| (reply, None)),
+            Request::IsInPlace { id } => self
+                .find(id)
+                .and_then(Known::is_in_place)
+                .map(|it| (Reply::IsInPlace(it), None))
+                .map_err(io::Error::from),
+            Request::Open { id, write } => {
+                self.open(id, write).map(|fd| (Reply::Descriptor, Some(fd)))
+            }
+            Request::OpenWhenRead { id } => {
+                self.open_when_read(id).map(|fd| (Reply::Descriptor, Some(fd)))
+            }
+            Request::Reopen => open_anew(fds).map(|fd| (Reply::Descriptor, Some(fd))),
+            Request::Reap { pid } => self.natives.reap(pid).map(|ended| {
+                (ended.map_or(Reply::Running, |ended| Reply::Ended(ended.into())), None)
+            }),
+        };
+        let (reply, fd) = answer.unwrap_or_else(|error| (Reply::of_error(&error), None));
+        self.reply(socket, &reply, fd.as_ref())
+    }
+
+    fn find(&self, id: u32) -> Result<&Known, Errno> {
+        self.known.iter().find(|known| known.id == id).ok_or(Errno::ACCESS)
+    }
+
+    /// Removes a thing, and forgets it: what was to be said of it has been said.
+    fn remove(&mut self, id: u32) -> io::Result<Reply> {
+        let at = self.known.iter().position(|known| known.id == id).ok_or(Errno::ACCESS)?;
+        Ok(Reply::Removed(self.known.remove(at).remove()?))
+    }
+
+    fn open(&self, id: u32, write: bool) -> io::Result<OwnedFd> {
+        let known = self.find(id)?;
+        let (permitted, access) = match write {
+            true => (known.may_write, OFlags::WRONLY),
+            false => (known.may_read, OFlags::RDONLY),
+        };
+        match permitted {
+            true => open_same(known.handle()?, access | OFlags::NONBLOCK),
+            false => Err(Errno::ACCESS.into()),
+        }
+    }
+
+    fn open_when_read(&mut self, id: u32) -> io::Result<OwnedFd> {
+        let known = self.find(id)?;
+        if !known.may_write {
+            return Err(Errno::ACCESS.into());
+        }
+        if self.waits.len() >= MOST_WAITS {
+            return Err(Errno::AGAIN.into());
+        }
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            // The process looks whether something has come.
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        let to = ours.try_clone()?;
+        let opening = BlockingOpen::start(known.handle()?.try_clone()?, move |opened| {
+            let (reply, fd) = match &opened {
+                Ok(fd) => (Reply::Descriptor, Some(fd.as_fd())),
+                Err(error) => (Reply::of_error(error), None),
+            };
+            let fds: Vec<_> = fd.into_iter().collect();
+            // Fails where nobody wants it any more.
+            let _ = send(&to, &reply, &fds, What::MustNotWait);
+        })?;
+        self.waits.push(Wait { socket: ours, _opening: opening });
+        Ok(theirs)
+    }
+}
+
+/// Whether there is a request, or the end.
+fn is_readable(socket: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    let now = rustix::event::Timespec::default();
+    Ok(rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&now)))? > 0)
+}
+
+/// Another description, which blocks, of a pipe or a terminal, with the access that the given one has.
+fn open_anew(fds: Vec<OwnedFd>) -> io::Result<OwnedFd> {
+    let fd = fds.into_iter().next().ok_or(Errno::INVAL)?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    if kind != FileType::Fifo && !rustix::termios::isatty(&fd) {
+        return Err(Errno::ACCESS.into());
+    }
+    let access = rustix::fs::fcntl_getfl(&fd)? & OFlags::ACCMODE;
+    blocking(reopen(&fd, access | OFlags::NONBLOCK | OFlags::NOCTTY)?)
+}

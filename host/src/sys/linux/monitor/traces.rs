@@ -1,0 +1,98 @@
+//! What the process has made on disk, as its monitor knows it, and how it is removed.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::super::names::{self, Identity, Removed};
+use super::super::runtime;
+use super::messages::TraceKind;
+
+/// How long the kernel may take to give back the locks of a process that has closed its socket: it closes one
+/// descriptor after another.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A thing on disk.
+pub(super) struct Known {
+    pub(super) id: u32,
+    kind: TraceKind,
+    folder: OwnedFd,
+    /// O_PATH, of a FIFO that has its name.
+    handle: Option<OwnedFd>,
+    name: OsString,
+    pub(super) may_read: bool,
+    pub(super) may_write: bool,
+}
+
+impl Known {
+    /// What was announced; `None` where that does not fit together.
+    pub(super) fn of(id: u32, kind: TraceKind, name: Vec<u8>, fds: Vec<OwnedFd>) -> Option<Self> {
+        let name = OsString::from_vec(name);
+        // A name, and no path: whatever is asked for stays in its folder.
+        let is_name = std::path::Path::new(&name).file_name() == Some(&name);
+        let mut fds = fds.into_iter();
+        let (folder, handle) = (fds.next()?, fds.next());
+        let has_handle = matches!(kind, TraceKind::Made | TraceKind::Found);
+        (is_name && has_handle == handle.is_some()).then_some(Self {
+            id,
+            kind,
+            folder,
+            handle,
+            name,
+            may_read: false,
+            may_write: false,
+        })
+    }
+
+    /// The FIFO itself.
+    ///
+    /// # Errors
+    /// EACCES where it is none, or has no name yet.
+    pub(super) fn handle(&self) -> Result<&OwnedFd, Errno> {
+        self.handle.as_ref().ok_or(Errno::ACCESS)
+    }
+
+    /// Whether the name of a FIFO leads to it.
+    pub(super) fn is_in_place(&self) -> Result<bool, Errno> {
+        let there = Identity::of_name(&self.folder, &self.name);
+        Ok(there == Ok(Identity::of_open(self.handle()?)?))
+    }
+
+    /// Removes it, if it was made here and is there still.
+    ///
+    /// # Errors
+    /// Those of unlink(2) and rename(2); EPERM for what was found.
+    pub(super) fn remove(&self) -> Result<Removed, Errno> {
+        let unlink = |flags| match rustix::fs::unlinkat(&self.folder, &self.name, flags) {
+            Ok(()) => Ok(Removed::Yes),
+            Err(Errno::NOENT) => Ok(Removed::NotThere),
+            Err(error) => Err(error),
+        };
+        match self.kind {
+            TraceKind::Made => names::take_away(self.handle()?, &self.folder, &self.name),
+            TraceKind::Unnamed | TraceKind::Lock => unlink(AtFlags::empty()),
+            TraceKind::Place => unlink(AtFlags::REMOVEDIR),
+            TraceKind::Found => Err(Errno::PERM),
+        }
+    }
+
+    /// Removes what the process that made it has left. Nobody is there who could be told of an error.
+    pub(super) fn sweep(&self) {
+        if self.kind != TraceKind::Lock {
+            let _ = self.remove();
+            return;
+        }
+        // It is somebody's who lives, until the kernel has taken it back from who died.
+        let began = Instant::now();
+        let name: &OsStr = &self.name;
+        while !runtime::remove_unlocked(self.folder.as_fd(), name)
+            && began.elapsed() < LOCK_PATIENCE
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
