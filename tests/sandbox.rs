@@ -175,7 +175,7 @@ fn there_is_one_helper_at_most() {
             let words = if subcommand == "run" { &["--", "copy"][..] } else { &["copy"] };
             command.args(options).arg(guest("plain")).args(words).stderr(Stdio::null());
             let (mut child, stdin) = copying(command);
-            assert_eq!(children(child.id()).len(), count, "{subcommand} {options:?}");
+            assert_eq!(children_of(child.id()).len(), count, "{subcommand} {options:?}");
             drop(stdin);
             assert!(child.wait().unwrap().success());
         }
@@ -252,18 +252,12 @@ fn isolated(words: &[&str]) -> Command {
     command
 }
 
-/// The processes that a process has started.
-fn children(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
 #[test]
 fn isolated_stages_are_processes_and_confined() {
     let _dog = watchdog();
     sandboxed();
     let (mut child, stdin) = copying(isolated(&["@cat", "!", "@cat", "!", "exec", "cat"]));
-    let stages = children(child.id());
+    let stages = children_of(child.id());
     assert_eq!(stages.len(), 3, "{stages:?}");
     let of = |pid| of_each_thread(pid, "Seccomp");
     let is_confined = |pid: u32| of(pid).iter().all(|it| it == "2");
@@ -351,7 +345,7 @@ fn an_isolated_stage_that_is_killed_takes_no_other_down() {
         let mut stdin = running.stdin();
         stdin.write_all(b"x\n").unwrap();
         until("the last stage writes", || fs::read(&out).is_ok_and(|text| text == b"X\n"));
-        let first = children(running.pid())[0];
+        let first = children_of(running.pid())[0];
         // The first SIGSEGV without a fault meets a handler of the runtime's, which then gives way; and two
         // that are sent before it has run are one. So it is sent until the stage is gone.
         until("the stage ends", || {

@@ -3,7 +3,7 @@
 pub(crate) mod p2 {
     #![allow(missing_docs, reason = "generated; the WIT has the documentation")]
     wit_bindgen::generate!({
-        path: "../wit/p2",
+        path: "wit-p2",
         world: "imports",
         generate_all,
     });
@@ -45,7 +45,7 @@ pub(crate) mod p3 {
                 import wasi:cli/stdout@0.3.0;
             }
         ",
-        path: "../wit/p3",
+        path: "wit-p3",
         world: "pipehost:guest/imports",
         generate_all,
     });

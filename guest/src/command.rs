@@ -50,7 +50,7 @@ pub mod __private {
                     export wasi:cli/run@0.3.0;
                 }
             ",
-            path: "../wit/p3",
+            path: "wit-p3",
             world: "pipehost:guest/command",
             generate_all,
             pub_export_macro: true,

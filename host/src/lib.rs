@@ -7,14 +7,18 @@
 //!
 //! # Embedding
 //!
+//! A program that runs a guest between two pipes, with 5 seconds, 64 MiB of memory and 1 MiB through each pipe:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/filter.rs")]
+//! ```
+//!
 //! A host that has a wasmtime store of its own adds the package to its linker, as it adds the
 //! wasmtime-wasi crates: with a ctx ([`Pipes`]) and a view ([`PipesView`]).
 //!
 //! ```no_run
-#![doc = include_str!("../../examples/embed/src/main.rs")]
+#![doc = include_str!("../examples/embed.rs")]
 //! ```
-//!
-//! Or it leaves everything to [`run::Setup`], which is what the `pipehost` command does.
 //!
 //! # What a guest can reach
 //!
@@ -30,18 +34,29 @@
 //!
 //! SIGPIPE is to be ignored, as it is in every program whose `main` is Rust's: the host counts on EPIPE.
 //!
+//! # Features
+//!
+//! `cli` (the command and all that only it needs), `bundled` (its guests `@cat` and so on) and `sandbox` (confining
+//! the process) are on by default. Without them the crate has neither clap nor anyhow nor toml.
+//!
 //! # Layers
 //!
 //! [`sys`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
 //! [`cache`], [`engine`] and [`guest`] what makes code of a file, [`run`] and [`outcome`] what runs it,
-//! [`children`] what it starts, [`pipeline`] several at once and [`totals`] what bounds them, [`cli`] the command line. Each knows only
+//! [`children`] what it starts, [`pipeline`] several at once and [`totals`] what bounds them, `cli` the command line. Each knows only
 //! those before it.
 
+#![cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command uses them"))]
+
+#[cfg(feature = "cli")]
 mod bundled;
 pub mod cache;
 pub mod children;
+#[cfg(feature = "cli")]
 pub mod cli;
+mod deadlines;
 pub mod engine;
+mod engine_names;
 mod fuel;
 pub mod guest;
 pub mod interfaces;
@@ -51,6 +66,8 @@ pub mod outcome;
 pub mod pipe;
 pub mod pipeline;
 pub mod run;
+pub mod setup;
+mod spawning;
 #[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
 pub mod sys;
 mod threads;
@@ -63,3 +80,6 @@ pub use limits::Memory;
 pub use pipe::{Grant, Pipes};
 pub use sys::{Fifo, FifoOptions};
 pub use wasi::{PipesCtxView, PipesView, add_to_linker};
+
+// The engine's types are part of this crate's signatures: the versions must be the same.
+pub use {wasmtime, wasmtime_wasi};

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
+
+use crate::engine_names;
+use crate::guest::one_line;
+use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES};
 use crate::pipe::{ErrorCode, Fault, Label, Note};
-use crate::run::End;
 use crate::sys::Direction;
 
 /// What a run came to.
@@ -16,6 +21,7 @@ use crate::sys::Direction;
 /// 3. Else the guest's own status, or its trap. So also where it has met a limit of its operator's:
 ///    it was told, and has made of that what it could. [`Reached`](crate::pipe::Reached) knows.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Outcome {
     /// It ended by itself, with this status: 0 to 255.
     Exited(u8),
@@ -33,6 +39,8 @@ pub enum Outcome {
     /// Nothing moved on any of its pipes for so long, which is what its operator allows. It was ended
     /// where it stood.
     Silent(Duration),
+    /// It ran for as long as [`Setup::timeout`](crate::setup::Setup::timeout) allows, and was ended where it stood.
+    TimedOut(Duration),
     /// A standard stream met an error, or bytes that were left behind were lost.
     Failed {
         /// The pipe's name.
@@ -42,21 +50,70 @@ pub enum Outcome {
     },
 }
 
+/// How a guest ended.
+#[derive(Debug)]
+pub enum GuestEnd {
+    /// By itself, with this status: 0 to 255.
+    Exited(u8),
+    /// By a trap. The error's chain has the WebAssembly backtrace.
+    Trapped(wasmtime::Error),
+}
+
+impl GuestEnd {
+    /// What the outcome of `run` means.
+    pub(crate) fn of_command(outcome: wasmtime::Result<Result<(), ()>>) -> Self {
+        match outcome {
+            Ok(Ok(())) => Self::Exited(0),
+            Ok(Err(())) => Self::Exited(1),
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                // As exit(3): what a parent sees of a status is its low eight bits.
+                Some(I32Exit(status)) => Self::Exited((status & 0xff) as u8),
+                None => Self::Trapped(error),
+            },
+        }
+    }
+
+    /// Whether the trap was that the guest had burnt its fuel.
+    pub fn is_out_of_fuel(error: &wasmtime::Error) -> bool {
+        error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel)
+    }
+
+    /// What the trap was, in a few words.
+    pub fn trap_summary(error: &wasmtime::Error) -> String {
+        match error.downcast_ref::<Trap>() {
+            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+            None => {
+                let text = one_line(&error.root_cause());
+                let limit = match &*text {
+                    it if engine_names::HANDLES.iter().any(|text| it.contains(text)) => {
+                        format!("; a guest may have {MAX_HANDLES} handles")
+                    }
+                    it if it.contains(engine_names::CALL_BYTES) => {
+                        format!("; a call may pass {} MiB", MAX_CALL_BYTES >> 20)
+                    }
+                    _ => String::new(),
+                };
+                text + &limit
+            }
+        }
+    }
+}
+
 impl Outcome {
-    pub(crate) fn of(end: End, notes: &[Note]) -> Self {
+    pub(crate) fn of(end: GuestEnd, notes: &[Note]) -> Self {
         let reason = match &end {
-            End::Exited(0) => {
+            GuestEnd::Exited(0) => {
                 // Many libraries take EBADF on a standard stream for success: nobody was told.
                 let unseen = |note: &&Note| note.left_behind || note.fault.is_not_open();
                 notes.iter().filter(unseen).find_map(reason)
             }
-            End::Exited(1) | End::Trapped(_) => notes.iter().find_map(reason),
-            End::Exited(_) => None,
+            GuestEnd::Exited(1) | GuestEnd::Trapped(_) => notes.iter().find_map(reason),
+            GuestEnd::Exited(_) => None,
         };
         match (reason, end) {
             (Some(reason), _) => reason,
-            (None, End::Exited(status)) => Self::Exited(status),
-            (None, End::Trapped(error)) => Self::Trapped(error),
+            (None, GuestEnd::Exited(status)) => Self::Exited(status),
+            (None, GuestEnd::Trapped(error)) => Self::Trapped(error),
         }
     }
 }
@@ -83,7 +140,7 @@ mod tests {
     fn ended_with(status: u8, label: Label) -> Outcome {
         let fault = Fault::from(ErrorCode::BrokenPipe);
         let note = Note { label, direction: Direction::Write, fault, left_behind: false };
-        Outcome::of(End::Exited(status), &[note])
+        Outcome::of(GuestEnd::Exited(status), &[note])
     }
 
     /// A child may be passed a pipe that is called like a standard stream.

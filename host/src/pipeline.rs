@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::children::after;
+use crate::deadlines::{STAGE_STOP, after};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::Memory;
@@ -21,10 +21,6 @@ use crate::pipe::{Journal, Limit, Total};
 use crate::run::Setup;
 use crate::sys::{self, Native, NativeCommand, NativeEnd, Stop, Usage};
 use crate::threads;
-
-/// How long a stage may take to deliver what it had accepted, or to end after a signal, once all is
-/// to end.
-const PATIENCE: Duration = Duration::from_millis(80);
 
 /// Ties what a guest is given to the thread that it is to run on.
 pub type Prepare<E> = Box<dyn FnOnce() -> Result<Setup, E> + Send>;
@@ -278,12 +274,12 @@ async fn end_native(native: &mut Native, stop: Stop) -> io::Result<(NativeEnd, U
     // many programs a second one means more than the first.
     if !native.leads()
         && stop.is_typed()
-        && let Ok(ended) = tokio::time::timeout(PATIENCE / 2, native.wait()).await
+        && let Ok(ended) = tokio::time::timeout(STAGE_STOP / 2, native.wait()).await
     {
         return ended;
     }
     native.stop(stop);
-    if let Ok(ended) = tokio::time::timeout(PATIENCE, native.wait()).await {
+    if let Ok(ended) = tokio::time::timeout(STAGE_STOP, native.wait()).await {
         return ended;
     }
     native.kill();
@@ -336,7 +332,7 @@ fn on_thread<E>(
             Err(error) => return StageEnd::Unprepared(error),
         };
         seen = Some((setup.journal(), setup.memory()));
-        let drains = setup.drains();
+        let pending_writes = setup.pending_writes();
         let ended = tokio::select! {
             // A guest that is always busy must not keep these from being looked at.
             biased;
@@ -351,7 +347,7 @@ fn on_thread<E>(
             },
         };
         // What it had accepted may still go out.
-        let _ = tokio::time::timeout(PATIENCE, drains.idle()).await;
+        let _ = tokio::time::timeout(STAGE_STOP, pending_writes.idle()).await;
         ended
     });
     // All ends are closed from here on; a file operation that is under way is not waited for.
@@ -376,15 +372,15 @@ mod tests {
     /// What a module that does nothing is given.
     fn setup() -> Result<Setup, String> {
         let pipes = Pipes::builder().build();
-        let (drains, journal) = (pipes.drains(), pipes.journal());
+        let (pending_writes, journal) = (pipes.pending_writes(), pipes.journal());
         let end = |direction| {
             let null = sys::null().map_err(|error| error.to_string())?;
             End::shared(null, direction).map_err(|error| error.to_string())
         };
         let stdio = Stdio::new(
             Reader::new(end(Direction::Read)?, None, Label::Stdin, journal),
-            Writer::new(end(Direction::Write)?, None, Label::Stdout, drains, journal),
-            Writer::new(end(Direction::Write)?, None, Label::Stderr, drains, journal),
+            Writer::new(end(Direction::Write)?, None, Label::Stdout, pending_writes, journal),
+            Writer::new(end(Direction::Write)?, None, Label::Stderr, pending_writes, journal),
         );
         Ok(Setup::new(pipes, stdio))
     }

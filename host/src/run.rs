@@ -1,179 +1,32 @@
 //! Running one guest to its end.
 
-use std::time::Duration;
-
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{ExternType, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2, p3};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p2, p3};
 
-use crate::children::{Children, with_children};
+use crate::deadlines::{LAST_DELIVERY, after};
 use crate::engine::Engine;
 use crate::fuel::Fuel;
 use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
-use crate::limits::{DEFAULT_MAX_MEMORY, MAX_CALL_BYTES, MAX_HANDLES, Memory, MemoryBudget};
+use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
 use crate::needs;
-use crate::outcome::Outcome;
-use crate::pipe::{Drains, ErrorCode, Journal, Label, Limit, Note, Pipes, Reached, Remarks};
+use crate::outcome::{GuestEnd, Outcome};
+use crate::pipe::{ErrorCode, Limit, Note, Pipes, Reached, Remarks};
+pub use crate::setup::Setup;
+use crate::spawning::{self, with_children};
 use crate::threads;
-use crate::totals::Totals;
 use crate::wasi::{
     self, ModuleView, PipesCtxView, PipesView, Standard, Stdio, StdioCtxView, StdioView,
 };
 
-/// Random bytes that are given at once; a call for more is a trap. Bounds how long a call holds the
-/// thread, which has other children, signals and time limits to look at: some milliseconds.
-const MAX_RANDOM: u64 = 4 * 1024 * 1024;
-
-/// WASI without any grant, and with our bounds.
-pub(crate) fn bounded_wasi() -> WasiCtxBuilder {
-    let mut wasi = WasiCtxBuilder::new();
-    wasi.max_random_size(MAX_RANDOM);
-    wasi
-}
-
-/// Everything that one guest is given.
-///
-/// By default, beyond the pipes and the standard streams: no arguments, no environment, no files,
-/// no network, the clocks and random numbers of the host, 256 MiB of memory, as much time to compute
-/// as it likes.
-pub struct Setup {
-    wasi: WasiCtxBuilder,
-    stdio: Stdio,
-    pipes: Pipes,
-    memory: Vec<Memory>,
-    fuel: Option<Fuel>,
-    totals: Option<Totals>,
-    children: Option<Children>,
-    /// Its standard streams that are another guest's, too: what they are called there, and where that
-    /// is noted.
-    inherited: Vec<(Label, Journal)>,
-    /// Another guest has started it.
-    is_child: bool,
-    /// What to do if the guest opens none of its pipes.
-    names_hint: &'static str,
-}
-
-impl std::fmt::Debug for Setup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setup")
-            .field("stdio", &self.stdio)
-            .field("pipes", &self.pipes)
-            .field("memory", &self.memory)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How long bytes that a guest handed over may take to be delivered after its silence has ended it.
-const LAST_DELIVERY: Duration = Duration::from_millis(100);
-
-/// How a guest ended.
-#[derive(Debug)]
-pub enum End {
-    /// By itself, with this status: 0 to 255.
-    Exited(u8),
-    /// By a trap. The error's chain has the WebAssembly backtrace.
-    Trapped(wasmtime::Error),
+/// As [`Setup::run`], for a child of a guest that runs.
+fn run_boxed(setup: Setup, engine: Engine, guest: Guest) -> spawning::Ended {
+    Box::pin(async move { setup.run(&engine, &guest).await })
 }
 
 impl Setup {
-    /// A guest with these pipes and standard streams, and nothing else.
-    pub fn new(pipes: Pipes, stdio: Stdio) -> Self {
-        Self {
-            wasi: bounded_wasi(),
-            stdio,
-            pipes,
-            memory: vec![Memory::of_guest(DEFAULT_MAX_MEMORY)],
-            fuel: None,
-            totals: None,
-            children: None,
-            inherited: Vec::new(),
-            is_child: false,
-            names_hint: "look by which names the guest opens its pipes",
-        }
-    }
-
-    /// The other grants of WASI: arguments, environment, folders. Its standard streams are
-    /// replaced by those of [`Setup::new`].
-    pub fn wasi(&mut self) -> &mut WasiCtxBuilder {
-        &mut self.wasi
-    }
-
-    /// How many bytes all of the guest's memories and tables may have together, its children's
-    /// included. Default 256 MiB.
-    pub fn max_memory(&mut self, bytes: u64) -> &mut Self {
-        self.memory = vec![Memory::of_guest(bytes)];
-        self
-    }
-
-    /// How much the guest may compute, in wasmtime's units: about one for each WebAssembly instruction.
-    /// Its children may burn as much again, all together; each gets half of what is left for them.
-    /// Whoever runs out traps. The guest must be compiled, and run, by [`Engine::metering`]. Default:
-    /// without end.
-    pub fn fuel(&mut self, units: u64) -> &mut Self {
-        self.fuel = Some(Fuel::new(units));
-        self
-    }
-
-    /// What to do if the guest opens none of its pipes.
-    pub(crate) fn names_hint(&mut self, hint: &'static str) -> &mut Self {
-        self.names_hint = hint;
-        self
-    }
-
-    pub(crate) fn fuel_of(&mut self, fuel: Fuel) -> &mut Self {
-        self.fuel = Some(fuel);
-        self
-    }
-
-    /// What it shares with other guests, beside its own limits. Its pipes were given their share when
-    /// they were made: [`PipesBuilder::within`](crate::pipe::PipesBuilder::within).
-    pub fn within(&mut self, totals: &Totals) -> &mut Self {
-        self.totals = Some(totals.clone());
-        self
-    }
-
-    /// Which limits the guest and its children meet, to be asked about later.
-    pub fn reached(&self) -> Reached {
-        self.pipes.journal().reached()
-    }
-
-    /// As [`Setup::max_memory`], of several that are shared with others: each bounds it.
-    pub(crate) fn memory_within(&mut self, pools: Vec<Memory>) -> &mut Self {
-        self.memory = pools;
-        self
-    }
-
-    /// The memory of the guest and its children, to be asked about later.
-    pub fn memory(&self) -> Option<Memory> {
-        self.memory.last().cloned()
-    }
-
-    /// What the guest may start. Default: nothing.
-    pub fn children(&mut self, children: Children) -> &mut Self {
-        self.children = Some(children);
-        self
-    }
-
-    /// Another guest starts it. Which of its standard streams are that guest's, too: what they are called
-    /// there, and where it is noted what goes wrong on them.
-    pub(crate) fn inherits(&mut self, streams: Vec<(Label, Journal)>) -> &mut Self {
-        self.inherited = streams;
-        self.is_child = true;
-        self
-    }
-
-    /// The deliveries that go on after the guest has ended: await [`Drains::idle`] before leaving.
-    pub fn drains(&self) -> Drains {
-        self.pipes.drains().clone()
-    }
-
-    /// What happens on the guest's pipe ends and standard streams.
-    pub fn journal(&self) -> Journal {
-        self.pipes.journal().clone()
-    }
-
     /// Runs `guest` to its end, and delivers what it leaves behind. Must be awaited inside a tokio
     /// runtime with its I/O and timers enabled. Never blocks the thread for longer than a pulse
     /// (10 ms) plus one system call.
@@ -181,37 +34,52 @@ impl Setup {
     /// Its children run beside it, and end with it.
     ///
     /// Dropping the future ends the guest where it stands and closes all its ends. What its writers
-    /// had accepted is delivered by [`Setup::drains`].
+    /// had accepted is delivered by [`Setup::pending_writes`].
     ///
     /// # Errors
     /// Where the guest does not fit what pipehost provides. A trap is no error but an [`Outcome`].
     pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
-        let (drains, hushed) = (self.drains(), self.stdio.hushed());
+        let (pending_writes, hushed) = (self.pending_writes(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
-        let idle = self.pipes.idle();
+        let (idle, timeout) = (self.pipes.idle(), self.timeout);
         let (granted, hint) = (self.pipes.grant_use(), self.names_hint);
         let is_child = self.is_child;
         let _sum_up = (!self.is_child).then(|| SumUp(self.journal().remarks().clone()));
         let running = async {
             let end = self.run_guest(engine, guest).await;
-            drains.idle().await;
+            pending_writes.idle().await;
             end
         };
-        let end = match idle {
-            None => running.await?,
-            Some((limit, activity)) => tokio::select! {
-                // A guest that is always busy must not keep this from being looked at.
-                biased;
-                () = activity.silence(limit) => {
-                    // The guest is gone by now. What its writers had accepted may still go out.
-                    let _ = tokio::time::timeout(LAST_DELIVERY, drains.idle()).await;
-                    return Ok(Outcome::Silent(limit));
+        let silent = async {
+            match &idle {
+                Some((limit, activity)) => {
+                    activity.silence(*limit).await;
+                    Outcome::Silent(*limit)
                 }
-                end = running => end?,
-            },
+                None => std::future::pending().await,
+            }
+        };
+        let timed_out = async {
+            after(timeout).await;
+            Outcome::TimedOut(timeout.unwrap_or_default())
+        };
+        let end = tokio::select! {
+            // A guest that is always busy must not keep these from being looked at.
+            biased;
+            ended = silent => Err(ended),
+            ended = timed_out => Err(ended),
+            end = running => Ok(end?),
+        };
+        let end = match end {
+            Ok(end) => end,
+            Err(ended) => {
+                // The guest is gone by now. What its writers had accepted may still go out.
+                let _ = tokio::time::timeout(LAST_DELIVERY, pending_writes.idle()).await;
+                return Ok(ended);
+            }
         };
         let remarks = journal.remarks();
-        if let End::Trapped(error) = &end {
+        if let GuestEnd::Trapped(error) = &end {
             remarks.detail(in_full(error));
         }
         let mut notes = journal.notes();
@@ -225,7 +93,7 @@ impl Setup {
             Outcome::BrokenPipe | Outcome::NoPeer { .. } => hushed.discard(),
             _ => drop(hushed),
         }
-        drains.idle().await;
+        pending_writes.idle().await;
         let has_failed = matches!(outcome, Outcome::Exited(1..) | Outcome::Trapped(_));
         if has_failed
             && !is_child
@@ -244,7 +112,7 @@ impl Setup {
         Ok(outcome)
     }
 
-    async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<End, GuestError> {
+    async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<GuestEnd, GuestError> {
         let reached = self.reached();
         if let Some(totals) = &self.totals {
             // First: the last one is the guest's own.
@@ -255,8 +123,15 @@ impl Setup {
                 Some(totals) => children.within(Some(totals.children.clone())),
                 None => children,
             };
-            let (spawner, jobs) =
-                children.spawner(engine, &self.stdio, &self.pipes, &self.memory, self.fuel.clone());
+            let (spawner, jobs) = spawning::spawner(
+                children,
+                engine,
+                &self.stdio,
+                &self.pipes,
+                &self.memory,
+                self.fuel.clone(),
+                run_boxed,
+            );
             self.pipes.set_spawner(spawner);
             jobs
         });
@@ -288,7 +163,7 @@ impl Setup {
         guest: &Guest,
         component: &wasmtime::component::Component,
         version: WasiVersion,
-    ) -> Result<End, GuestError> {
+    ) -> Result<GuestEnd, GuestError> {
         let explain = |error| guest.explain(&error);
         let linker = component_linker(engine, guest).map_err(explain)?;
         let pre = linker.instantiate_pre(component).map_err(explain)?;
@@ -350,7 +225,7 @@ impl Setup {
         take_back(fuel.as_ref(), &store);
         match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
-            ended => Ok(End::of_command(ended)),
+            ended => Ok(GuestEnd::of_command(ended)),
         }
     }
 
@@ -359,7 +234,7 @@ impl Setup {
         engine: &Engine,
         guest: &Guest,
         module: &wasmtime::Module,
-    ) -> Result<End, GuestError> {
+    ) -> Result<GuestEnd, GuestError> {
         let explain = |error| guest.explain(&error);
         match module.get_export("_start") {
             Some(ExternType::Func(start))
@@ -408,7 +283,7 @@ impl Setup {
         take_back(fuel.as_ref(), &store);
         match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
-            ended => Ok(End::of_command(ended.map(Ok))),
+            ended => Ok(GuestEnd::of_command(ended.map(Ok))),
         }
     }
 
@@ -417,46 +292,6 @@ impl Setup {
             .stdin(self.stdio.p2_stdin())
             .stdout(self.stdio.p2_stdout(legacy))
             .stderr(self.stdio.p2_stderr(legacy));
-    }
-}
-
-impl End {
-    /// What the outcome of `run` means.
-    fn of_command(outcome: wasmtime::Result<Result<(), ()>>) -> Self {
-        match outcome {
-            Ok(Ok(())) => Self::Exited(0),
-            Ok(Err(())) => Self::Exited(1),
-            Err(error) => match error.downcast_ref::<I32Exit>() {
-                // As exit(3): what a parent sees of a status is its low eight bits.
-                Some(I32Exit(status)) => Self::Exited((status & 0xff) as u8),
-                None => Self::Trapped(error),
-            },
-        }
-    }
-
-    /// Whether the trap was that the guest had burnt its fuel.
-    pub fn is_out_of_fuel(error: &wasmtime::Error) -> bool {
-        error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel)
-    }
-
-    /// What the trap was, in a few words.
-    pub fn trap_summary(error: &wasmtime::Error) -> String {
-        match error.downcast_ref::<Trap>() {
-            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
-            None => {
-                let text = crate::guest::one_line(&error.root_cause());
-                let limit = match &*text {
-                    it if it.contains("handle limit") || it.contains("no free keys") => {
-                        format!("; a guest may have {MAX_HANDLES} handles")
-                    }
-                    it if it.contains("for hostcalls") => {
-                        format!("; a call may pass {} MiB", MAX_CALL_BYTES >> 20)
-                    }
-                    _ => String::new(),
-                };
-                text + &limit
-            }
-        }
     }
 }
 

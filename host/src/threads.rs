@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::engine_names;
 use crate::sys;
 
 /// As long as a run lasts.
@@ -136,7 +137,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
     // What tokio and rayon say where the system has no thread for them.
-    match text.contains("spawn worker thread") || text.contains("ThreadPoolBuildError") {
+    match engine_names::NO_THREAD.iter().any(|known| text.contains(known)) {
         true => NO_THREAD.into(),
         false => format!("the host panicked, which is a bug of pipehost's: {text}"),
     }

@@ -3,7 +3,6 @@
 use std::env;
 use std::path::Path;
 
-#[path = "../../host/build_guests.rs"]
 mod build_guests;
 
 const GUESTS: [&str; 18] = [
@@ -31,9 +30,10 @@ fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let root = Path::new(&here).ancestors().nth(2).expect("this is in tests/guests");
     let built = build_guests::build(root, &GUESTS);
-    for folder in ["examples", "tests/calls", "tests/programs", "host/build_guests.rs"] {
+    for folder in ["examples", "tests/calls", "tests/programs"] {
         println!("cargo::rerun-if-changed={}", root.join(folder).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build_guests.rs");
     println!("cargo::rustc-env=TEST_GUESTS={}", built.display());
 }

@@ -317,16 +317,13 @@ impl Place {
 
 /// The processes called `name` that `pid` has started.
 fn natives_of(pid: u32, name: &str) -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let lists = tasks.flatten().map(|task| fs::read_to_string(task.path().join("children")));
-    let all: Vec<u32> = lists
-        .flatten()
-        .flat_map(|list| list.split_whitespace().map(|n| n.parse().unwrap()).collect::<Vec<_>>())
-        .collect();
+    // Its own, and those of its monitor.
+    let own = children_of(pid);
+    let all = own.iter().flat_map(|pid| children_of(*pid)).chain(own.iter().copied());
     let is_called = |pid: &u32| {
         fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
     };
-    all.into_iter().filter(is_called).collect()
+    all.filter(is_called).collect()
 }
 
 /// Whether a process has ended, though nobody may have reaped it.

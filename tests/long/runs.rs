@@ -241,11 +241,11 @@ fn setup(
     let end = |fd: Option<OwnedFd>, direction| {
         End::shared(fd.unwrap_or_else(|| sys::null().unwrap()), direction).unwrap()
     };
-    let (drains, journal) = (pipes.drains(), pipes.journal());
+    let (pending_writes, journal) = (pipes.pending_writes(), pipes.journal());
     let streams = Streams::new(
         Reader::new(end(stdin, Direction::Read), None, Label::Stdin, journal),
-        Writer::new(end(stdout, Direction::Write), None, Label::Stdout, drains, journal),
-        Writer::new(end(None, Direction::Write), None, Label::Stderr, drains, journal),
+        Writer::new(end(stdout, Direction::Write), None, Label::Stdout, pending_writes, journal),
+        Writer::new(end(None, Direction::Write), None, Label::Stderr, pending_writes, journal),
     );
     let mut setup = Setup::new(pipes, streams);
     setup.wasi().arg("guest").args(args);

@@ -93,11 +93,11 @@ impl Caller {
 
     async fn run(&self, version: Version, program: &[u8]) -> Result<Vec<u8>, String> {
         let mut pipes = Pipes::builder().max_pipes(MAX_PIPES);
-        let mut growths = Vec::new();
+        let mut leases = Vec::new();
         for name in ["a", "b"] {
-            let joint = pipehost::sys::joint(None).unwrap();
-            growths.push(joint.growth);
-            let (reader, writer) = (Some(joint.reader), Some(joint.writer));
+            let pair = pipehost::sys::pipe_pair(None).unwrap();
+            leases.push(pair.lease);
+            let (reader, writer) = (Some(pair.reader), Some(pair.writer));
             pipes = pipes.grant(Grant::joined(name.parse().unwrap(), reader, writer)).unwrap();
         }
         let fifo = Grant::fifo("fifo".parse().unwrap(), Arc::clone(&self.fifo));

@@ -268,12 +268,15 @@ impl Running {
         Ended { code: status.code(), signal: status.signal(), stdout, stderr }
     }
 
-    /// Whether a thread of that name runs in it.
+    /// Whether a thread of that name runs in it, or in its monitor.
     pub fn has_thread(&self, name: &str) -> bool {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
-        tasks.flatten().any(|task| {
-            fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim() == name
-        })
+        let of = |pid: u32| {
+            let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+            tasks.flatten().any(|task| {
+                fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim() == name
+            })
+        };
+        of(self.pid()) || children_of(self.pid()).into_iter().any(of)
     }
 
     /// Whether it has `path` open.
@@ -404,4 +407,14 @@ pub fn as_nobody(dir: &Dir, script: &str) -> Ended {
         .env("PATH", format!("{}:/usr/bin:/bin", dir.path(".").display()))
         .stdin(Stdio::null());
     command.end()
+}
+
+/// The processes that a process has started.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let lists = tasks.flatten().map(|task| fs::read_to_string(task.path().join("children")));
+    lists
+        .flatten()
+        .flat_map(|list| list.split_whitespace().map(|n| n.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
 }

@@ -29,12 +29,13 @@ async fn main() -> Result<()> {
     pipehost::add_to_linker::<State>(&mut linker)?;
     let grant = Grant::fifo("in".parse()?, Fifo::prepare(fifo.as_ref(), Default::default())?);
     let (pipes, table) = (Pipes::builder().grant(grant)?.build(), ResourceTable::new());
-    let (wasi, drains) = (WasiCtx::builder().inherit_stdio().build(), pipes.drains().clone());
+    let (wasi, pending_writes) =
+        (WasiCtx::builder().inherit_stdio().build(), pipes.pending_writes().clone());
     let mut store = Store::new(&engine, State { table, wasi, pipes });
     let component = Component::from_file(&engine, guest)?;
     let guest = Command::instantiate_async(&mut store, &component, &linker).await?;
     let ended = guest.wasi_cli_run().call_run(&mut store).await?;
     drop(store);
-    drains.idle().await; // what the guest wrote last
+    pending_writes.idle().await; // what the guest wrote last
     ended.map_err(|()| wasmtime::Error::msg("failed"))
 }

@@ -11,7 +11,7 @@ use clap::{
     ValueHint,
 };
 
-use super::pipe::Part;
+use super::part::Part;
 use super::values::{self, ChildSpec, DirSpec, ExecSpec, FdSpec, FifoSpec, StdioSpec};
 
 const STATUSES: &str = "\

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::args::{CacheArgs, CompileArgs};
 use super::exit::{Failure, OrStatus, Status};
-use super::inspect::print;
+use super::output::print;
 use super::source::Source;
 use crate::cache::{Cache, CacheError};
 use crate::engine::Engine;

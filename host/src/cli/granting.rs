@@ -20,10 +20,10 @@ use super::values::{DirSpec, FdSpec, FifoSpec, StandardFifo, StdioSpec};
 use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
 use crate::guest::Guest;
 use crate::pipe::{
-    Activity, Directions, Drains, EofPolicy, Grant, Journal, Label, PipeName, Pipes, Reader,
+    Activity, Directions, EofPolicy, Grant, Journal, Label, PendingWrites, PipeName, Pipes, Reader,
     Writer, deadline,
 };
-use crate::run::{Setup, bounded_wasi};
+use crate::setup::{Setup, bounded_wasi};
 use crate::sys::{
     self, Direction, End, Fifo, FifoError, FifoWatch, Handle, InheritError, SandboxPolicy,
     SystemError,
@@ -65,14 +65,14 @@ pub(crate) struct Prepared {
     max_bytes: Option<u64>,
     rate: Option<NonZeroU64>,
     fuel: Option<u64>,
-    among: Option<Among>,
+    shared: Option<SharedLimits>,
     raw_terminal: bool,
     names_hint: Option<&'static str>,
 }
 
 /// What a guest shares with the other guests of its pipeline.
 #[derive(Clone, Debug)]
-pub(crate) struct Among {
+pub(crate) struct SharedLimits {
     pub(crate) totals: Totals,
     /// How many they are.
     pub(crate) guests: usize,
@@ -157,7 +157,7 @@ impl<'a> Granting<'a> {
             max_bytes: options.max_bytes,
             rate: options.rate,
             fuel: options.fuel,
-            among: None,
+            shared: None,
             raw_terminal: options.raw_terminal,
             names_hint: matches!(source, Source::Bundled(..)).then_some(
                 "a guest that comes with pipehost opens `in` and `out`: write in=PATH, out=PATH",
@@ -360,7 +360,7 @@ impl Prepared {
     /// # Errors
     /// Those of opening the standard streams.
     pub(crate) fn setup(self) -> Result<Setup, Failure> {
-        let share = self.among.as_ref().map_or(1, |among| among.guests.max(1));
+        let share = self.shared.as_ref().map_or(1, |shared| shared.guests.max(1));
         let mut builder = Pipes::builder().max_descriptors(sys::descriptors_left() / share);
         if let Some(count) = self.max_pipes {
             builder = builder.max_pipes(count);
@@ -377,9 +377,9 @@ impl Prepared {
         if let Some(rate) = self.rate {
             builder = builder.rate(rate);
         }
-        if let Some(among) = &self.among {
-            builder = builder.within(among.totals.pipes());
-            if let Some(activity) = &among.activity {
+        if let Some(shared) = &self.shared {
+            builder = builder.within(shared.totals.pipes());
+            if let Some(activity) = &shared.activity {
                 builder = builder.watched_by(activity.clone());
             }
         }
@@ -387,11 +387,11 @@ impl Prepared {
             builder = builder.grant(grant).or_status(Status::Usage)?;
         }
         let pipes = builder.build();
-        let (drains, journal) = (pipes.drains(), pipes.journal());
+        let (pending_writes, journal) = (pipes.pending_writes(), pipes.journal());
         let deadline = deadline(self.open_timeout);
         let [stdin, stdout, stderr] = self.streams;
         let writer = |stream, label| {
-            let writer = writer(stream, deadline, label, drains, journal)?;
+            let writer = writer(stream, deadline, label, pending_writes, journal)?;
             std::io::Result::Ok(if self.raw_terminal { writer.raw() } else { writer })
         };
         let stdio = Stdio::new(
@@ -410,8 +410,8 @@ impl Prepared {
         if let Some(units) = self.fuel {
             setup.fuel(units);
         }
-        if let Some(among) = &self.among {
-            setup.within(&among.totals);
+        if let Some(shared) = &self.shared {
+            setup.within(&shared.totals);
         }
         if let Some(children) = self.children {
             setup.children(children);
@@ -420,8 +420,8 @@ impl Prepared {
     }
 
     /// What it shares with others.
-    pub(crate) fn among(mut self, among: Among) -> Self {
-        self.among = Some(among);
+    pub(crate) fn shared_limits(mut self, shared: SharedLimits) -> Self {
+        self.shared = Some(shared);
         self
     }
 
@@ -486,11 +486,11 @@ pub(crate) fn check<'a>(
         );
         return Err(error).or_status(Status::Usage);
     }
-    if let Some(name) = twice(wired.chain(fifos).chain(fds)) {
+    if let Some(name) = first_duplicate(wired.chain(fifos).chain(fds)) {
         let error = anyhow!("the pipe name `{name}` is granted twice; give one another: NAME=PATH");
         return Err(error).or_status(Status::Usage);
     }
-    if let Some(number) = twice(options.fd.iter().map(|spec| spec.number)) {
+    if let Some(number) = first_duplicate(options.fd.iter().map(|spec| spec.number)) {
         let error = anyhow!("descriptor {number} is granted twice; grant it once, for both ways");
         return Err(error).or_status(Status::Usage);
     }
@@ -524,7 +524,8 @@ pub(crate) fn check<'a>(
         }
     }
     let children = options.child.iter().map(|spec| &spec.name);
-    if let Some(name) = twice(children.chain(options.exec.iter().map(|spec| &spec.name))) {
+    if let Some(name) = first_duplicate(children.chain(options.exec.iter().map(|spec| &spec.name)))
+    {
         let error = anyhow!("what may be started as `{name}` is granted twice; rename one");
         return Err(error).or_status(Status::Usage);
     }
@@ -532,7 +533,7 @@ pub(crate) fn check<'a>(
 }
 
 /// The first that comes a second time.
-pub(crate) fn twice<T: PartialEq>(items: impl Iterator<Item = T>) -> Option<T> {
+pub(crate) fn first_duplicate<T: PartialEq>(items: impl Iterator<Item = T>) -> Option<T> {
     let mut seen = Vec::new();
     for item in items {
         if seen.contains(&item) {
@@ -553,7 +554,7 @@ fn reader(
             Reader::new(End::shared(fd, Direction::Read)?, None, Label::Stdin, journal)
         }
         Stream::Joined(fd) => {
-            Reader::of_joint(End::owned(fd, Direction::Read)?, Label::Stdin, journal)
+            Reader::of_pipe_pair(End::owned(fd, Direction::Read)?, Label::Stdin, journal)
         }
         Stream::Fifo { fifo, eof, capacity } => {
             let reopen = eof == EofPolicy::Reopen;
@@ -566,20 +567,20 @@ fn writer(
     stream: Stream,
     deadline: Option<tokio::time::Instant>,
     label: Label,
-    drains: &Drains,
+    pending_writes: &PendingWrites,
     journal: &Journal,
 ) -> std::io::Result<Writer> {
     let end = match stream {
         Stream::Shared(fd) => End::shared(fd, Direction::Write)?,
         Stream::Joined(fd) => {
             let end = End::owned(fd, Direction::Write)?;
-            return Ok(Writer::of_joint(end, label, drains, journal));
+            return Ok(Writer::of_pipe_pair(end, label, pending_writes, journal));
         }
         Stream::Fifo { fifo, capacity, .. } => {
-            return Writer::fifo(&fifo, capacity, deadline, label, drains, journal);
+            return Writer::fifo(&fifo, capacity, deadline, label, pending_writes, journal);
         }
     };
-    Ok(Writer::new(end, None, label, drains, journal))
+    Ok(Writer::new(end, None, label, pending_writes, journal))
 }
 
 fn with_capacity(grant: Grant, capacity: Option<u64>) -> Grant {

@@ -1,6 +1,6 @@
 //! `pipehost inspect`: what a guest is, and what it needs.
 
-use std::io::Write;
+use std::borrow::Cow;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::args::InspectArgs;
 use super::compile::engine_for;
 use super::exit::{Failure, OrStatus, Status};
+use super::output::print;
 use super::source::Source;
 use crate::guest::Guest;
 use crate::interfaces::{Interface, is_provided_module};
 use crate::pipe;
-use crate::sys;
 
 /// The report, as `--json` prints it. Its fields are part of the interface.
 #[derive(Debug, Serialize)]
@@ -52,23 +52,6 @@ pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
         false => report.text(),
     };
     print(&text)
-}
-
-/// Writes `text` to stdout, as the whole of what a command has to say.
-pub(crate) fn print(text: &str) -> Result<Status, Failure> {
-    written(sys::demand_standard_output().and_then(|()| {
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
-    }))
-}
-
-/// What has become of all that a command has to say on stdout.
-pub(crate) fn written(outcome: std::io::Result<()>) -> Result<Status, Failure> {
-    match outcome {
-        Ok(()) => Ok(Status::Exited(0)),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Status::BrokenPipe),
-        Err(error) => Err(error).context("stdout").or_status(Status::Io),
-    }
 }
 
 impl Report {
@@ -155,11 +138,8 @@ impl Report {
 
 /// A word as a shell wants it.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
+    // No shell takes a NUL, whatever is written.
+    shlex::try_quote(word).map_or_else(|_| word.into(), Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -169,8 +149,9 @@ mod tests {
     #[test]
     fn words_are_quoted_where_a_shell_needs_it() {
         assert_eq!(quoted("./a-b.wasm"), "./a-b.wasm");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
+        for word in ["a b", "it's", "$x", "", "a\"b", "~", "日本"] {
+            assert_eq!(shlex::split(&quoted(word)).unwrap(), [word]);
+        }
         assert_eq!(quoted(""), "''");
     }
 }

@@ -13,6 +13,8 @@ mod graph;
 mod inspect;
 mod log;
 mod mistake;
+mod output;
+mod part;
 mod pipe;
 mod run;
 mod signals;
@@ -114,7 +116,7 @@ fn usage(error: &clap::Error) -> Status {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let printed = sys::demand_standard_output().and_then(|()| error.print());
-            inspect::written(printed).unwrap_or_else(|Failure { status, error }| {
+            output::written(printed).unwrap_or_else(|Failure { status, error }| {
                 say(&format!("{error:#}"));
                 status
             })

@@ -10,20 +10,16 @@ use super::compile::{engine_for, metering};
 use super::confining::{confine, has_fifos, provide};
 use super::exit::{Failure, OrStatus, Status};
 use super::granting::{self, Granting, Stream, Wiring};
-use super::signals::{Leftovers, PATIENCE, SignalWatch, clean_up, insist, say_stopped};
+use super::signals::{Leftovers, SignalWatch, clean_up, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
 use super::{mistake, say, verdict};
-use crate::children::after;
+use crate::deadlines::{HARD_DEADLINE, LAST_DELIVERY, after};
 use crate::limits::Memory;
-use crate::pipe::{Drains, Journal};
-use crate::run::Setup;
+use crate::pipe::{Journal, PendingWrites};
+use crate::setup::Setup;
 use crate::sys;
 use crate::threads;
-
-/// How long bytes that a guest handed over may take to be delivered after a signal or a timeout
-/// has ended it.
-const LAST_DELIVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     let source = Source::of(&args.guest)?;
@@ -33,7 +29,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     }
     provide(args.sandbox.sandbox, std::iter::once(&args.options), has_fifos(&args.options))?;
     let timeout = args.options.timeout;
-    supervised(PATIENCE, timeout, async |leftovers, signals| {
+    supervised(HARD_DEADLINE, timeout, async |leftovers, signals| {
         supervise(args, leftovers, signals).await
     })
 }
@@ -52,7 +48,7 @@ pub(crate) fn supervised<T>(
     // Whichever way this is left.
     let _clean_up = CleanUp(&leftovers);
     if let Some(timeout) = timeout {
-        insist(timeout, patience, Arc::clone(&leftovers))
+        hard_deadline(timeout, patience, Arc::clone(&leftovers))
             .context("there is no thread to watch the time limit")
             .or_status(Status::Io)?;
     }
@@ -93,7 +89,7 @@ async fn supervise(
     };
     // The guest is gone with the future above. What its writers had accepted may still go out.
     if let Some(begun) = begun.get() {
-        let _ = tokio::time::timeout(LAST_DELIVERY, begun.drains.idle()).await;
+        let _ = tokio::time::timeout(LAST_DELIVERY, begun.pending_writes.idle()).await;
     }
     say_stopped(stopped, timeout);
     if let (Some(form), Some(begun)) = (form, begun.get()) {
@@ -104,7 +100,7 @@ async fn supervise(
 
 /// What there is to be told of a run, for whoever outlives it.
 struct Begun {
-    drains: Drains,
+    pending_writes: PendingWrites,
     journal: Journal,
     memory: Option<Memory>,
     started: Instant,
@@ -115,7 +111,7 @@ struct Begun {
 impl Begun {
     fn of(setup: &Setup, fifos: Vec<FifoStats>) -> Self {
         Self {
-            drains: setup.drains(),
+            pending_writes: setup.pending_writes(),
             journal: setup.journal(),
             memory: setup.memory(),
             started: Instant::now(),

@@ -12,9 +12,6 @@ use super::exit::Status;
 use super::say;
 use crate::sys::{self, Fifo, Stop};
 
-/// How long a tidy end may take, after a signal or the time limit, before it is cut short.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(170);
-
 /// The FIFOs that must not be left behind, whichever way the process ends.
 pub(crate) type Leftovers = Arc<Mutex<Vec<Arc<Fifo>>>>;
 
@@ -77,17 +74,20 @@ pub(crate) fn clean_up(leftovers: &Leftovers) {
 
 /// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
 /// single host call that computes or waits keeps the main thread from looking.
-pub(crate) fn insist(
+pub(crate) fn hard_deadline(
     timeout: Duration,
     patience: Duration,
     leftovers: Leftovers,
 ) -> io::Result<()> {
-    let insist = move || {
+    let hard_deadline = move || {
         sys::renounce_files();
         std::thread::sleep(timeout.saturating_add(patience));
         leave(&leftovers, Status::TimedOut, Some(timeout));
     };
-    std::thread::Builder::new().name("insist".into()).stack_size(128 * 1024).spawn(insist)?;
+    std::thread::Builder::new()
+        .name("hard_deadline".into())
+        .stack_size(128 * 1024)
+        .spawn(hard_deadline)?;
     Ok(())
 }
 

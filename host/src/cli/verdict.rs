@@ -6,9 +6,9 @@ use tracing::Level;
 
 use super::args::GuestOptions;
 use super::exit::Status;
-use crate::outcome::Outcome;
+use crate::outcome::{GuestEnd, Outcome};
 use crate::pipe::{ErrorCode, Label, Limit};
-use crate::run::End;
+
 use crate::sys::Direction;
 
 /// The status, and the line if one is to be shown: the guest's own end speaks for itself, but for the
@@ -34,7 +34,7 @@ pub(crate) fn of(
 fn of_end(outcome: &Outcome, options: &GuestOptions) -> (Status, Option<String>) {
     match outcome {
         Outcome::Exited(status) => (Status::Exited(*status), None),
-        Outcome::Trapped(error) if End::is_out_of_fuel(error) => {
+        Outcome::Trapped(error) if GuestEnd::is_out_of_fuel(error) => {
             let limit = options.fuel.unwrap_or_default();
             (
                 Status::Trapped,
@@ -42,12 +42,13 @@ fn of_end(outcome: &Outcome, options: &GuestOptions) -> (Status, Option<String>)
             )
         }
         Outcome::Silent(limit) => (Status::TimedOut, Some(silent(*limit))),
+        Outcome::TimedOut(_) => (Status::TimedOut, None),
         Outcome::Trapped(error) => {
             let hint = match tracing::enabled!(Level::INFO) {
                 true => "",
                 false => " (-v shows where)",
             };
-            let line = format!("the guest trapped: {}{hint}", End::trap_summary(error));
+            let line = format!("the guest trapped: {}{hint}", GuestEnd::trap_summary(error));
             (Status::Trapped, Some(line))
         }
         Outcome::BrokenPipe => (Status::BrokenPipe, None),

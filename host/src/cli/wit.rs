@@ -2,11 +2,11 @@
 
 use super::args::{WitArgs, WitVersion};
 use super::exit::{Failure, Status};
-use super::inspect::print;
+use super::output::print;
 
-const V0_2: &str = include_str!("../../../wit/p2/pipes.wit");
-const V0_3: &str = include_str!("../../../wit/p3/pipes.wit");
-const IO: &str = include_str!("../../../wit/p2/deps/wasi-io.wit");
+const V0_2: &str = include_str!("../../wit/p2/pipes.wit");
+const V0_3: &str = include_str!("../../wit/p3/pipes.wit");
+const IO: &str = include_str!("../../wit/p2/deps/wasi-io.wit");
 
 pub(crate) fn main(args: &WitArgs) -> Result<Status, Failure> {
     print(&text(args.version))

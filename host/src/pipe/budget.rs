@@ -184,7 +184,8 @@ impl Bucket {
 mod tests {
     use super::super::journal::Bounds;
     use super::super::{
-        Drains, ErrorCode, Journal, PERMIT, Reader, Transfer, TransferFault, Writer, transfer,
+        ErrorCode, Journal, PERMIT, PendingWrites, Reader, Transfer, TransferFault, Writer,
+        transfer,
     };
     use super::*;
     use crate::sys::End;
@@ -254,7 +255,8 @@ mod tests {
         );
         let to = End::owned(to.into(), Direction::Write).unwrap();
         let journal = journal(5);
-        let mut writer = Writer::new(to, None, Label::Pipe("to".into()), &Drains::new(), &journal);
+        let mut writer =
+            Writer::new(to, None, Label::Pipe("to".into()), &PendingWrites::new(), &journal);
         feed.write_all(b"123").unwrap();
         assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
         feed.write_all(b"45").unwrap();
@@ -280,7 +282,8 @@ mod tests {
         let from = End::owned(from.into(), Direction::Read).unwrap();
         let mut reader = Reader::new(from, None, Label::Pipe("from".into()), &free);
         let to = End::owned(to.into(), Direction::Write).unwrap();
-        let mut writer = Writer::new(to, None, Label::Pipe("to".into()), &Drains::new(), &bounded);
+        let mut writer =
+            Writer::new(to, None, Label::Pipe("to".into()), &PendingWrites::new(), &bounded);
         feed.write_all(b"123").unwrap();
         drop(feed);
         assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));

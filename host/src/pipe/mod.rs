@@ -5,7 +5,6 @@
 mod activity;
 mod asked;
 mod budget;
-mod drains;
 mod escape;
 mod fault;
 mod grant;
@@ -13,6 +12,8 @@ mod holdings;
 mod journal;
 mod label;
 mod name;
+mod opening;
+mod pending_writes;
 mod reached;
 mod reader;
 mod registry;
@@ -26,7 +27,7 @@ mod transfer;
 mod writer;
 
 pub use activity::Activity;
-pub use drains::Drains;
+#[cfg(feature = "cli")]
 pub(crate) use escape::acts_on_reader;
 pub use escape::{quoted, quoted_in_line, quoted_json, quoted_name};
 pub use fault::{ErrorCode, Fault};
@@ -35,10 +36,13 @@ pub(crate) use holdings::{Held, Holdings};
 pub use journal::{Journal, Note, Total};
 pub use label::Label;
 pub use name::{InvalidName, PipeName};
+pub use pending_writes::PendingWrites;
 pub use reached::{Limit, Reached};
 pub use reader::{Read, Reader};
+#[cfg(feature = "cli")]
+pub(crate) use registry::deadline;
 pub use registry::{DuplicateName, Pipes, PipesBuilder};
-pub(crate) use registry::{Family, Kept, deadline};
+pub(crate) use registry::{Family, Kept};
 pub(crate) use remarks::Remarks;
 pub use slots::TotalPipes;
 pub use spawn::{Child, ChildStatus, ChildStream, PassedEnd, SpawnRequest};

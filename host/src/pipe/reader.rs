@@ -1,6 +1,5 @@
 //! The end that bytes come out of.
 
-use std::future::pending;
 use std::io;
 use std::sync::Arc;
 
@@ -9,10 +8,10 @@ use tokio::time::{Instant, sleep_until};
 use super::Label;
 use super::budget::Allowance;
 use super::journal::Meter;
+use super::opening::{at, set_capacity};
 use super::registry::{Hold, Kept};
-use super::writer::set_capacity;
 use super::{ErrorCode, Fault, Journal, Since};
-use crate::sys::{Direction, End, Fifo, Growth, Handle};
+use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
 
 /// What an attempt to read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +67,11 @@ impl Reader {
     /// what messages call it.
     pub fn new(mut end: End, capacity: Option<u64>, label: Label, journal: &Journal) -> Self {
         set_capacity(&mut end, capacity, &label, journal);
-        Self::of_joint(end, label, journal)
+        Self::of_pipe_pair(end, label, journal)
     }
 
     /// As [`Reader::new`], of a pipe whose capacity has been seen to.
-    pub(crate) fn of_joint(end: End, label: Label, journal: &Journal) -> Self {
+    pub(crate) fn of_pipe_pair(end: End, label: Label, journal: &Journal) -> Self {
         Self {
             meter: journal.meter(&label, Direction::Read),
             peer_seen: !end.awaits_peer(),
@@ -146,11 +145,11 @@ impl Reader {
     /// it.
     pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
         let fd = self.for_native()?;
-        let growth = match &self.state {
-            State::Open(end) => end.growth(),
-            State::Ended | State::Failed(_) => Growth::default(),
+        let lease = match &self.state {
+            State::Open(end) => end.lease(),
+            State::Ended | State::Failed(_) => CapacityLease::default(),
         };
-        Ok((fd, Kept::new(std::mem::take(&mut self.hold), growth)))
+        Ok((fd, Kept::new(std::mem::take(&mut self.hold), lease)))
     }
 
     /// Whether it may not move as many bytes as it likes, as fast as it likes.
@@ -361,7 +360,7 @@ impl Reader {
 
     /// As [`Reader::ready`], for whoever has just been told [`Read::Wait`] by a read: cheaper, as
     /// the kernel is not asked again what it has just said.
-    pub fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+    pub fn ready_after_would_block(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         // Before the first writer the kernel did not say that it would block.
         self.waiting(self.peer_seen)
     }
@@ -382,7 +381,7 @@ impl Reader {
             }
             // An error shows again in the read that follows.
             if just_tried {
-                return drop(end.news().await);
+                return drop(end.ready_after_would_block().await);
             }
             tokio::select! {
                 _ = end.ready() => {}
@@ -436,13 +435,5 @@ impl Reader {
     /// Whether it reads from a terminal.
     pub fn is_terminal(&self) -> bool {
         matches!(&self.state, State::Open(end) if end.is_terminal())
-    }
-}
-
-/// Resolves at `deadline`, or never.
-pub(super) async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
     }
 }

@@ -15,10 +15,10 @@ use super::journal::Bounds;
 use super::slots::{Slot, Slots};
 use super::spawn::Spawn;
 use super::{
-    Activity, Child, Directions, Drains, ErrorCode, Fault, Grant, Journal, PipeName, Reached,
-    Reader, SpawnRequest, TotalPipes, Writer,
+    Activity, Child, Directions, ErrorCode, Fault, Grant, Journal, PendingWrites, PipeName,
+    Reached, Reader, SpawnRequest, TotalPipes, Writer,
 };
-use crate::sys::{self, Direction, Growth};
+use crate::sys::{self, CapacityLease, Direction};
 
 /// How many pipes a guest may have open unless told otherwise.
 const DEFAULT_MAX_PIPES: usize = 64;
@@ -34,7 +34,7 @@ pub struct Pipes {
     holdings: Holdings,
     open_timeout: Option<Duration>,
     idle: Option<(Duration, Activity)>,
-    drains: Drains,
+    pending_writes: PendingWrites,
     journal: Journal,
     spawner: Option<Box<dyn Spawn>>,
     /// Whether any of the granted pipes has been opened.
@@ -156,7 +156,7 @@ impl Pipes {
                 holdings: Holdings::new(0, Reached::default()),
                 open_timeout: None,
                 idle: None,
-                drains: Drains::new(),
+                pending_writes: PendingWrites::new(),
                 journal: Journal::new(),
                 spawner: None,
                 asked: Asked::default(),
@@ -182,7 +182,7 @@ impl Pipes {
             slots: self.slots.clone(),
             holdings: self.holdings.clone(),
             open_timeout: self.open_timeout,
-            drains: self.drains.clone(),
+            pending_writes: self.pending_writes.clone(),
             journal: self.journal.clone(),
         }
     }
@@ -220,7 +220,7 @@ impl Pipes {
     /// `invalid-name`, `not-permitted`, `in-use`, `limit-exceeded`, `io`.
     pub fn open_reader(&mut self, name: &str) -> Result<Reader, Fault> {
         let opening = self.opening(name, Direction::Read)?;
-        let Opening { grant, hold, deadline, drains: _, journal } = opening;
+        let Opening { grant, hold, deadline, pending_writes: _, journal } = opening;
         let label = Label::from(&grant.name);
         let reader = match &mut grant.source {
             Source::Fifo(fifo) => {
@@ -231,7 +231,7 @@ impl Pipes {
                 Reader::new(descriptor.open(Direction::Read)?, grant.capacity, label, journal)
             }
             Source::Joined(joined) => {
-                Reader::of_joint(joined.open(Direction::Read)?, label, journal)
+                Reader::of_pipe_pair(joined.open(Direction::Read)?, label, journal)
             }
             Source::Passed(passed) => {
                 let reader = passed.reader.take().ok_or(ErrorCode::NotPermitted)?;
@@ -247,22 +247,22 @@ impl Pipes {
     /// `invalid-name`, `not-permitted`, `in-use`, `limit-exceeded`, `io`.
     pub fn open_writer(&mut self, name: &str) -> Result<Writer, Fault> {
         let opening = self.opening(name, Direction::Write)?;
-        let Opening { grant, hold, deadline, drains, journal } = opening;
+        let Opening { grant, hold, deadline, pending_writes, journal } = opening;
         let label = Label::from(&grant.name);
         let writer = match &mut grant.source {
             Source::Fifo(fifo) => {
-                Writer::fifo(fifo, grant.capacity, deadline, label, drains, journal)?
+                Writer::fifo(fifo, grant.capacity, deadline, label, pending_writes, journal)?
             }
             Source::Descriptor(descriptor) => {
                 let end = descriptor.open(Direction::Write)?;
-                Writer::new(end, grant.capacity, label, drains, journal)
+                Writer::new(end, grant.capacity, label, pending_writes, journal)
             }
             Source::Joined(joined) => {
-                Writer::of_joint(joined.open(Direction::Write)?, label, drains, journal)
+                Writer::of_pipe_pair(joined.open(Direction::Write)?, label, pending_writes, journal)
             }
             Source::Passed(passed) => {
                 let writer = passed.writer.take().ok_or(ErrorCode::NotPermitted)?;
-                writer.passed_on(label, drains, journal)
+                writer.passed_on(label, pending_writes, journal)
             }
         };
         Ok(writer.holding(hold))
@@ -283,7 +283,7 @@ impl Pipes {
         writer.shares_growth_of(&reader);
         Ok((
             Reader::new(reader, None, label(), &journal).holding(hold()),
-            Writer::new(writer, None, label(), &self.drains, &journal).holding(hold()),
+            Writer::new(writer, None, label(), &self.pending_writes, &journal).holding(hold()),
         ))
     }
 
@@ -293,8 +293,8 @@ impl Pipes {
     }
 
     /// The deliveries that go on after the guest has closed its ends.
-    pub fn drains(&self) -> &Drains {
-        &self.drains
+    pub fn pending_writes(&self) -> &PendingWrites {
+        &self.pending_writes
     }
 
     /// The failures of the guest's pipe ends.
@@ -352,7 +352,7 @@ impl Pipes {
             grant: &mut granted.grant,
             hold,
             deadline: deadline(self.open_timeout),
-            drains: &self.drains,
+            pending_writes: &self.pending_writes,
             journal: &self.journal,
         })
     }
@@ -364,7 +364,7 @@ pub(crate) struct Family {
     slots: Slots,
     holdings: Holdings,
     open_timeout: Option<Duration>,
-    drains: Drains,
+    pending_writes: PendingWrites,
     journal: Journal,
 }
 
@@ -386,7 +386,7 @@ impl Family {
             holdings: self.holdings.clone(),
             open_timeout: self.open_timeout,
             idle: None,
-            drains: self.drains.of_child(),
+            pending_writes: self.pending_writes.of_child(),
             journal: self.journal.of_child(),
             spawner: None,
             asked: Asked::default(),
@@ -406,7 +406,7 @@ struct Opening<'a> {
     grant: &'a mut Grant,
     hold: Hold,
     deadline: Option<Instant>,
-    drains: &'a Drains,
+    pending_writes: &'a PendingWrites,
     journal: &'a Journal,
 }
 
@@ -434,12 +434,12 @@ impl Hold {
 /// What an end that a native command has keeps from others, while the command runs.
 #[derive(Debug)]
 pub(crate) struct Kept(
-    #[allow(dead_code, reason = "given back when it is dropped")] (Hold, Growth),
+    #[allow(dead_code, reason = "given back when it is dropped")] (Hold, CapacityLease),
 );
 
 impl Kept {
-    pub(super) fn new(hold: Hold, growth: Growth) -> Self {
-        Self((hold, growth))
+    pub(super) fn new(hold: Hold, lease: CapacityLease) -> Self {
+        Self((hold, lease))
     }
 }
 

@@ -62,7 +62,7 @@ async fn follow(
     steps: Vec<Step>,
     reader: Reader,
     writer: Writer,
-    drains: Drains,
+    pending_writes: PendingWrites,
 ) -> Result<(), TestCaseError> {
     let (mut reader, mut writer) = (Some(reader), Some(writer));
     let mut model = Model { sent: 0, under_way: VecDeque::new() };
@@ -136,7 +136,7 @@ async fn follow(
         prop_assert!(model.under_way.is_empty(), "{} bytes lost", model.under_way.len());
         prop_assert_eq!(reader.try_read(&mut [0]), Ok(Read::End));
     }
-    drains.idle().await;
+    pending_writes.idle().await;
     Ok(())
 }
 
@@ -160,7 +160,7 @@ proptest! {
         in_runtime(async {
             let pipes = Pipes::builder().build();
             let (reader, writer) = pipes.create().unwrap();
-            follow(steps, reader, writer, pipes.drains().clone()).await
+            follow(steps, reader, writer, pipes.pending_writes().clone()).await
         })?;
     }
 
@@ -173,7 +173,7 @@ proptest! {
             let (_dir, fifo) = a_fifo();
             let grant = Grant::fifo("x".parse().unwrap(), fifo);
             let mut pipes = Pipes::builder().grant(grant).unwrap().build();
-            let drains = pipes.drains().clone();
+            let pending_writes = pipes.pending_writes().clone();
             let (reader, mut writer) = if reader_first {
                 let reader = pipes.open_reader("x").unwrap();
                 (reader, pipes.open_writer("x").unwrap())
@@ -185,7 +185,7 @@ proptest! {
             while writer.permit().unwrap() == 0 {
                 writer.ready().await;
             }
-            follow(steps, reader, writer, drains).await
+            follow(steps, reader, writer, pending_writes).await
         })?;
     }
 }

@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep_until};
 use super::Label;
 use super::budget::Allowance;
 use super::journal::Meter;
-use super::reader::at;
+use super::opening::{at, set_capacity};
 use super::registry::{Hold, Kept};
 use super::terminal::{AT_ONCE, Terminal};
-use super::{Drains, ErrorCode, Fault, Journal, Since};
-use crate::sys::{Direction, End, Fifo, Growth, Handle, ReaderWait};
+use super::{ErrorCode, Fault, Journal, PendingWrites, Since};
+use crate::sys::{CapacityLease, Direction, End, Fifo, Handle, ReaderWait};
 
 /// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can
 /// make the host hold: so much for each pipe that it may have open.
@@ -26,7 +26,7 @@ pub(crate) const PERMIT: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Writer {
     flow: Flow,
-    drains: Drains,
+    pending_writes: PendingWrites,
     hold: Hold,
     /// Somebody waits for room, to deliver what was accepted.
     pub(crate) attended: bool,
@@ -67,21 +67,26 @@ impl Writer {
         end: End,
         capacity: Option<u64>,
         label: Label,
-        drains: &Drains,
+        pending_writes: &PendingWrites,
         journal: &Journal,
     ) -> Self {
         let mut end = end;
         set_capacity(&mut end, capacity, &label, journal);
-        Self::of_joint(end, label, drains, journal)
+        Self::of_pipe_pair(end, label, pending_writes, journal)
     }
 
     /// As [`Writer::new`], of a pipe whose capacity has been seen to.
-    pub(crate) fn of_joint(end: End, label: Label, drains: &Drains, journal: &Journal) -> Self {
+    pub(crate) fn of_pipe_pair(
+        end: End,
+        label: Label,
+        pending_writes: &PendingWrites,
+        journal: &Journal,
+    ) -> Self {
         let terminal = Terminal::of(&end).map(Box::new);
         let state = State::Open(Arc::new(end));
         Self {
             flow: Flow { terminal, ..Flow::new(state, None, label, journal) },
-            drains: drains.clone(),
+            pending_writes: pending_writes.clone(),
             hold: Hold::default(),
             attended: false,
         }
@@ -98,7 +103,7 @@ impl Writer {
         capacity: Option<u64>,
         deadline: Option<Instant>,
         label: Label,
-        drains: &Drains,
+        pending_writes: &PendingWrites,
         journal: &Journal,
     ) -> io::Result<Self> {
         let state = match fifo.open_writer()? {
@@ -107,7 +112,7 @@ impl Writer {
         };
         Ok(Self {
             flow: Flow::new(state, capacity, label, journal),
-            drains: drains.clone(),
+            pending_writes: pending_writes.clone(),
             hold: Hold::default(),
             attended: false,
         })
@@ -130,9 +135,14 @@ impl Writer {
     }
 
     /// Takes it over for another guest, whose messages and counts call it `label`.
-    /// What it leaves behind is delivered by `drains`.
-    pub(crate) fn passed_on(mut self, label: Label, drains: &Drains, journal: &Journal) -> Self {
-        self.drains = drains.clone();
+    /// What it leaves behind is delivered by `pending_writes`.
+    pub(crate) fn passed_on(
+        mut self,
+        label: Label,
+        pending_writes: &PendingWrites,
+        journal: &Journal,
+    ) -> Self {
+        self.pending_writes = pending_writes.clone();
         self.flow.label = label;
         let meter = journal.meter(&self.flow.label, Direction::Write);
         self.flow.meter = self.flow.meter.passed_on(meter);
@@ -160,11 +170,11 @@ impl Writer {
     /// it.
     pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
         let fd = self.for_native()?;
-        let growth = match &self.flow.state {
-            State::Open(end) => end.growth(),
-            State::Waiting { .. } | State::Failed(_) => Growth::default(),
+        let lease = match &self.flow.state {
+            State::Open(end) => end.lease(),
+            State::Waiting { .. } | State::Failed(_) => CapacityLease::default(),
         };
-        Ok((fd, Kept::new(mem::take(&mut self.hold), growth)))
+        Ok((fd, Kept::new(mem::take(&mut self.hold), lease)))
     }
 
     /// Whether it may not move as many bytes as it likes, as fast as it likes.
@@ -292,7 +302,7 @@ impl Writer {
 
     /// As [`Writer::ready`], for whoever has just been told by a write that there is no room:
     /// cheaper, as the kernel is not asked again what it has just said.
-    pub fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+    pub fn ready_after_would_block(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.flow.waiting(true)
     }
 
@@ -401,7 +411,7 @@ impl Drop for Writer {
         let mut flow = mem::replace(&mut self.flow, gone);
         flow.left_behind = true;
         let hold = mem::take(&mut self.hold);
-        self.drains.spawn(async move {
+        self.pending_writes.spawn(async move {
             // A failure is in the journal.
             while let Ok(false) = flow.deliver() {
                 flow.waiting(true).await;
@@ -415,18 +425,6 @@ impl State {
     fn opened(mut end: End, capacity: Option<u64>, label: &Label, journal: &Journal) -> Self {
         set_capacity(&mut end, capacity, label, journal);
         Self::Open(Arc::new(end))
-    }
-}
-
-/// Asks for a capacity; a refusal leaves a pipe that works, so it is only said. Where none is wished
-/// for, the pipe may grow.
-pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &Label, journal: &Journal) {
-    let Some(bytes) = capacity else { return end.grow() };
-    if let Err(error) = end.set_capacity(bytes) {
-        let had = end.capacity().unwrap_or(0);
-        journal.remarks().warn(format_args!(
-            "{label}: a capacity of {bytes} bytes is refused ({error}); it stays at {had}"
-        ));
     }
 }
 
@@ -606,7 +604,7 @@ impl Flow {
                     () = at(deadline) => {}
                 },
                 // An error shows again in the write that follows.
-                Until::Room(end) if just_tried => drop(end.news().await),
+                Until::Room(end) if just_tried => drop(end.ready_after_would_block().await),
                 Until::Room(end) => drop(end.ready().await),
                 Until::Now => {}
             }

@@ -32,13 +32,13 @@ pub use native::{MOST_OTHERS, NativeCommand, NativeEnd, Usage, descriptor_number
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use platform::breakout;
 pub use platform::{
-    Allocator, ERRORS, End, Fifo, FifoWatch, Folder, FolderLock, Growth, Handle, Joint, Missing,
-    NEEDS_UNWIND_INFO, Native, PIPE_BUF, PrivateFile, PrivateFolder, ReaderWait, SandboxPolicy,
-    address_space_limit, anonymous, another_writer, append, bytes, check_direction, confine,
-    demand_standard_output, descriptors_left, end_monitor, expect_folders, file_size_limit,
-    find_command, ignore_file_size_signal, inherited_number, is_no_memory, joint, kill_natives,
-    kind_of, memory_file, null, number_in_path, open_input_file, open_output_file, own_program,
-    prepare_messages, read_at, read_file, read_small_file, renounce_files,
+    Allocator, CapacityLease, ERRORS, End, Fifo, FifoWatch, Folder, FolderLock, Handle, Missing,
+    NEEDS_UNWIND_INFO, Native, PIPE_BUF, PipePair, PrivateFile, PrivateFolder, ReaderWait,
+    SandboxPolicy, address_space_limit, anonymous, another_writer, append, bytes, check_direction,
+    confine, demand_standard_output, descriptors_left, end_monitor, expect_folders,
+    file_size_limit, find_command, ignore_file_size_signal, inherited_number, is_no_memory,
+    kill_natives, kind_of, memory_file, null, number_in_path, open_input_file, open_output_file,
+    own_program, pipe_pair, prepare_messages, read_at, read_file, read_small_file, renounce_files,
     retire_standard_input_and_output, standard, start_monitor, stop_requests, take_given,
     take_inherited, take_inherited_stream, text, thread_cpu_time, write_at, write_message,
 };

@@ -99,7 +99,7 @@ impl End {
         match self.0 {}
     }
 
-    pub async fn news(&self) -> io::Result<()> {
+    pub async fn ready_after_would_block(&self) -> io::Result<()> {
         match self.0 {}
     }
 
@@ -147,7 +147,7 @@ impl End {
         match self.0 {}
     }
 
-    pub fn growth(&self) -> Growth {
+    pub fn lease(&self) -> CapacityLease {
         match self.0 {}
     }
 
@@ -170,17 +170,17 @@ impl End {
 
 /// No pipe grows.
 #[derive(Clone, Debug, Default)]
-pub struct Growth(());
+pub struct CapacityLease(());
 
 /// Both ends of a pipe between two stages.
 #[derive(Debug)]
-pub struct Joint {
+pub struct PipePair {
     /// Where its bytes come out.
     pub reader: Handle,
     /// Where they go in.
     pub writer: Handle,
     /// What makes it larger.
-    pub growth: Growth,
+    pub lease: CapacityLease,
 }
 
 /// A named pipe, of which there is none.
@@ -411,7 +411,7 @@ pub fn anonymous() -> io::Result<(End, End)> {
     unsupported()
 }
 
-pub fn joint(_: Option<u64>) -> io::Result<Joint> {
+pub fn pipe_pair(_: Option<u64>) -> io::Result<PipePair> {
     unsupported()
 }
 

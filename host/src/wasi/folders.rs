@@ -16,15 +16,12 @@ use wasmtime_wasi::p2::bindings::filesystem::types as p2;
 use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 
 use super::{PipesCtxView, PipesView};
+use crate::engine_names::{FILES_0_2, FILES_0_3};
 use crate::pipe::{Held, Holdings};
 use crate::sys::{FileKind, Folder};
 
 /// What the host holds for a folder that is being read, in bytes, and its descriptor.
 const BUFFER: usize = 33 * 1024;
-
-/// The interfaces in the versions that wasmtime-wasi links.
-const TYPES_0_2: &str = "wasi:filesystem/types@0.2.12";
-const TYPES_0_3: &str = "wasi:filesystem/types@0.3.0";
 
 /// A folder that is being read.
 struct Stream {
@@ -61,7 +58,7 @@ pub(crate) fn add_to_linker<T: PipesView + 'static>(
 }
 
 fn add_0_2<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    let mut types = linker.instance(TYPES_0_2)?;
+    let mut types = linker.instance(FILES_0_2)?;
     types.resource(
         "directory-entry-stream",
         ResourceType::host::<Stream>(),
@@ -100,7 +97,7 @@ fn add_0_2<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<(
 }
 
 fn add_0_3<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    linker.instance(TYPES_0_3)?.func_wrap(
+    linker.instance(FILES_0_3)?.func_wrap(
         "[method]descriptor.read-directory",
         |mut store, (descriptor,): (Resource<Descriptor>,)| {
             let PipesCtxView { table, ctx } = store.data_mut().pipes();

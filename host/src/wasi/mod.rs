@@ -49,7 +49,7 @@ impl HasData for HasPipes {
 /// Adds `pipehost:pipes` to `linker`, 0.2.0 and 0.3.0 both. `wasi:io` is not added: that is
 /// `wasmtime_wasi::p2::add_to_linker_async`'s to do.
 ///
-/// When the guest is done and its store dropped, await [`Drains::idle`](crate::pipe::Drains::idle):
+/// When the guest is done and its store dropped, await [`PendingWrites::idle`](crate::pipe::PendingWrites::idle):
 /// what it wrote last may be under way.
 ///
 /// # Errors

@@ -238,8 +238,8 @@ async fn read<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<M
             Ok(Read::End) => return Some(Ok(0)),
             Ok(Read::Wait) if nonblocking => return Some(Err(errno::AGAIN)),
             Ok(Read::Wait) => {
-                let news = stdin.news();
-                news.await;
+                let ready = stdin.ready_after_would_block();
+                ready.await;
                 turn::goes_on().await;
             }
             Err(fault) => return Some(Err(errno::of(fault))),
@@ -268,8 +268,8 @@ async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<
                 return Some(if written > 0 { Ok(written) } else { Err(errno::AGAIN) });
             }
             Ok(None) => {
-                let news = writer.news();
-                news.await;
+                let ready = writer.ready_after_would_block();
+                ready.await;
                 turn::goes_on().await;
             }
             // What went before counts, and the next call meets the error again.

@@ -50,9 +50,11 @@ impl SharedReader {
         &self.streams
     }
 
-    /// As [`Reader::news`].
-    pub(crate) fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.lock().news()
+    /// As [`Reader::ready_after_would_block`].
+    pub(crate) fn ready_after_would_block(
+        &self,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.lock().ready_after_would_block()
     }
 
     /// Resolves when a read would get on, or has failed. Takes nothing out. Cancel safe.
@@ -293,10 +295,10 @@ impl SharedWriter {
         let writer = Arc::downgrade(&self.writer);
         runtime.spawn(async move {
             while let Some(writer) = writer.upgrade() {
-                let news = {
+                let ready = {
                     let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
                     match writer.try_flush() {
-                        Ok(false) => writer.news(),
+                        Ok(false) => writer.ready_after_would_block(),
                         Ok(true) | Err(_) => {
                             writer.attended = false;
                             return;
@@ -304,7 +306,7 @@ impl SharedWriter {
                     }
                 };
                 drop(writer);
-                news.await;
+                ready.await;
             }
         });
     }
@@ -325,9 +327,11 @@ impl SharedWriter {
         self.hush.is_some()
     }
 
-    /// As [`Writer::news`].
-    pub(crate) fn news(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.lock().news()
+    /// As [`Writer::ready_after_would_block`].
+    pub(crate) fn ready_after_would_block(
+        &self,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.lock().ready_after_would_block()
     }
 
     /// Resolves when there is a permit to write, or writing has failed. Cancel safe.
@@ -357,7 +361,7 @@ impl SharedWriter {
                 if writer.try_flush()? {
                     return Ok(());
                 }
-                writer.news()
+                writer.ready_after_would_block()
             };
             ready.await;
             turn::goes_on().await;
@@ -442,7 +446,7 @@ impl Hush {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipe::{Drains, Journal, PERMIT};
+    use crate::pipe::{Journal, PERMIT, PendingWrites};
     use crate::sys;
 
     /// What one guest was permitted is taken, though another has filled the pipe since; what it was
@@ -451,8 +455,13 @@ mod tests {
     async fn a_permit_is_kept_to_those_who_share() {
         let (_reader, writer) = sys::anonymous().unwrap();
         let room = usize::try_from(writer.capacity().unwrap()).unwrap();
-        let writer =
-            Writer::new(writer, None, crate::pipe::Label::Stderr, &Drains::new(), &Journal::new());
+        let writer = Writer::new(
+            writer,
+            None,
+            crate::pipe::Label::Stderr,
+            &PendingWrites::new(),
+            &Journal::new(),
+        );
         let one = SharedWriter::new(writer);
         let two = one.for_another();
         assert!(one.permit().unwrap() > 0 && two.permit().unwrap() > 0);
@@ -473,7 +482,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_kept_back_leaves_a_permit_as_it_is() {
         let writer = |end, label| {
-            SharedWriter::new(Writer::new(end, None, label, &Drains::new(), &Journal::new()))
+            SharedWriter::new(Writer::new(end, None, label, &PendingWrites::new(), &Journal::new()))
         };
         let (stdin, _peer) = sys::anonymous().unwrap();
         let stdin = Reader::new(stdin, None, crate::pipe::Label::Stdin, &Journal::new());

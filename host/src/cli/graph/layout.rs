@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::plan::{Link, Plan};
+use super::plan::{Arc, Link, Plan};
 
 /// Between columns: the room for curves.
 const GAP: i64 = 56;
@@ -14,17 +14,6 @@ const CORNER: i64 = 6;
 pub(super) const HEAD: i64 = 8;
 /// Around the picture.
 const MARGIN: i64 = 16;
-
-/// A line to be drawn between two boxes.
-pub(super) struct Arc {
-    /// Indices of boxes.
-    pub(super) from: usize,
-    pub(super) to: usize,
-    /// Whether it leads back. Those that do not make no cycle.
-    pub(super) back: bool,
-    /// The room that its label takes.
-    pub(super) label: i64,
-}
 
 pub(super) struct Layout {
     pub(super) width: i64,

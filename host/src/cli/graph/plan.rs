@@ -6,8 +6,6 @@
 
 use std::collections::VecDeque;
 
-use super::layout::Arc;
-
 /// Between the slots of a column.
 const SPACE: i64 = 26;
 /// Between the lines at one side of a box.
@@ -16,6 +14,17 @@ const PORT: i64 = 18;
 const HEIGHT: i64 = 46;
 /// How often order and heights are improved. More changes little.
 const ROUNDS: usize = 12;
+
+/// A line to be drawn between two boxes.
+pub(super) struct Arc {
+    /// Indices of boxes.
+    pub(super) from: usize,
+    pub(super) to: usize,
+    /// Whether it leads back. Those that do not make no cycle.
+    pub(super) back: bool,
+    /// The room that its label takes.
+    pub(super) label: i64,
+}
 
 /// A box, or the place in a column where a line passes.
 #[derive(Default)]

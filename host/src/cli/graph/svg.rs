@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::layout::{Arc, HEAD, Layout, Rect};
+use super::layout::{HEAD, Layout, Rect};
+use super::plan::Arc;
 use super::{Edge, Graph, Kind, Node, column, columns, joined};
 
 /// The most columns of text that a box or a label shows.

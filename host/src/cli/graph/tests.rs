@@ -3,7 +3,8 @@
 mod any;
 mod read;
 
-use super::layout::{Arc, Layout, Rect};
+use super::layout::{Layout, Rect};
+use super::plan::Arc;
 use super::{Edge, Graph, Kind, Node};
 
 use read::{points, texts_of_xml};

@@ -13,14 +13,12 @@ use super::super::args::{GrantRef, GuestOptions};
 use super::super::exit::{Failure, Status};
 use super::super::granting::file_failure;
 use super::super::mistake;
+use super::super::part::MOST_PIPELINE_BYTES;
 use super::super::source::Source;
 use super::super::values::{self, StandardFifo, StdioSpec};
 use super::line::outer_streams;
 use super::plan::{EndRef, Job, Pipe, Plan, Stage, Streams, program_name, stage_name, usage};
 use crate::sys;
-
-/// More than that is no pipeline that anybody has written.
-pub(super) const MOST_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,7 +60,7 @@ struct StageTable {
 
 /// Reads the file at `path`, which may be a FIFO, until `deadline`; `None` then.
 pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<String>, Failure> {
-    let bytes = match sys::read_file(path, MOST_BYTES, deadline) {
+    let bytes = match sys::read_file(path, MOST_PIPELINE_BYTES, deadline) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(None),
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {

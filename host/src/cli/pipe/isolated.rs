@@ -5,7 +5,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -16,13 +15,14 @@ use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::granting::{self, Granting, Stream, Wiring};
+use super::super::part::Part;
 use super::super::run::supervised;
 use super::super::signals::{Leftovers, SignalWatch};
 use super::super::values::StdioSpec;
 use super::super::verdict;
 use super::plan::{Job, Plan, Stage};
 use super::{Ends, of_plan};
-use crate::children::after;
+use crate::deadlines::{PART_HARD_DEADLINE, PART_LAST_DELIVERY, after};
 use crate::pipe::Label;
 use crate::pipe::{Grant, PipeName, Total, share_terminals};
 use crate::pipeline::{Report, StageEnd};
@@ -33,49 +33,6 @@ const MOST_REPORT: u64 = 1024 * 1024;
 
 /// So much of a line, in bytes, is shown.
 const MOST_LINE: usize = 2048;
-
-/// How long bytes that a guest handed over may take to be delivered after its time is up.
-const LAST_DELIVERY: Duration = Duration::from_millis(30);
-
-/// How long its tidy end may take, before it is cut short: whoever started it kills it a little later.
-const PATIENCE: Duration = Duration::from_millis(55);
-
-/// Which stage a process is, and under which numbers it has inherited that stage's ends.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Part {
-    stage: usize,
-    /// Where its report goes.
-    report: i32,
-    /// The text of `-f FILE`, as it was when the pipeline was started.
-    file: Option<i32>,
-    /// stdin, stdout and stderr, but for those that are FIFOs with a path; and whether it is the only
-    /// one to hold them.
-    streams: [Option<(i32, bool)>; 3],
-    /// Its pipes to other stages: a name, what is read under it, what is written to.
-    pipes: Vec<(String, Option<i32>, Option<i32>)>,
-}
-
-impl FromStr for Part {
-    type Err = serde_json::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        serde_json::from_str(text)
-    }
-}
-
-impl Part {
-    /// The text of the pipeline's file, if there is one.
-    pub(super) fn file(&self) -> Option<std::io::Result<String>> {
-        let number = self.file?;
-        let read = || {
-            let mut text = String::new();
-            let file = File::from(sys::take_given(number)?);
-            file.take(super::file::MOST_BYTES).read_to_string(&mut text)?;
-            Ok(text)
-        };
-        Some(read())
-    }
-}
 
 /// What a stage's process has come to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -243,7 +200,7 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
         File::from(sys::take_given(part.report).context("--part").or_status(Status::Usage)?);
     let ended = prepare(&args, &part).and_then(|plan| {
         // The time limit is kept by whoever started this.
-        supervised(PATIENCE, None, async |leftovers, signals| {
+        supervised(PART_HARD_DEADLINE, None, async |leftovers, signals| {
             run(&args, &plan, &part, leftovers, signals).await
         })
     });
@@ -316,7 +273,8 @@ async fn run(
     };
     let (guest, children) = load()?;
     let setup = prepared.with_children(children).setup()?;
-    let (journal, memory, drains) = (setup.journal(), setup.memory(), setup.drains());
+    let (journal, memory, pending_writes) =
+        (setup.journal(), setup.memory(), setup.pending_writes());
     let reached = setup.reached();
     confine(args.sandbox.sandbox, granting.into_policy())?;
     granting::reserve_for_files(&options.dir)?;
@@ -353,7 +311,7 @@ async fn run(
             return Ok(report(status, line));
         }
     };
-    let _ = tokio::time::timeout(LAST_DELIVERY, drains.idle()).await;
+    let _ = tokio::time::timeout(PART_LAST_DELIVERY, pending_writes.idle()).await;
     Ok(report(stopped.0, stopped.1))
 }
 

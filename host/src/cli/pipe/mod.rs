@@ -18,20 +18,21 @@ use super::args::{GuestOptions, PipeArgs, SandboxMode, TotalsArgs};
 use super::compile::{engine_for, metering};
 use super::confining::{bound_files, confine, provide};
 use super::exit::{Failure, OrStatus, Status, pipefail};
-use super::granting::{self, Among, Granting, Prepared, Stream, Wiring, file_failure};
+use super::granting::{self, Granting, Prepared, SharedLimits, Stream, Wiring, file_failure};
 use super::graph::Graph;
-use super::inspect::print;
+use super::output::print;
 use super::run::supervised;
-use super::signals::{self, Leftovers, SignalWatch, say_stopped};
+use super::signals::{Leftovers, SignalWatch, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats};
 use super::{say, verdict};
-use crate::children::{Children, DEFAULT_MAX_CHILDREN, after};
+use crate::children::{Children, DEFAULT_MAX_CHILDREN};
+use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::pipe::{Activity, Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
-use crate::sys::{self, Growth, Handle, NativeCommand, SandboxPolicy, Stop};
+use crate::sys::{self, CapacityLease, Handle, NativeCommand, SandboxPolicy, Stop};
 use crate::threads;
 use crate::totals::{
     DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY, DEFAULT_MAX_TOTAL_PIPES, Totals,
@@ -39,11 +40,6 @@ use crate::totals::{
 use isolated::StageReport;
 use plan::{EndKind, EndRef, Job, Plan};
 use report::find_commands;
-
-/// How long stages that are told to end may take, before the pipeline ends without them.
-const PATIENCE: Duration = Duration::from_millis(150);
-
-pub(crate) use isolated::Part;
 
 pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     if let Some(part) = args.part.take() {
@@ -93,7 +89,7 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     }
     // Of what was left when the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
-    supervised(signals::PATIENCE, left, async |leftovers, signals| {
+    supervised(HARD_DEADLINE, left, async |leftovers, signals| {
         supervise(args, plan, text, left, leftovers, signals).await
     })
 }
@@ -194,18 +190,18 @@ async fn supervise(
 
     let silence = args.options.idle_timeout;
     let (totals, guests) = (plan.totals(&args.totals), plan.guests().count());
-    let among = Among { totals, guests, activity: silence.map(|_| Activity::new()) };
+    let shared = SharedLimits { totals, guests, activity: silence.map(|_| Activity::new()) };
     let opened = open(
         &plan,
         loaded,
-        &among,
+        &shared,
         isolated.then_some(text.as_deref()),
         leftovers,
         args.sandbox.sandbox,
     )?;
-    let Opened { stages, growths: _growths, fifos, mut policy, mut reports } = opened;
+    let Opened { stages, leases: _growths, fifos, mut policy, mut reports } = opened;
     let started = Instant::now();
-    let mut silent = pin!(silence_of(&among, silence));
+    let mut silent = pin!(silence_of(&shared, silence));
     let mut guests = plan.guests().count();
     let mut pipeline = Pipeline::start(stages);
     if isolated || plan.stages.iter().any(|stage| matches!(stage.job, Job::Native { .. })) {
@@ -253,7 +249,7 @@ async fn supervise(
             Status::Signal(number) => Stop::of_number(number).unwrap_or(Stop::Terminate),
             _ => Stop::Terminate,
         });
-        given_up.set(after(Some(PATIENCE)));
+        given_up.set(after(Some(PIPELINE_STOP)));
         stopped = Some(why);
     }
     let statuses: Vec<u8> = ended
@@ -276,8 +272,8 @@ async fn supervise(
 }
 
 /// Resolves when nothing has moved on any guest's pipes for as long as `limit`.
-async fn silence_of(among: &Among, limit: Option<Duration>) {
-    match (&among.activity, limit) {
+async fn silence_of(shared: &SharedLimits, limit: Option<Duration>) {
+    match (&shared.activity, limit) {
         (Some(activity), Some(limit)) => activity.silence(limit).await,
         _ => std::future::pending().await,
     }
@@ -337,7 +333,7 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure
 fn open(
     plan: &Plan,
     loaded: Vec<Option<Code>>,
-    among: &Among,
+    shared: &SharedLimits,
     isolated: Option<Option<&str>>,
     leftovers: &Leftovers,
     sandbox: SandboxMode,
@@ -360,7 +356,9 @@ fn open(
                 let prepared = ends
                     .wiring(plan, at, &granting)
                     .and_then(|wiring| granting.prepare(options, wiring, source, args));
-                prepared.map(|prepared| guest_stage(code, prepared.among(among.clone()), options))
+                prepared.map(|prepared| {
+                    guest_stage(code, prepared.shared_limits(shared.clone()), options)
+                })
             }
             (Job::Native { command, .. }, _) => {
                 ends.command(plan, at, command, &granting).map(pipeline::Stage::Native)
@@ -372,15 +370,15 @@ fn open(
         stages.push(opened.map_err(|failure| failure.of_stage(&stage.name))?);
         reports.push(report);
     }
-    let (growths, fifos) = (ends.growths, granting.fifos());
-    Ok(Opened { stages, growths, fifos, policy: granting.into_policy(), reports })
+    let (leases, fifos) = (ends.leases, granting.fifos());
+    Ok(Opened { stages, leases, fifos, policy: granting.into_policy(), reports })
 }
 
 /// The stages with all that they are given, and what this process needs for it.
 struct Opened {
     stages: Vec<pipeline::Stage<Failure>>,
     /// The room that its pipes have taken.
-    growths: Vec<Growth>,
+    leases: Vec<CapacityLease>,
     /// The FIFOs that are granted.
     fifos: Vec<FifoStats>,
     policy: SandboxPolicy,
@@ -402,25 +400,25 @@ fn guest_stage(code: Code, prepared: Prepared, options: &GuestOptions) -> pipeli
 struct Ends {
     readers: BTreeMap<EndRef, Handle>,
     writers: BTreeMap<EndRef, Handle>,
-    growths: Vec<Growth>,
+    leases: Vec<CapacityLease>,
 }
 
 impl Ends {
     fn make(plan: &Plan) -> Result<Self, Failure> {
         let mut ends =
-            Self { readers: BTreeMap::new(), writers: BTreeMap::new(), growths: Vec::new() };
+            Self { readers: BTreeMap::new(), writers: BTreeMap::new(), leases: Vec::new() };
         for (reader, pipes) in plan.by_reader() {
             let mut make = || {
                 let capacity = pipes.iter().find_map(|pipe| pipe.capacity);
-                let joint = sys::joint(capacity)?;
+                let pair = sys::pipe_pair(capacity)?;
                 for pipe in pipes.iter().skip(1) {
-                    ends.writers.insert(pipe.from.clone(), sys::another_writer(&joint.writer)?);
+                    ends.writers.insert(pipe.from.clone(), sys::another_writer(&pair.writer)?);
                 }
                 if let Some(pipe) = pipes.first() {
-                    ends.writers.insert(pipe.from.clone(), joint.writer);
+                    ends.writers.insert(pipe.from.clone(), pair.writer);
                 }
-                ends.readers.insert(reader.clone(), joint.reader);
-                ends.growths.push(joint.growth);
+                ends.readers.insert(reader.clone(), pair.reader);
+                ends.leases.push(pair.lease);
                 std::io::Result::Ok(())
             };
             make().context("a pipe cannot be made").or_status(Status::Io)?;

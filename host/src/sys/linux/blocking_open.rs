@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::fifo::open_same;
+use super::open_same;
 
 /// The waiting thread calls open(2) and little else.
 const STACK: usize = 128 * 1024;

@@ -22,12 +22,12 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// What a pipe has grown by, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct Lease {
     bytes: usize,
     taken: &'static AtomicUsize,
 }
 
-impl Claim {
+impl Lease {
     fn take(bytes: usize, taken: &'static AtomicUsize) -> Option<Self> {
         let sum = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= SHARE);
         taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).ok()?;
@@ -35,7 +35,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -43,11 +43,11 @@ impl Drop for Claim {
 
 /// Makes a pipe of the default size larger: F_SETPIPE_SZ of fcntl(2). `None` where it stays as it
 /// is: it has another size, the share is used up, or the kernel refuses.
-pub(super) fn grow(pipe: impl AsFd) -> Option<Claim> {
+pub(super) fn grow(pipe: impl AsFd) -> Option<Lease> {
     grow_within(pipe, &TAKEN)
 }
 
-fn grow_within(pipe: impl AsFd, taken: &'static AtomicUsize) -> Option<Claim> {
+fn grow_within(pipe: impl AsFd, taken: &'static AtomicUsize) -> Option<Lease> {
     let pipe = pipe.as_fd();
     let had = rustix::pipe::fcntl_getpipe_size(pipe).ok()?;
     if had != DEFAULT_PAGES * rustix::param::page_size() {
@@ -55,9 +55,9 @@ fn grow_within(pipe: impl AsFd, taken: &'static AtomicUsize) -> Option<Claim> {
     }
     let mut wanted = GOAL;
     while wanted > had {
-        let claim = Claim::take(wanted - had, taken)?;
+        let lease = Lease::take(wanted - had, taken)?;
         match rustix::pipe::fcntl_setpipe_size(pipe, wanted) {
-            Ok(_) => return Some(claim),
+            Ok(_) => return Some(lease),
             // Above one of the user's limits; less may be below it.
             Err(Errno::PERM) => wanted /= 2,
             Err(_) => return None,
@@ -82,7 +82,7 @@ mod tests {
         let refused = loop {
             let (reader, _writer) = os_pipe::pipe().unwrap();
             match grow(&reader) {
-                Some(claim) => grown.push((reader, claim)),
+                Some(lease) => grown.push((reader, lease)),
                 None => break reader,
             }
         };
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(size(&refused), default);
         let sum: usize = grown.iter().map(|(pipe, _)| size(pipe) - default).sum();
         assert!(sum <= SHARE && sum > SHARE - GOAL, "{sum} of {SHARE}");
-        assert!(grown.iter().all(|(pipe, claim)| size(pipe) == default + claim.bytes));
+        assert!(grown.iter().all(|(pipe, lease)| size(pipe) == default + lease.bytes));
 
         grown.pop();
         assert!(grow(&refused).is_some(), "what is dropped is given back");

@@ -7,7 +7,9 @@
 
 #[cfg(test)]
 pub(crate) mod breakout;
+#[cfg_attr(not(feature = "sandbox"), path = "confine/no_filter.rs")]
 mod filter;
+#[cfg_attr(not(feature = "sandbox"), path = "confine/no_landlock.rs")]
 mod landlock;
 mod threads;
 
@@ -16,7 +18,6 @@ pub use threads::{expect_folders, renounce_files};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 
@@ -55,6 +56,9 @@ impl Access {
 /// What [`confine`] could not have.
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
+    /// This crate was built without its feature `sandbox`.
+    #[error("this program was built without the feature `sandbox`")]
+    Feature,
     /// The kernel has no Landlock, or it is switched off, and a folder is granted.
     #[error(
         "this kernel has no Landlock, which Linux 5.13 and later have: with --dir, files are bounded by the engine alone"
@@ -163,7 +167,10 @@ impl SandboxPolicy {
     /// must open but for its grants opened, where threads are started in between.
     pub fn bound_files(&mut self) -> Vec<Missing> {
         let mut missing = Vec::new();
-        if self.folders.is_empty() || std::mem::replace(&mut self.bounded, true) {
+        if cfg!(not(feature = "sandbox"))
+            || self.folders.is_empty()
+            || std::mem::replace(&mut self.bounded, true)
+        {
             return missing;
         }
         missing.extend(self.close_what_is_left());
@@ -183,18 +190,14 @@ impl SandboxPolicy {
     }
 }
 
-static CONFINED: AtomicBool = AtomicBool::new(false);
-
-/// Whether [`confine`] has been called.
-pub(super) fn is_confined() -> bool {
-    CONFINED.load(Ordering::SeqCst)
-}
-
 /// Confines this process, all its threads, for ever. Gives what it could not have; the rest is in force.
 ///
 /// Closes the descriptors that this process has inherited and nobody has taken: all above 2 that are not
 /// close-on-exec, as none of its own are.
 pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
+    if cfg!(not(feature = "sandbox")) {
+        return vec![Missing::Feature];
+    }
     if !is_proc_mounted() {
         return vec![Missing::NoProc];
     }
@@ -203,7 +206,6 @@ pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
     if let Err(error) = undumpable() {
         missing.push(Missing::Refused { fence: "PR_SET_DUMPABLE", error });
     }
-    CONFINED.store(true, Ordering::SeqCst);
     monitor::seal();
     // Last: it refuses what the others need.
     match filter::install(&policy) {

@@ -16,9 +16,9 @@ use rustix::pipe::SpliceFlags;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
-use super::capacity::{Claim, grow};
-use super::joint::{Growth, blocking};
-use super::{Direction, PIPE_BUF, confine, monitor, reopen, scratch};
+use super::capacity::{Lease, grow};
+use super::pipe_pair::{CapacityLease, blocking};
+use super::{Direction, PIPE_BUF, monitor, reopen, scratch};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
@@ -41,7 +41,7 @@ pub struct End {
     /// The device, if it is a terminal.
     terminal: Option<u64>,
     /// It was made larger than it was.
-    grown: Option<Arc<Claim>>,
+    grown: Option<Arc<Lease>>,
     /// RWF_NOWAIT turned out to be unknown for this kind of descriptor: poll(2) comes first then.
     unflagged: AtomicBool,
 }
@@ -138,7 +138,7 @@ impl End {
             return copy();
         }
         // A description of its own, whose opening waits for nobody.
-        let opened = match confine::is_confined() {
+        let opened = match monitor::is_sealed() {
             true => monitor::reopen(self.as_fd()),
             false => {
                 let access = match self.direction {
@@ -240,7 +240,7 @@ impl End {
     }
 
     /// Makes a call that does not wait. Where it would have to, tokio forgets that the descriptor
-    /// was ready, so that [`End::news`] waits for what comes after the call.
+    /// was ready, so that [`End::ready_after_would_block`] waits for what comes after the call.
     fn attempt<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let Waitable::Polled(fd) = &self.fd else {
             return call();
@@ -298,7 +298,7 @@ impl End {
 
     /// Waits until something has happened since a read or write said `WouldBlock`: cheaper than
     /// [`End::ready`], and may resolve early. Cancel safe.
-    pub async fn news(&self) -> io::Result<()> {
+    pub async fn ready_after_would_block(&self) -> io::Result<()> {
         let Waitable::Polled(fd) = &self.fd else {
             return Ok(());
         };
@@ -439,8 +439,8 @@ impl End {
     }
 
     /// What its pipe has grown by, to be kept while somebody else uses that.
-    pub fn growth(&self) -> Growth {
-        Growth(self.grown.clone())
+    pub fn lease(&self) -> CapacityLease {
+        CapacityLease(self.grown.clone())
     }
 
     /// Whether it is a pipe, anonymous or named.

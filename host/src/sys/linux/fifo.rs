@@ -16,10 +16,11 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::super::{FifoError, FifoOptions, PrivateError};
-use super::monitor::{self, Trace, TraceId, announce, forget};
-use super::names::{self, GIVEN_UP, Identity, Removed, Unnamed};
+use super::identity::Identity;
+use super::monitor::{self, Removed, Trace, TraceId, announce, forget};
+use super::names::{self, GIVEN_UP, Unnamed};
 use super::runtime::{Lock, Place};
-use super::{Direction, End, ReaderWait, is_proc_mounted, path_of, reopen};
+use super::{Direction, End, ReaderWait, is_proc_mounted, open_same, path_of};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
 const ATTEMPTS: usize = 16;
@@ -335,19 +336,6 @@ impl Fifo {
 
     pub(super) fn handle(&self) -> &OwnedFd {
         &self.handle
-    }
-}
-
-/// Another description of the FIFO that `handle` (an O_PATH descriptor) stands for, and of nothing else.
-///
-/// # Errors
-/// Those of open(2).
-pub(super) fn open_same(handle: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
-    let fd = reopen(handle, flags)?;
-    match Identity::of_open(&fd)? == Identity::of_open(handle)? {
-        true => Ok(fd),
-        // Where something else is mounted at /proc.
-        false => Err(io::Error::other("what was opened is not the FIFO that was checked")),
     }
 }
 

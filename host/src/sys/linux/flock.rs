@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FlockOperation};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-use super::names::Identity;
+use super::identity::Identity;
 
 /// What became of asking for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

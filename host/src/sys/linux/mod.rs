@@ -10,17 +10,19 @@ mod fifo;
 mod fifo_watch;
 mod flock;
 mod folder;
+mod identity;
 mod inherited;
-mod joint;
 mod memory;
 mod messages;
 mod monitor;
 mod names;
 mod native;
+mod pipe_pair;
 mod private;
 mod reader_wait;
 mod runtime;
 mod scratch;
+mod serving;
 mod standard;
 mod stop;
 
@@ -39,6 +41,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
+use self::identity::Identity;
 use super::{Direction, FileKind, MOST_OTHERS, NativeCommand, NativeEnd, Usage};
 
 #[cfg(test)]
@@ -53,13 +56,14 @@ pub use inherited::{
     check_direction, inherited_number, number_in_path, take_given, take_inherited,
     take_inherited_stream,
 };
-pub use joint::{Growth, Joint, another_writer, joint};
 pub use memory::{Allocator, address_space_limit, file_size_limit, is_no_memory};
 pub use messages::{prepare_messages, write_message};
-pub use monitor::{end_monitor, start_monitor};
+pub use monitor::end_monitor;
 pub use native::{Native, kill_natives, retire_standard_input_and_output, thread_cpu_time};
+pub use pipe_pair::{CapacityLease, PipePair, another_writer, pipe_pair};
 pub use private::{FolderLock, PrivateFile, PrivateFolder};
 pub use reader_wait::ReaderWait;
+pub use serving::start_monitor;
 pub use standard::{demand_standard_output, standard};
 pub use stop::stop_requests;
 
@@ -111,7 +115,21 @@ pub(super) fn path_of(fd: impl AsFd) -> String {
 /// Those of open(2), EINTR among them where the open blocks; ENOENT where /proc is not mounted.
 fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path_of(fd), flags, Mode::empty())?)
+    // Borrowed: it must not be closed before.
+    Ok(rustix::fs::open(path_of(&fd), flags, Mode::empty())?)
+}
+
+/// Another description of the FIFO that `handle` (an O_PATH descriptor) stands for, and of nothing else.
+///
+/// # Errors
+/// Those of open(2).
+fn open_same(handle: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
+    let fd = reopen(handle, flags)?;
+    match Identity::of_open(&fd)? == Identity::of_open(handle)? {
+        true => Ok(fd),
+        // Where something else is mounted at /proc.
+        false => Err(io::Error::other("what was opened is not the FIFO that was checked")),
+    }
 }
 
 /// pipe(2), by `os_pipe`: both ends close-on-exec, and non-blocking, which is safe here because
@@ -164,7 +182,7 @@ fn is_proc_mounted() -> bool {
 pub fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
     let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     refuse_fifo(&handle, path, "--stdin")?;
-    joint::blocking(reopen(handle, OFlags::RDONLY | OFlags::NONBLOCK)?)
+    pipe_pair::blocking(reopen(handle, OFlags::RDONLY | OFlags::NONBLOCK)?)
 }
 
 /// Reads a regular file of up to `most` bytes; `None` where it is anything else. Waits for nobody, but
@@ -189,7 +207,7 @@ pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
         Ok(handle) => {
             refuse_fifo(&handle, path, option)?;
             let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK;
-            joint::blocking(reopen(handle, flags)?)
+            pipe_pair::blocking(reopen(handle, flags)?)
         }
         Err(Errno::NOENT) => {
             let mut options = OpenOptions::new();
@@ -197,7 +215,7 @@ pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
             // It may have come in between. Nothing is written to it then.
             refuse_fifo(&file, path, option)?;
             file.set_len(0)?;
-            joint::blocking(file.into())
+            pipe_pair::blocking(file.into())
         }
         Err(error) => Err(error.into()),
     }

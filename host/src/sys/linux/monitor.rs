@@ -1,35 +1,35 @@
 //! One process that keeps the powers which a confined process gives up: the *monitor*.
 //!
-//! [`start`] forks it at the very start, while this process has one thread, and only where something needs it: FIFOs
+//! [`start_monitor`](super::start_monitor) forks it at the very start, while this process has one thread, and only where something needs it: FIFOs
 //! to be opened later or removed in the end, native commands that a guest may start. It keeps the paths. Asked over a
 //! socket, it opens a granted FIFO and passes the descriptor back, removes what was made here, and starts, signals and
 //! reaps granted commands. Once it has been told that this process is confined ([`seal`]), it learns of nothing new:
 //! who takes this process over can ask for what was granted, and for nothing else.
 //!
-//! When the socket closes, however this process has ended, the monitor kills the commands, removes what is left of
+//! What it does there is in [`serving`](super::serving). When the socket closes, however this process has ended, the monitor kills the commands, removes what is left of
 //! what was made, and ends. A process without a monitor, as that of an embedder, does all of this by itself.
 
-mod commands;
 mod messages;
 mod process;
-mod server;
-mod traces;
+mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::io::Errno;
 
-use self::messages::{Reply, Request, TraceKind, What};
 use self::process::Process;
-use super::names::Removed;
 use super::{Direction, NativeCommand, NativeEnd, Usage};
 
-pub(super) use self::messages::receive_descriptor;
+pub(super) use self::messages::{
+    Removed, Reply, Request, TraceKind, What, receive, receive_descriptor, send,
+};
+pub(super) use self::process::Host;
+pub(super) use self::words::read_words;
 
 /// The commands that guests may start: each a program and the arguments that it begins with.
 pub(super) type Commands = Vec<Vec<OsString>>;
@@ -62,17 +62,15 @@ pub(super) enum Trace<'a> {
     Place { folder: BorrowedFd<'a>, name: &'a str },
 }
 
-/// Forks the monitor. To be called while this process has one thread, before it makes anything; a second call does
-/// nothing. Guests may then start `commands`, and no others.
+/// Forks the monitor, which does `work`. A second call does nothing.
 ///
 /// # Errors
 /// Those of socketpair(2) and fork(2).
-pub fn start_monitor(commands: Commands) -> io::Result<()> {
-    if MONITOR.get().is_some() {
-        return Ok(());
+pub(super) fn start_with(work: impl FnOnce(&OwnedFd, &Host) -> io::Result<()>) -> io::Result<()> {
+    if MONITOR.get().is_none() {
+        let process = Process::start(work)?;
+        MONITOR.get_or_init(|| Monitor { process, asking: Mutex::default() });
     }
-    let process = Process::start(move |socket, host| server::serve(socket, host, commands))?;
-    MONITOR.get_or_init(|| Monitor { process, asking: Mutex::default() });
     Ok(())
 }
 
@@ -120,9 +118,18 @@ pub(super) fn permit(id: TraceId, read: bool, write: bool) -> Result<(), Errno> 
     monitor.tell(&Request::Permit { id: id.0, read, write }, &[])
 }
 
-/// Tells the monitor that this process is confined from now on: nothing new is announced or permitted any more.
+static SEALED: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this process is confined from now on, and tells the monitor: nothing new is announced or permitted any
+/// more.
 pub(super) fn seal() {
+    SEALED.store(true, Ordering::SeqCst);
     tell(&Request::Seal);
+}
+
+/// Whether this process is confined.
+pub(super) fn is_sealed() -> bool {
+    SEALED.load(Ordering::SeqCst)
 }
 
 /// Has the monitor remove `id`; `None` where it cannot, as it is gone. Blocks until that is done.
@@ -181,7 +188,7 @@ pub(super) struct Started {
 /// Those of execve(2) and fork(2); `PermissionDenied` where it is none of the granted commands; `BrokenPipe` where
 /// the monitor has gone.
 pub(super) fn start(command: &NativeCommand) -> io::Result<Started> {
-    let words = commands::write_words(command)?;
+    let words = words::write_words(command)?;
     let numbers = command.others.iter().map(|(number, _)| *number).collect();
     let mut fds =
         vec![words.as_fd(), command.stdin.as_fd(), command.stdout.as_fd(), command.stderr.as_fd()];
@@ -250,7 +257,7 @@ fn ask_for_descriptor(request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<O
 impl Monitor {
     /// Sends a request that has no reply. What the monitor has not read when this process ends, it reads then.
     fn tell(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-        messages::send(self.process.socket(), request, fds, What::MustNotWait)
+        send(self.process.socket(), request, fds, What::MustNotWait)
     }
 
     /// Sends a request, and waits for the reply.
@@ -261,9 +268,9 @@ impl Monitor {
     ) -> io::Result<(Reply, Option<OwnedFd>)> {
         let _turn = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = self.process.socket();
-        let answer = messages::send(socket, request, fds, What::MayWait)
+        let answer = send(socket, request, fds, What::MayWait)
             .map_err(io::Error::from)
-            .and_then(|()| messages::receive::<Reply>(socket));
+            .and_then(|()| receive::<Reply>(socket));
         match answer {
             Ok(Some((reply, fds))) => Ok((reply, fds.into_iter().next())),
             Ok(None) => Err(io::ErrorKind::BrokenPipe.into()),

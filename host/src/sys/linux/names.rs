@@ -9,60 +9,19 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::monitor::{Trace, TraceId, announce, forget};
+use super::identity::{Identity, unique};
+use super::monitor::{Removed, Trace, TraceId, announce, forget};
 use super::path_of;
-use super::private::unique;
 
 /// How often something is given its name back while others take that name.
 const ATTEMPTS: usize = 16;
 
-/// What tells a thing from all others, as long as somebody has it open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    pub(super) fn of(stat: &Stat) -> Self {
-        Self { device: stat.st_dev, inode: stat.st_ino }
-    }
-
-    /// Of what is open; fstat(2).
-    pub(super) fn of_open(fd: impl AsFd) -> Result<Self, Errno> {
-        Ok(Self::of(&rustix::fs::fstat(fd)?))
-    }
-
-    /// Of what stands under a name now. That may be another in a moment.
-    pub(super) fn of_name(folder: &OwnedFd, name: &OsStr) -> Result<Self, Errno> {
-        Ok(Self::of(&rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
-    }
-
-    /// The device and the inode, as a part of a file's name.
-    pub(super) fn text(self) -> String {
-        format!("{:x}-{:x}", self.device, self.inode)
-    }
-}
-
 /// The bit of a FIFO's mode, without a meaning of its own, by which the host that made it says that it is
 /// about to remove it: other hosts that use it need not warn then.
 pub(super) const GIVEN_UP: Mode = Mode::SVTX;
-
-/// What [`remove`] came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Removed {
-    /// It is gone.
-    Yes,
-    /// Its name leads to something else, or to nothing. Nothing was changed.
-    NotThere,
-    /// Something else came under its name at the last moment, and has another name now: a third took the
-    /// first one meanwhile.
-    Displaced(String),
-}
 
 /// A FIFO of mode 0600 that was made here, under a name that nobody knows.
 pub(super) struct Unnamed<'a> {

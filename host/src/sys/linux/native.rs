@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::super::{MOST_OTHERS, NativeCommand, NativeEnd, Stop, Usage};
-use super::{confine, monitor};
+use super::monitor;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -75,7 +75,7 @@ impl NativeCommand {
     /// # Errors
     /// `NotFound`, `PermissionDenied` and all others of execve(2) and fork(2).
     pub fn start(self) -> io::Result<Native> {
-        if monitor::is_there() && confine::is_confined() {
+        if monitor::is_there() && monitor::is_sealed() {
             return self.start_by_monitor();
         }
         let leads = !has_terminal();
@@ -369,6 +369,7 @@ impl Known {
 
 /// The commands that this process has started itself and that run: what kill(2) is to be asked for, by
 /// its first argument.
+#[cfg(feature = "sandbox")]
 pub(super) fn signalled() -> Vec<i32> {
     let number = |known: &Known| {
         let pid = known.pid.as_raw_nonzero().get();

@@ -1,7 +1,6 @@
 //! A folder that nobody but its owner can look into or write to, for what is to be trusted later.
 
 use std::fs::{DirBuilder, File};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -13,6 +12,7 @@ use rustix::io::Errno;
 
 use super::super::{FileInfo, PrivateError};
 use super::flock::{self, Locked};
+use super::identity::unique;
 
 /// Bits of a mode that let others than the owner do anything.
 const OTHERS: u32 = 0o077;
@@ -189,11 +189,6 @@ impl AsFd for PrivateFolder {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// 16 hexadecimal digits that nobody can guess.
-pub(super) fn unique() -> String {
-    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 impl PrivateFile {

@@ -18,9 +18,9 @@ use rustix::io::Errno;
 
 use super::super::PrivateError;
 use super::flock::{self, Locked};
-use super::monitor::{self, Trace, TraceId, announce, forget};
-use super::names::Removed;
-use super::private::{PrivateFolder, unique};
+use super::identity::unique;
+use super::monitor::{self, Removed, Trace, TraceId, announce, forget};
+use super::private::PrivateFolder;
 
 /// How often something is tried that others can make fail for a moment.
 const ATTEMPTS: usize = 16;

@@ -17,11 +17,9 @@ use wasmtime_wasi::{WasiView, async_trait};
 
 use super::super::PipesView;
 use super::{MOST_AT_ONCE, Opened, Special, WhenSpecial, bytes, descriptor, is_special};
+use crate::engine_names::FILES_0_2;
 use crate::pipe::{Held, Holdings};
 use crate::sys::{FileKind, SystemError};
-
-/// The interface in the version that wasmtime-wasi links.
-const TYPES: &str = "wasi:filesystem/types@0.2.12";
 
 type TimesArgs = (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp);
 
@@ -33,7 +31,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
     linker: &mut Linker<T>,
     opened: &Opened,
 ) -> wasmtime::Result<()> {
-    let mut types = linker.instance(TYPES)?;
+    let mut types = linker.instance(FILES_0_2)?;
     let of = opened.clone();
     types.resource("descriptor", ResourceType::host::<Descriptor>(), move |mut store, rep| {
         of.remove(rep);

@@ -24,11 +24,9 @@ use wasmtime_wasi::{FsPerms, WasiView};
 
 use super::super::PipesView;
 use super::{Opened, Special, WhenSpecial, bytes, descriptor, is_special};
+use crate::engine_names::FILES_0_3;
 use crate::pipe::Held;
 use crate::sys::{self, FileKind};
-
-/// The interface in the version that wasmtime-wasi links.
-const TYPES: &str = "wasi:filesystem/types@0.3.0";
 
 /// How much of a file is read or written at once.
 const CHUNK: usize = 32 * 1024;
@@ -46,7 +44,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
     linker: &mut Linker<T>,
     opened: &Opened,
 ) -> wasmtime::Result<()> {
-    let mut types = linker.instance(TYPES)?;
+    let mut types = linker.instance(FILES_0_3)?;
     let of = opened.clone();
     types.resource("descriptor", ResourceType::host::<Descriptor>(), move |mut store, rep| {
         of.remove(rep);

@@ -7,11 +7,11 @@ use wasmtime_wasi_io::bindings::wasi::io::streams::{self, Host as _, HostOutputS
 
 use super::super::{PipesView, SharedReader, SharedWriter, transfer, try_transfer};
 use super::streams::{Eof, READERS, TOO_LONG, WRITERS, failed, write};
+use crate::engine_names::STREAMS_0_2;
 use crate::pipe::{PERMIT, Transfer, TransferFault};
 
 /// The interface in the version that wasmtime-wasi-io links: only under its own name can a function
 /// in it be replaced.
-const STREAMS: &str = "wasi:io/streams@0.2.12";
 
 /// The most that one call moves.
 const MOST_AT_ONCE: usize = 1024 * 1024;
@@ -40,7 +40,7 @@ pub fn add_fast_streams_to_linker<T: PipesView + 'static>(
 type Args = (Resource<DynOutputStream>, Resource<DynInputStream>, u64);
 
 fn add<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    let mut streams = linker.instance(STREAMS)?;
+    let mut streams = linker.instance(STREAMS_0_2)?;
     streams.func_wrap(
         "[method]output-stream.write",
         |mut store, (to, bytes): (Resource<DynOutputStream>, WasmList<u8>)| {

@@ -15,7 +15,7 @@ pub(super) use streams::{Eof, InputStream, OutputStream};
 
 mod bindings {
     wasmtime::component::bindgen!({
-        path: "../wit/p2",
+        path: "wit/p2",
         world: "imports",
         with: {
             "wasi:io": wasmtime_wasi_io::bindings::wasi::io,

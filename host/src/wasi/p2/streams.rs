@@ -116,8 +116,8 @@ impl wasmtime_wasi::p2::InputStream for InputStream {
         }
         loop {
             if self.dry {
-                let news = self.reader.news();
-                news.await;
+                let ready = self.reader.ready_after_would_block();
+                ready.await;
                 turn::goes_on().await;
             }
             let bytes = self.read(size)?;
@@ -209,8 +209,8 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
                     }
                 }
                 None => {
-                    let news = self.writer.news();
-                    news.await;
+                    let ready = self.writer.ready_after_would_block();
+                    ready.await;
                     turn::goes_on().await;
                 }
             }

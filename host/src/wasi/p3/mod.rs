@@ -12,7 +12,7 @@ pub(super) use streams::{ByteStream, read_via_stream, write_via_stream};
 
 mod bindings {
     wasmtime::component::bindgen!({
-        path: "../wit/p3",
+        path: "wit/p3",
         world: "imports",
         with: {
             "pipehost:pipes/types.pipe-reader": crate::pipe::Reader,

@@ -150,7 +150,11 @@ impl<D> StreamProducer<D> for Producer {
                 }
                 Ok(Read::Wait) => {
                     let reader = &this.reader;
-                    match poll_ready(&mut this.readiness, || Box::pin(reader.news()), cx) {
+                    match poll_ready(
+                        &mut this.readiness,
+                        || Box::pin(reader.ready_after_would_block()),
+                        cx,
+                    ) {
                         Poll::Pending if finish => return cancelled(&mut this.readiness),
                         poll => ready!(poll),
                     }
@@ -242,7 +246,7 @@ impl<D> StreamConsumer<D> for Consumer {
                     let wait = || -> Readiness {
                         match empty {
                             true => Box::pin(writer.ready()),
-                            false => Box::pin(writer.news()),
+                            false => Box::pin(writer.ready_after_would_block()),
                         }
                     };
                     match poll_ready(&mut this.readiness, wait, cx) {

@@ -14,7 +14,6 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::super::names::Removed;
 use super::super::{MOST_OTHERS, NativeEnd, Usage};
 
 /// The longest message: two names of files as JSON, or the numbers of a command's descriptors.
@@ -25,7 +24,7 @@ const MOST_DESCRIPTORS: usize = 4 + MOST_OTHERS;
 
 /// What the monitor is asked. Those before `Remove` have no reply.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Request {
+pub(in super::super) enum Request {
     /// With the folder's descriptor, and a FIFO's own.
     Announce {
         id: u32,
@@ -74,7 +73,7 @@ pub(super) enum Request {
 
 /// What becomes of a thing on disk in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum TraceKind {
+pub(in super::super) enum TraceKind {
     Unnamed,
     Made,
     Found,
@@ -82,9 +81,21 @@ pub(super) enum TraceKind {
     Place,
 }
 
+/// What removing something came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) enum Removed {
+    /// It is gone.
+    Yes,
+    /// Its name leads to something else, or to nothing. Nothing was changed.
+    NotThere,
+    /// Something else came under its name at the last moment, and has another name now: a third took the
+    /// first one meanwhile.
+    Displaced(String),
+}
+
 /// What the monitor answers.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(in super::super) enum Reply {
     Removed(Removed),
     IsInPlace(bool),
     /// With it.
@@ -102,21 +113,21 @@ pub(super) enum Reply {
 
 impl Reply {
     /// For an answer that does not fit the request, too.
-    pub(super) fn into_error(self) -> io::Error {
+    pub(in super::super) fn into_error(self) -> io::Error {
         match self {
             Self::Error(number) => io::Error::from_raw_os_error(number),
             _ => io::ErrorKind::InvalidData.into(),
         }
     }
 
-    pub(super) fn of_error(error: &io::Error) -> Self {
+    pub(in super::super) fn of_error(error: &io::Error) -> Self {
         Self::Error(error.raw_os_error().unwrap_or(libc::EIO))
     }
 }
 
 /// How a command ended, and what it used.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Ended {
+pub(in super::super) struct Ended {
     by_signal: bool,
     /// The status, or the signal.
     number: u8,
@@ -143,7 +154,7 @@ impl From<Ended> for (NativeEnd, Usage) {
 
 /// What to do where the other side does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(in super::super) enum What {
     MayWait,
     MustNotWait,
 }
@@ -152,7 +163,7 @@ pub(super) enum What {
 ///
 /// # Errors
 /// Those of sendmsg(2); EMSGSIZE for more than fits.
-pub(super) fn send(
+pub(in super::super) fn send(
     socket: &OwnedFd,
     message: &impl Serialize,
     fds: &[BorrowedFd<'_>],
@@ -182,7 +193,7 @@ pub(super) fn send(
 ///
 /// # Errors
 /// Those of recvmsg(2); `InvalidData` for what is no such message. A descriptor for which there is no room is lost.
-pub(super) fn receive<T: DeserializeOwned>(
+pub(in super::super) fn receive<T: DeserializeOwned>(
     socket: &OwnedFd,
 ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut text = [0; MOST_BYTES];

@@ -27,11 +27,11 @@ pub(super) struct Process {
 }
 
 /// The process that made the monitor, as that sees it.
-pub(super) struct Host {
+pub(in super::super) struct Host {
     /// Its process group.
-    pub(super) group: Pid,
+    pub(in super::super) group: Pid,
     /// The signals that it had blocked.
-    pub(super) mask: libc::sigset_t,
+    pub(in super::super) mask: libc::sigset_t,
 }
 
 impl Process {
@@ -62,7 +62,8 @@ impl Process {
         let error = io::Error::last_os_error();
         // SAFETY: puts back the mask that this thread had.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut()) };
-        let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(error) };
+        // Pid takes no negative numbers.
+        let Some(pid) = Pid::from_raw(pid.max(0)) else { return Err(error) };
         // So that what kills the whole group, as kill(1) with a negative number does, leaves it. Done here, as the
         // copy may not have run yet when something is made. Fails only where it is gone.
         let _ = rustix::process::setpgid(Some(pid), Some(pid));

@@ -10,7 +10,7 @@ const TARGET: &str = "wasm32-wasip2";
 /// Ends the build with one line of advice where that is impossible.
 pub(crate) fn build(root: &Path, packages: &[&str]) -> PathBuf {
     ensure_target();
-    for watched in ["Cargo.toml", "Cargo.lock", "guest/src", "guest/Cargo.toml", "wit"] {
+    for watched in ["Cargo.toml", "Cargo.lock", "guest"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     let target_dir = target_dir();
@@ -32,6 +32,15 @@ pub(crate) fn build(root: &Path, packages: &[&str]) -> PathBuf {
         {
             cargo.env_remove(&name);
         }
+    }
+    // Wherever the sources of dependencies are, the guests are the same, byte for byte.
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    if let Some(home) = home {
+        cargo.env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            format!("--remap-path-prefix={}=/cargo", home.display()),
+        );
     }
     let status = cargo.stdin(Stdio::null()).status();
     if !matches!(&status, Ok(status) if status.success()) {

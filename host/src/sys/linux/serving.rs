@@ -1,5 +1,8 @@
 //! The monitor's whole life: it answers requests until its socket closes, and then tidies up.
 
+mod commands;
+mod traces;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,24 +11,30 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::super::blocking_open::BlockingOpen;
-use super::super::fifo::open_same;
-use super::super::joint::blocking;
-use super::super::reopen;
-use super::Commands;
-use super::commands::Natives;
-use super::messages::{Reply, Request, What, receive, send};
-use super::process::Host;
-use super::traces::Known;
+use self::commands::Natives;
+use self::traces::Known;
+use super::blocking_open::BlockingOpen;
+use super::monitor::{self, Commands, Host, Reply, Request, What, receive, send};
+use super::pipe_pair::blocking;
+use super::{open_same, reopen};
 
 /// So many writers can wait for readers at once. Each takes a thread.
 const MOST_WAITS: usize = 4096;
+
+/// Forks the monitor. To be called while this process has one thread, before it makes anything; a second call does
+/// nothing. Guests may then start `commands`, and no others.
+///
+/// # Errors
+/// Those of socketpair(2) and fork(2).
+pub fn start_monitor(commands: Commands) -> io::Result<()> {
+    monitor::start_with(move |socket, host| serve(socket, host, commands))
+}
 
 /// Serves `socket` until it closes.
 ///
 /// # Errors
 /// Those of poll(2).
-pub(super) fn serve(socket: &OwnedFd, host: &Host, commands: Commands) -> io::Result<()> {
+fn serve(socket: &OwnedFd, host: &Host, commands: Commands) -> io::Result<()> {
     let mut monitor = Server {
         known: Vec::new(),
         natives: Natives::new(commands, host),

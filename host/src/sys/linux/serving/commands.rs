@@ -1,51 +1,15 @@
 //! The native commands of guests, which the monitor starts and reaps.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::super::monitor::{Commands, Host, read_words};
 use super::super::native::{self, Group};
 use super::super::{NativeCommand, NativeEnd, Usage};
-use super::Commands;
-use super::process::Host;
-
-/// A command's words are no longer than what execve(2) takes: two million bytes on Linux.
-const MOST_BYTES: u64 = 2 << 20;
-
-/// The words of a command, as a file in memory: they can be longer than a message.
-pub(super) fn write_words(command: &NativeCommand) -> io::Result<File> {
-    let mut text = Vec::new();
-    for word in std::iter::once(&command.program).chain(&command.args) {
-        if word.as_bytes().contains(&0) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a word with a NUL in it"));
-        }
-        text.extend_from_slice(word.as_bytes());
-        text.push(0);
-    }
-    let mut file = File::from(super::super::memory_file("command", text.len() as u64)?);
-    file.write_all(&text)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// The other side of [`write_words`].
-fn read_words(file: File) -> io::Result<Vec<OsString>> {
-    // Anything else could keep this process waiting.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    let mut text = Vec::new();
-    if file.take(MOST_BYTES + 1).read_to_end(&mut text)? as u64 > MOST_BYTES {
-        return Err(io::Error::from_raw_os_error(libc::E2BIG));
-    }
-    // Behind the last NUL there is none.
-    text.pop();
-    Ok(text.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect())
-}
 
 /// What may be started, and what runs.
 pub(super) struct Natives<'a> {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 /// What a writer accepted and the kernel had no room for yet (one write of bounded size for each
 /// writer) outlives the writer here, so that neither a drop nor a trap loses it.
 #[derive(Clone, Debug)]
-pub struct Drains {
+pub struct PendingWrites {
     runtime: Handle,
     under_way: watch::Sender<usize>,
     /// Those of the guest's parent, of that one's parent, and so on: it may outlive this one, and
@@ -16,7 +16,7 @@ pub struct Drains {
     ancestors: Vec<watch::Sender<usize>>,
 }
 
-impl Drains {
+impl PendingWrites {
     /// None under way yet.
     ///
     /// # Panics
@@ -51,7 +51,7 @@ impl Drains {
     }
 }
 
-impl Default for Drains {
+impl Default for PendingWrites {
     fn default() -> Self {
         Self::new()
     }
@@ -72,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_parent_waits_for_its_children_and_they_do_not_for_it() {
-        let parent = Drains::new();
+        let parent = PendingWrites::new();
         let child = parent.of_child();
         let (let_go, held) = tokio::sync::oneshot::channel::<()>();
         parent.spawn(async { drop(held.await) });

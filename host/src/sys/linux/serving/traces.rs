@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::super::names::{self, Identity, Removed};
-use super::super::runtime;
-use super::messages::TraceKind;
+use super::super::identity::Identity;
+use super::super::monitor::{Removed, TraceKind};
+use super::super::{names, runtime};
 
 /// How long the kernel may take to give back the locks of a process that has closed its socket: it closes one
 /// descriptor after another.

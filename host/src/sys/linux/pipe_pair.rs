@@ -6,25 +6,25 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::capacity::{Claim, grow};
+use super::capacity::{Lease, grow};
 use super::reopen;
 
 /// A pipe whose two ends are about to be given away, as blocking descriptors that are closed on
 /// execve(2).
 #[derive(Debug)]
-pub struct Joint {
+pub struct PipePair {
     /// The end that bytes come out of.
     pub reader: OwnedFd,
     /// The end that bytes go into.
     pub writer: OwnedFd,
     /// To be kept for as long as the pipe is in use.
-    pub growth: Growth,
+    pub lease: CapacityLease,
 }
 
 /// What a pipe takes of this process's share of larger pipes.
 #[derive(Clone, Debug, Default)]
-pub struct Growth(
-    #[allow(dead_code, reason = "given back when it is dropped")] pub(super) Option<Arc<Claim>>,
+pub struct CapacityLease(
+    #[allow(dead_code, reason = "given back when it is dropped")] pub(super) Option<Arc<Lease>>,
 );
 
 /// pipe2(2) with O_CLOEXEC, by `os_pipe`. `capacity` in bytes is asked for, and a refusal is logged;
@@ -32,9 +32,9 @@ pub struct Growth(
 ///
 /// # Errors
 /// EMFILE and ENFILE where no descriptors are left.
-pub fn joint(capacity: Option<u64>) -> io::Result<Joint> {
+pub fn pipe_pair(capacity: Option<u64>) -> io::Result<PipePair> {
     let (reader, writer) = os_pipe::pipe()?;
-    let growth = match capacity {
+    let lease = match capacity {
         None => grow(&reader),
         Some(bytes) => {
             let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -44,7 +44,11 @@ pub fn joint(capacity: Option<u64>) -> io::Result<Joint> {
             None
         }
     };
-    Ok(Joint { reader: reader.into(), writer: writer.into(), growth: Growth(growth.map(Arc::new)) })
+    Ok(PipePair {
+        reader: reader.into(),
+        writer: writer.into(),
+        lease: CapacityLease(lease.map(Arc::new)),
+    })
 }
 
 /// Another writer of the pipe that `writer` writes to, with flags of its own: two programs that share
@@ -73,16 +77,16 @@ mod tests {
 
     #[test]
     fn writers_share_no_flags_and_all_have_to_go() {
-        let joint = joint(None).unwrap();
-        let other = another_writer(&joint.writer).unwrap();
-        let flags = rustix::fs::fcntl_getfl(&joint.writer).unwrap();
-        rustix::fs::fcntl_setfl(&joint.writer, flags | OFlags::NONBLOCK).unwrap();
+        let pair = pipe_pair(None).unwrap();
+        let other = another_writer(&pair.writer).unwrap();
+        let flags = rustix::fs::fcntl_getfl(&pair.writer).unwrap();
+        rustix::fs::fcntl_setfl(&pair.writer, flags | OFlags::NONBLOCK).unwrap();
         assert!(!rustix::fs::fcntl_getfl(&other).unwrap().contains(OFlags::NONBLOCK));
-        for (writer, text) in [(joint.writer, "one "), (other, "two")] {
+        for (writer, text) in [(pair.writer, "one "), (other, "two")] {
             std::fs::File::from(writer).write_all(text.as_bytes()).unwrap();
         }
         let mut all = String::new();
-        std::fs::File::from(joint.reader).read_to_string(&mut all).unwrap();
+        std::fs::File::from(pair.reader).read_to_string(&mut all).unwrap();
         assert_eq!(all, "one two");
     }
 }

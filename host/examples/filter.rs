@@ -1,0 +1,23 @@
+//! Runs a guest as a filter: what it makes of "hello" goes to stdout.
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use pipehost::{Pipes, engine::Engine, guest::Guest, run::Setup, sys};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("filter GUEST")?;
+    let engine = Engine::new()?;
+    let guest = Guest::from_file(&engine, path.as_ref())?;
+    let ((stdin, mut to_guest), (mut from_guest, stdout)) = (std::io::pipe()?, std::io::pipe()?);
+    to_guest.write_all(b"hello\n")?;
+    drop(to_guest);
+    let pipes = Pipes::builder().max_bytes(1 << 20).build();
+    let mut setup = Setup::between(pipes, stdin.into(), stdout.into(), sys::standard(2)?)?;
+    setup.max_memory(64 << 20).timeout(Duration::from_secs(5));
+    let outcome = setup.run(&engine, &guest).await?;
+    let mut text = String::new();
+    from_guest.read_to_string(&mut text)?;
+    println!("{text}{outcome:?}");
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! What a command has to say on stdout.
+
+use std::io::Write as _;
+
+use anyhow::Context;
+
+use super::exit::{Failure, OrStatus, Status};
+use crate::sys;
+
+/// Writes `text` to stdout, as the whole of what a command has to say.
+pub(crate) fn print(text: &str) -> Result<Status, Failure> {
+    written(sys::demand_standard_output().and_then(|()| {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    }))
+}
+
+/// What has become of all that a command has to say on stdout.
+pub(crate) fn written(outcome: std::io::Result<()>) -> Result<Status, Failure> {
+    match outcome {
+        Ok(()) => Ok(Status::Exited(0)),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Status::BrokenPipe),
+        Err(error) => Err(error).context("stdout").or_status(Status::Io),
+    }
+}

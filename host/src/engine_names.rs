@@ -1,0 +1,62 @@
+//! What of wasmtime, wasmtime-wasi, tokio and rayon is known here by its name or its words alone, in one place: a new
+//! version may change it, and no compiler tells.
+
+/// wasmtime-wasi's files of WASI 0.2, some functions of which are shadowed.
+pub(crate) const FILES_0_2: &str = "wasi:filesystem/types@0.2.12";
+
+/// As [`FILES_0_2`], of WASI 0.3.
+pub(crate) const FILES_0_3: &str = "wasi:filesystem/types@0.3.0";
+
+/// wasmtime-wasi's streams of WASI 0.2, some functions of which are shadowed.
+pub(crate) const STREAMS_0_2: &str = "wasi:io/streams@0.2.12";
+
+/// What errors say where a guest has too many handles.
+pub(crate) const HANDLES: [&str; 2] = ["handle limit", "no free keys"];
+
+/// What an error says where a call passes too much.
+pub(crate) const CALL_BYTES: &str = "for hostcalls";
+
+/// What panics say where there is no thread: tokio's, and rayon's.
+pub(crate) const NO_THREAD: [&str; 2] = ["spawn worker thread", "ThreadPoolBuildError"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::component::{Linker, ResourceTable};
+    use wasmtime_wasi::{ResourceTableError, WasiCtx, WasiCtxView, WasiView};
+
+    struct State(WasiCtx, ResourceTable);
+
+    impl WasiView for State {
+        fn ctx(&mut self) -> WasiCtxView<'_> {
+            WasiCtxView { ctx: &mut self.0, table: &mut self.1 }
+        }
+    }
+
+    /// A function that is there cannot be defined again.
+    #[test]
+    fn interfaces_have_these_names() {
+        let engine = crate::engine::Engine::new().unwrap();
+        let mut linker = Linker::<State>::new(engine.wasmtime());
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+        wasmtime_wasi::p3::add_to_linker(&mut linker).unwrap();
+        for (interface, function) in [
+            (FILES_0_2, "[method]descriptor.open-at"),
+            (FILES_0_3, "[method]descriptor.open-at"),
+            (STREAMS_0_2, "[method]output-stream.write"),
+        ] {
+            let mut instance = linker.instance(interface).unwrap();
+            let again = instance.func_wrap(function, |_, (): ()| Ok(()));
+            assert!(again.is_err(), "{interface} has no {function} any more");
+        }
+    }
+
+    #[test]
+    fn a_full_table_says_so() {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(0);
+        let error = table.push(()).unwrap_err();
+        assert!(matches!(error, ResourceTableError::Full), "{error:?}");
+        assert!(error.to_string().contains(HANDLES[1]), "{error}");
+    }
+}

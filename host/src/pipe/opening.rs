@@ -1,0 +1,28 @@
+//! What readers and writers do alike when they are opened.
+
+use std::future::pending;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Journal, Label};
+use crate::sys::End;
+
+/// Resolves at `deadline`, or never.
+pub(super) async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+/// Asks for a capacity; a refusal leaves a pipe that works, so it is only said. Where none is wished
+/// for, the pipe may grow.
+pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &Label, journal: &Journal) {
+    let Some(bytes) = capacity else { return end.grow() };
+    if let Err(error) = end.set_capacity(bytes) {
+        let had = end.capacity().unwrap_or(0);
+        journal.remarks().warn(format_args!(
+            "{label}: a capacity of {bytes} bytes is refused ({error}); it stays at {had}"
+        ));
+    }
+}

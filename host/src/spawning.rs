@@ -1,0 +1,421 @@
+//! Starting what a guest may start, and running that: beside the guest, within its limits, never longer.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::children::{Children, MAX_DEPTH, Program};
+use crate::deadlines::after;
+use crate::engine::Engine;
+use crate::fuel::Fuel;
+use crate::guest::{Guest, GuestError};
+use crate::limits::Memory;
+use crate::outcome::{GuestEnd, Outcome};
+use crate::pipe::Label;
+use crate::pipe::{
+    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Held, Kept, Limit,
+    PassedEnd, PipeName, Pipes, Reached, Reader, Remarks, Spawn, SpawnRequest, Writer,
+};
+use crate::setup::Setup;
+use crate::sys::{self, Direction, End, Handle, Native, NativeCommand, NativeEnd};
+use crate::wasi::{SharedReader, SharedWriter, Stdio};
+
+/// How long a child's arguments may be, in bytes: bounds what children that are guests make the host
+/// hold. What execve(2) permits is of this order.
+const MAX_ARGS: usize = 1024 * 1024;
+
+/// So many descriptors one child may take by itself: in place of standard streams, and for its process.
+const DESCRIPTORS: usize = 6;
+
+/// What runs a child that is a guest, as its parent is run.
+pub(crate) type Runner = fn(Setup, Engine, Guest) -> Ended;
+
+/// How a guest will have ended.
+pub(crate) type Ended = Pin<Box<dyn Future<Output = Result<Outcome, GuestError>> + Send>>;
+
+/// What starts them for a guest with these streams, pipes and memory, and what is to be run then.
+pub(crate) fn spawner(
+    children: Children,
+    engine: &Engine,
+    stdio: &Stdio,
+    pipes: &Pipes,
+    memory: &[Memory],
+    fuel: Option<Fuel>,
+    runner: Runner,
+) -> (Box<dyn Spawn>, Jobs) {
+    let (queue, jobs) = mpsc::unbounded_channel();
+    let spawner = Spawner {
+        children,
+        engine: engine.clone(),
+        stdio: stdio.clone(),
+        complaints: Complaints::of(pipes.journal().remarks()),
+        family: pipes.family(),
+        memory: memory.to_vec(),
+        fuel,
+        runner,
+        reached: pipes.journal().reached(),
+        queue,
+    };
+    (Box::new(spawner), jobs)
+}
+
+/// The children that have been started and are to be run. Their number is bounded, so the queue is.
+pub(crate) type Jobs = mpsc::UnboundedReceiver<Job>;
+
+/// A child on its way through its run.
+pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a guest, and the children that it starts, until it ends.
+pub(crate) async fn with_children<T>(guest: impl Future<Output = T>, mut jobs: Jobs) -> T {
+    let mut guest = std::pin::pin!(guest);
+    let mut running = FuturesUnordered::new();
+    // One turn for each: whoever polls this has time limits and signals to look at in between.
+    std::future::poll_fn(move |cx| {
+        if let Poll::Ready(ended) = guest.as_mut().poll(cx) {
+            return Poll::Ready(ended);
+        }
+        while let Poll::Ready(Some(job)) = jobs.poll_recv(cx) {
+            running.push(job);
+        }
+        if let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+struct Spawner {
+    children: Children,
+    engine: Engine,
+    stdio: Stdio,
+    complaints: Complaints,
+    family: Family,
+    memory: Vec<Memory>,
+    fuel: Option<Fuel>,
+    runner: Runner,
+    reached: Reached,
+    queue: mpsc::UnboundedSender<Job>,
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawner").field("children", &self.children).finish_non_exhaustive()
+    }
+}
+
+impl Spawn for Spawner {
+    fn names(&self) -> Vec<String> {
+        self.children.grants.iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn spawn(&mut self, name: &PipeName, request: SpawnRequest) -> Result<Child, Fault> {
+        let grants = Arc::clone(&self.children.grants);
+        let (_, program) =
+            grants.iter().find(|(known, _)| known == name).ok_or(ErrorCode::NotPermitted)?;
+        // Each costs something, however short it is.
+        let length: usize = request.args.iter().map(|arg| arg.len() + size_of::<String>()).sum();
+        if self.children.depth >= MAX_DEPTH || length > MAX_ARGS {
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        let room = self.children.take_place().map_err(|limit| self.refused(limit))?;
+        let holdings = self.family.holdings();
+        let held = [holdings.bytes(length)?, holdings.descriptors(DESCRIPTORS)?];
+        let (child, run) = Child::new();
+        let (name_of_run, complaints) = (name.clone(), self.complaints.clone());
+        let run = Run { child: run, room, _held: held, name: name_of_run, complaints };
+        let job = match program {
+            Program::Guest { guest, program, spawn, max_memory, timeout } => {
+                let mut memory = self.memory.clone();
+                memory.extend(max_memory.map(Memory::of_guest));
+                let children = Children { depth: self.children.depth + 1, ..self.children.clone() };
+                let mut setup = self.setup(request, program)?;
+                setup.memory_within(memory);
+                if let Some(fuel) = &self.fuel {
+                    setup.fuel_of(fuel.of_child().map_err(|limit| self.refused(limit))?);
+                }
+                if *spawn {
+                    setup.children(children);
+                }
+                let ended = (self.runner)(setup, self.engine.clone(), guest.clone());
+                run_guest(ended, *timeout, run)
+            }
+            Program::Native { program, args } => {
+                let (native, kept) = self.native(name, program, args, request)?;
+                run_native(native, kept, run)
+            }
+        };
+        // Fails where the guest has ended, which then could not have called.
+        self.queue.send(job).map_err(|_| ErrorCode::Io)?;
+        Ok(child)
+    }
+}
+
+impl Spawner {
+    fn refused(&self, limit: Limit) -> Fault {
+        self.reached.note(limit);
+        ErrorCode::LimitExceeded.into()
+    }
+
+    /// Says which end, if any, no native command can be given: nobody would count what it moves.
+    fn bounded_end(&self, request: &SpawnRequest) -> Option<Label> {
+        let own = |writer: &SharedWriter| {
+            let writer = writer.lock();
+            writer.is_bounded().then(|| writer.journal().0)
+        };
+        let output = |stream: &ChildStream<Writer>, inherited: &SharedWriter| match stream {
+            ChildStream::Inherited => own(inherited),
+            ChildStream::Pipe(writer) => writer.is_bounded().then(|| writer.journal().0),
+            ChildStream::Null => None,
+        };
+        let reading = |reader: &Reader| reader.is_bounded().then(|| reader.journal().0);
+        let input = match &request.stdin {
+            ChildStream::Inherited => reading(&self.stdio.stdin().lock()),
+            ChildStream::Pipe(reader) => reading(reader),
+            ChildStream::Null => None,
+        };
+        let mut passed = request.pipes.iter().map(|(_, end)| match end {
+            PassedEnd::Reader(reader) => reading(reader),
+            PassedEnd::Writer(writer) => writer.is_bounded().then(|| writer.journal().0),
+        });
+        input
+            .or_else(|| output(&request.stdout, self.stdio.stdout()))
+            .or_else(|| output(&request.stderr, self.stdio.stderr()))
+            .or_else(|| passed.find_map(|label| label))
+    }
+
+    /// What a child that is a guest is given.
+    fn setup(&self, request: SpawnRequest, program: &str) -> Result<Setup, Fault> {
+        let pipes = self.family.pipes(granted(request.pipes)?)?;
+        let journal = pipes.journal();
+        // What goes wrong on a stream that is another guest's, too, is noted with that.
+        let mut inherited = Vec::new();
+        let stdin = match request.stdin {
+            ChildStream::Inherited => {
+                inherited.push(self.stdio.stdin().lock().journal());
+                self.stdio.stdin().for_another()
+            }
+            ChildStream::Pipe(reader) => SharedReader::new(reader.passed_on(Label::Stdin, journal)),
+            ChildStream::Null => {
+                let end = End::shared(sys::null()?, Direction::Read)?;
+                SharedReader::new(Reader::new(end, None, Label::Stdin, journal))
+            }
+        };
+        let mut writer = |stream, label: Label, own: &SharedWriter| match stream {
+            ChildStream::Inherited => {
+                inherited.push(own.lock().journal());
+                Ok::<_, Fault>(own.for_another())
+            }
+            ChildStream::Pipe(writer) => {
+                let writer = Writer::passed_on(writer, label, pipes.pending_writes(), journal);
+                Ok(SharedWriter::new(writer))
+            }
+            ChildStream::Null => {
+                let end = End::shared(sys::null()?, Direction::Write)?;
+                Ok(SharedWriter::new(Writer::new(
+                    end,
+                    None,
+                    label,
+                    pipes.pending_writes(),
+                    journal,
+                )))
+            }
+        };
+        let stdout = writer(request.stdout, Label::Stdout, self.stdio.stdout())?;
+        let stderr = writer(request.stderr, Label::Stderr, self.stdio.stderr())?;
+        let stdio = Stdio::of(stdin, stdout, stderr);
+        let mut setup = Setup::new(pipes, stdio);
+        setup.wasi().arg(program).args(&request.args);
+        setup.inherits(inherited);
+        Ok(setup)
+    }
+
+    /// Starts a native command on the ends that it is given.
+    fn native(
+        &self,
+        name: &PipeName,
+        program: &OsString,
+        first: &[OsString],
+        request: SpawnRequest,
+    ) -> Result<(Native, Vec<Kept>), Fault> {
+        if let Some(label) = self.bounded_end(&request) {
+            let text = format!(
+                "a native command cannot have `{label}`: --max-bytes and --rate would not hold for it"
+            );
+            self.complaints.say(name, &text);
+            return Err(ErrorCode::Unsupported.into());
+        }
+        let mut kept = Vec::new();
+        let stdin = match request.stdin {
+            ChildStream::Inherited => self.stdio.stdin().lock().for_native()?,
+            ChildStream::Pipe(reader) => keeping(reader.into_native(), &mut kept)?,
+            ChildStream::Null => sys::null()?,
+        };
+        let mut writer = |stream, own: &SharedWriter| match stream {
+            ChildStream::Inherited => own.lock().for_native(),
+            ChildStream::Pipe(writer) => keeping(Writer::into_native(writer), &mut kept),
+            ChildStream::Null => Ok(sys::null()?),
+        };
+        let stdout = writer(request.stdout, self.stdio.stdout())?;
+        let stderr = writer(request.stderr, self.stdio.stderr())?;
+        let mut others: Vec<(i32, _)> = Vec::new();
+        for (pipe, end) in request.pipes {
+            let number = sys::descriptor_number(&pipe).ok_or(ErrorCode::InvalidName)?;
+            if others.iter().any(|(taken, _)| *taken == number) {
+                return Err(ErrorCode::InUse.into());
+            }
+            let end = match end {
+                PassedEnd::Reader(reader) => keeping(reader.into_native(), &mut kept)?,
+                PassedEnd::Writer(writer) => keeping(writer.into_native(), &mut kept)?,
+            };
+            others.push((number, end));
+        }
+        if others.len() > sys::MOST_OTHERS {
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        let args = first.iter().cloned().chain(request.args.into_iter().map(OsString::from));
+        let args = args.collect();
+        let command =
+            NativeCommand { program: program.clone(), args, stdin, stdout, stderr, others };
+        match command.start() {
+            Ok(native) => Ok((native, kept)),
+            Err(error) => {
+                let text = format!("{} cannot be started: {error}", program.display());
+                self.complaints.say(name, &text);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// The descriptor, with the rest put where it is kept.
+fn keeping(given: Result<(Handle, Kept), Fault>, kept: &mut Vec<Kept>) -> Result<Handle, Fault> {
+    let (fd, keep) = given?;
+    kept.push(keep);
+    Ok(fd)
+}
+
+/// What is said of children that fail: once for each name by each guest, within what is said of their family.
+#[derive(Clone, Debug)]
+struct Complaints {
+    about: Arc<Mutex<Vec<PipeName>>>,
+    remarks: Remarks,
+}
+
+impl Complaints {
+    fn of(remarks: &Remarks) -> Self {
+        Self { about: Arc::default(), remarks: remarks.clone() }
+    }
+
+    fn say(&self, name: &PipeName, text: &str) {
+        let mut about = self.about.lock().unwrap_or_else(PoisonError::into_inner);
+        match about.contains(name) {
+            true => tracing::debug!("child `{name}`: {text}"),
+            false => {
+                about.push(name.clone());
+                self.remarks.warn(format_args!("child `{name}`: {text}"));
+            }
+        }
+    }
+}
+
+/// A child that is about to run.
+struct Run {
+    child: ChildRun,
+    /// Its places among those that may run at once.
+    room: Vec<OwnedSemaphorePermit>,
+    /// What the host holds for it.
+    _held: [Held; 2],
+    name: PipeName,
+    complaints: Complaints,
+}
+
+impl Run {
+    fn ended(self, status: ChildStatus) {
+        // Whoever is told may start another.
+        drop(self.room);
+        self.child.ended(status);
+    }
+}
+
+/// The grants that passed ends make: one for each name, which may have a reader and a writer.
+fn granted(pipes: Vec<(String, PassedEnd)>) -> Result<Vec<Grant>, ErrorCode> {
+    let mut ends: Vec<(PipeName, Option<Reader>, Option<Writer>)> = Vec::new();
+    for (name, end) in pipes {
+        let name: PipeName = name.parse().map_err(|_| ErrorCode::InvalidName)?;
+        let at = ends.iter().position(|(known, ..)| *known == name).unwrap_or_else(|| {
+            ends.push((name, None, None));
+            ends.len() - 1
+        });
+        let (_, reader, writer) = &mut ends[at];
+        let is_second = match end {
+            PassedEnd::Reader(end) => reader.replace(end).is_some(),
+            PassedEnd::Writer(end) => writer.replace(end).is_some(),
+        };
+        if is_second {
+            return Err(ErrorCode::InUse);
+        }
+    }
+    Ok(ends.into_iter().map(|(name, reader, writer)| Grant::passed(name, reader, writer)).collect())
+}
+
+fn run_guest(ended: Ended, timeout: Option<Duration>, run: Run) -> Job {
+    Box::pin(async move {
+        let failed = |text: &str| {
+            run.complaints.say(&run.name, text);
+            ChildStatus::Failed
+        };
+        let status = tokio::select! {
+            biased;
+            () = run.child.killed() => ChildStatus::Killed,
+            () = after(timeout) => ChildStatus::TimedOut,
+            ended = ended => match ended {
+                Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
+                Ok(Outcome::Trapped(error)) => {
+                    let text = match GuestEnd::is_out_of_fuel(&error) {
+                        true => "ran out of its share of --fuel".to_owned(),
+                        false => format!("trapped: {}", GuestEnd::trap_summary(&error)),
+                    };
+                    run.complaints.say(&run.name, &text);
+                    ChildStatus::Trapped
+                }
+                Ok(Outcome::BrokenPipe) => ChildStatus::BrokenPipe,
+                Ok(Outcome::NoPeer { .. } | Outcome::Silent(_) | Outcome::TimedOut(_)) => {
+                    ChildStatus::TimedOut
+                },
+                Ok(Outcome::Failed { label, fault }) => failed(&format!("{label}: {fault}")),
+                Err(error) => failed(&error.to_string()),
+            },
+        };
+        run.ended(status);
+    })
+}
+
+fn run_native(mut native: Native, kept: Vec<Kept>, run: Run) -> Job {
+    Box::pin(async move {
+        let status = tokio::select! {
+            biased;
+            () = run.child.killed() => ChildStatus::Killed,
+            ended = native.wait() => match ended {
+                Ok((NativeEnd::Exited(status), _)) => ChildStatus::Exited(status),
+                Ok((end, _)) if end.is_broken_pipe() => ChildStatus::BrokenPipe,
+                Ok((NativeEnd::Signaled(number), _)) => ChildStatus::Signaled(number),
+                Err(error) => {
+                    run.complaints.say(&run.name, &format!("cannot be waited for: {error}"));
+                    ChildStatus::Failed
+                }
+            },
+        };
+        // Which kills it, if it has not ended.
+        drop(native);
+        drop(kept);
+        run.ended(status);
+    })
+}

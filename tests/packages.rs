@@ -1,0 +1,93 @@
+//! The crates as they are published, and the library as a program embeds it.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use pipehost::engine::Engine;
+use pipehost::guest::Guest;
+use pipehost::outcome::Outcome;
+use pipehost::run::Setup;
+use pipehost::{Pipes, sys};
+use support::*;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// All files below a folder, by their paths there.
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), PathBuf::from(entry.file_name()));
+        match path.is_dir() {
+            true => found.extend(files(&path).into_iter().map(|(at, text)| (name.join(at), text))),
+            false => drop(found.insert(name, fs::read_to_string(&path).unwrap())),
+        }
+    }
+    found
+}
+
+/// A crate that is published has no files but its own.
+#[test]
+fn copies_of_the_interfaces_are_equal() {
+    for version in ["p2", "p3"] {
+        let original = files(&root().join("wit").join(version));
+        assert!(original.len() > 1);
+        for copy in [format!("host/wit/{version}"), format!("guest/wit-{version}")] {
+            let equal = files(&root().join(&copy)) == original;
+            assert!(equal, "{copy} differs from wit/{version}; type .ci/bundle");
+        }
+    }
+    let example = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let equal = example("host/examples/embed.rs") == example("examples/embed/src/main.rs");
+    assert!(equal, "examples/embed differs from host/examples/embed.rs; type .ci/bundle");
+}
+
+/// What is bundled was built from examples/ as they are.
+#[test]
+fn bundled_guests_are_what_the_examples_give() {
+    for name in ["cat", "lines", "tee", "upper"] {
+        let bundled = fs::read(root().join(format!("host/guests/{name}.wasm"))).unwrap();
+        let equal = bundled == fs::read(guest(name)).unwrap();
+        assert!(
+            equal,
+            "host/guests/{name}.wasm is not what examples/{name} gives; type .ci/bundle"
+        );
+    }
+}
+
+#[test]
+fn the_first_example_runs() {
+    let _dog = watchdog();
+    let folder = Path::new(env!("CARGO_BIN_EXE_pipehost")).parent().unwrap();
+    let ended = Command::new(folder.join("examples/filter")).arg(guest("upper")).end().expect(0);
+    assert_eq!(ended.stdout, "HELLO\nExited(0)\n");
+}
+
+#[tokio::test]
+async fn a_time_limit_of_the_library_ends_a_guest() {
+    let _dog = watchdog();
+    let engine = Engine::new().unwrap();
+    let spin = b"(module (func (export \"_start\") (loop (br 0))))";
+    let spin = Guest::from_bytes(&engine, spin).unwrap();
+    let waiting = Guest::from_file(&engine, &guest("cat")).unwrap();
+    let limit = Duration::from_millis(200);
+    for guest in [spin, waiting] {
+        // Whose writer stays open, and says nothing.
+        let (stdin, _silent) = std::io::pipe().unwrap();
+        let null = || sys::null().unwrap();
+        let pipes = Pipes::builder().build();
+        let mut setup = Setup::between(pipes, stdin.into(), null(), null()).unwrap();
+        setup.timeout(limit);
+        let begun = Instant::now();
+        let outcome = setup.run(&engine, &guest).await.unwrap();
+        assert!(matches!(outcome, Outcome::TimedOut(known) if known == limit), "{outcome:?}");
+        assert!(begun.elapsed() >= limit);
+    }
+}
