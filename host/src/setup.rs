@@ -100,7 +100,7 @@ impl Setup {
     }
 
     /// How long the guest may run, children and what it has left to be delivered included: then it is ended where it
-    /// stands, with [`Outcome::TimedOut`]. A single call into the system that blocks is waited for. Default: without end.
+    /// stands, with [`Outcome::TimedOut`](crate::outcome::Outcome::TimedOut). A single call into the system that blocks is waited for. Default: without end.
     pub fn timeout(&mut self, limit: Duration) -> &mut Self {
         self.timeout = Some(limit);
         self
@@ -121,7 +121,7 @@ impl Setup {
 
     /// How much the guest may compute, in wasmtime's units: about one for each WebAssembly instruction.
     /// Its children may burn as much again, all together; each gets half of what is left for them.
-    /// Whoever runs out traps. The guest must be compiled, and run, by [`Engine::metering`]. Default:
+    /// Whoever runs out traps. The guest must be compiled, and run, by [`Engine::metering`](crate::engine::Engine::metering). Default:
     /// without end.
     pub fn fuel(&mut self, units: u64) -> &mut Self {
         self.fuel = Some(Fuel::new(units));

@@ -10,9 +10,6 @@ use super::streams::{Eof, READERS, TOO_LONG, WRITERS, failed, write};
 use crate::engine_names::STREAMS_0_2;
 use crate::pipe::{PERMIT, Transfer, TransferFault};
 
-/// The interface in the version that wasmtime-wasi-io links: only under its own name can a function
-/// in it be replaced.
-
 /// The most that one call moves.
 const MOST_AT_ONCE: usize = 1024 * 1024;
 
