@@ -423,6 +423,27 @@ fn what_a_killed_run_left_in_the_private_folder_is_removed() {
     assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
 }
 
+/// A guest goes on without its host's monitor, but for what that does; what stays is told.
+#[test]
+fn row_36_a_monitor_that_is_killed() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let x = dir.path("x");
+    let stdin = format!("fifo:{}", x.display());
+    let running = run("plain", ["--stdin", &stdin, "--", "copy"]).start();
+    until("it is there", || x.exists());
+    let mut writer = fs::OpenOptions::new().write(true).open(&x).unwrap();
+    until("it reads", || running.has_open(&x) && running.sleeps());
+    running.kill_helper();
+    writer.write_all(b"text").unwrap();
+    drop(writer);
+    let ended = running.end().expect(0);
+    assert_eq!(ended.stdout, "text");
+    assert!(ended.stderr.contains("type: rm "), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    assert!(x.exists());
+}
+
 #[test]
 fn a_private_folder_that_is_not_private_is_not_used() {
     let _dog = watchdog();

@@ -272,10 +272,19 @@ impl Fifo {
             self.unlock();
             return;
         }
-        let removed = self.trace.get().and_then(|id| monitor::remove(*id)).unwrap_or_else(|| {
-            let Self { handle, folder, file_name, .. } = self;
-            names::take_away(handle, folder, file_name)
-        });
+        let Self { handle, folder, file_name, path, .. } = self;
+        let removed = match self.trace.get().and_then(|id| monitor::remove(*id)) {
+            Some(removed) => removed,
+            None if monitor::is_sealed() => {
+                tracing::warn!(
+                    "{path}: stays, as somebody has killed the process that removes it; type: rm {path}",
+                    path = path.display()
+                );
+                self.unlock();
+                return;
+            }
+            None => names::take_away(handle, folder, file_name),
+        };
         match removed {
             Ok(Removed::Yes) => {}
             Ok(Removed::NotThere) => self.say_missing(),
