@@ -33,20 +33,26 @@ pub(crate) fn build(root: &Path, packages: &[&str]) -> PathBuf {
             cargo.env_remove(&name);
         }
     }
-    // Wherever the sources of dependencies are, the guests are the same, byte for byte.
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
-    if let Some(home) = home {
-        cargo.env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            format!("--remap-path-prefix={}=/cargo", home.display()),
-        );
-    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", without_places().join("\x1f"));
     let status = cargo.stdin(Stdio::null()).status();
     if !matches!(&status, Ok(status) if status.success()) {
         fail(&format!("the guests {packages:?} could not be built: {status:?}"));
     }
     target_dir.join(TARGET).join("release")
+}
+
+/// Flags by which the guests are the same, byte for byte, wherever the sources of dependencies lie, and whichever
+/// mirror they come from.
+fn without_places() -> Vec<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let Some(home) = home else { return Vec::new() };
+    let mut places = vec![(home.clone(), "/cargo")];
+    // The last one that fits counts.
+    let registries = std::fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+    places.extend(registries.map(|registry| (registry.path(), "/cargo/registry/src")));
+    let flag = |(from, to): (PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
+    places.into_iter().map(flag).collect()
 }
 
 /// A folder of its own beside the host's build, so that the two cargo processes do not wait for
