@@ -97,8 +97,11 @@ fn row_41_a_kernel_without_landlock_or_seccomp() {
                 command.end()
             };
             let warned = with(&[]).expect(0);
-            assert!(warned.stderr.contains("warning"), "{warned:?}");
-            assert!(warned.stderr.contains(what), "{warned:?}");
+            assert!(
+                warned.stderr.contains("warning") && warned.stderr.contains(what),
+                "{warned:?}"
+            );
+            assert_eq!(warned.stderr.lines().count(), 1, "{warned:?}");
             assert_eq!(with(&["--sandbox", "off"]).expect(0).stderr, "");
             with(&["--sandbox", "require"]).expect_line(77, &[what, "--sandbox auto"]);
         }

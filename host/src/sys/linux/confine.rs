@@ -174,16 +174,20 @@ impl SandboxPolicy {
             return missing;
         }
         missing.extend(self.close_what_is_left());
+        let Some(version) = landlock::version() else {
+            missing.push(Missing::Landlock);
+            return missing;
+        };
         // Whatever is written in other threads' memory, they open nothing either.
-        match threads::unbounded() {
-            Ok(0) => {}
-            Ok(count) => missing.push(Missing::Threads(count)),
-            Err(error) => missing.push(Missing::Refused { fence: "Landlock", error }),
-        }
-        match landlock::bound_this_thread(self) {
-            Ok(Some(version)) if version >= landlock::WANTED => {}
-            Ok(Some(version)) => missing.push(Missing::Old(version)),
-            Ok(None) => missing.push(Missing::Landlock),
+        let bounded = threads::unbounded().and_then(|count| {
+            if count > 0 {
+                missing.push(Missing::Threads(count));
+            }
+            landlock::bound_this_thread(self, version)
+        });
+        match bounded {
+            Ok(()) if version >= landlock::WANTED => {}
+            Ok(()) => missing.push(Missing::Old(version)),
             Err(error) => missing.push(Missing::Refused { fence: "Landlock", error }),
         }
         missing

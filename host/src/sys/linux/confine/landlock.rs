@@ -23,13 +23,12 @@ pub(super) const WANTED: i32 = 3;
 /// Since this version, threads that confined themselves one by one may send each other signals.
 const THREADS_SIGNAL: i32 = 7;
 
-/// Lets this thread, and those that it starts later, open what the policy grants and nothing else. The kernel's
-/// version; `None` where the kernel has no Landlock.
+/// Lets this thread, and those that it starts later, open what the policy grants and nothing else. `version` is what
+/// [`version`] gave.
 ///
 /// # Errors
-/// Where the kernel has it, but refuses a rule.
-pub(super) fn bound_this_thread(policy: &SandboxPolicy) -> io::Result<Option<i32>> {
-    let Some(version) = version() else { return Ok(None) };
+/// Where the kernel refuses a rule.
+pub(super) fn bound_this_thread(policy: &SandboxPolicy, version: i32) -> io::Result<()> {
     let ruleset = handled(version).map_err(io::Error::other)?;
     let null = match rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
         Ok(null) => Some(null),
@@ -39,7 +38,7 @@ pub(super) fn bound_this_thread(policy: &SandboxPolicy) -> io::Result<Option<i32
     };
     let ruleset = rules(ruleset, policy, null).map_err(io::Error::other)?;
     ruleset.restrict_self().map_err(io::Error::other)?;
-    Ok(Some(version))
+    Ok(())
 }
 
 /// Lets this thread, and those that it starts later, open no file any more.
@@ -54,7 +53,7 @@ pub(super) fn renounce() -> io::Result<()> {
 
 /// LANDLOCK_CREATE_RULESET_VERSION of landlock_create_ruleset(2); `None` where there is no Landlock, or
 /// it is switched off.
-fn version() -> Option<i32> {
+pub(super) fn version() -> Option<i32> {
     let nothing = std::ptr::null::<libc::c_void>();
     // SAFETY: with this flag the call only gives a number.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, 1) };

@@ -6,8 +6,12 @@ use super::SandboxPolicy;
 
 pub(super) const WANTED: i32 = 0;
 
-pub(super) fn bound_this_thread(_: &SandboxPolicy) -> io::Result<Option<i32>> {
-    Ok(None)
+pub(super) fn version() -> Option<i32> {
+    None
+}
+
+pub(super) fn bound_this_thread(_: &SandboxPolicy, _: i32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(super) fn renounce() -> io::Result<()> {
