@@ -364,25 +364,13 @@ fn on_thread<E>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipe::Label;
-    use crate::pipe::{Pipes, Reader, Writer};
-    use crate::sys::{Direction, End};
-    use crate::wasi::Stdio;
+    use crate::pipe::Pipes;
 
     /// What a module that does nothing is given.
     fn setup() -> Result<Setup, String> {
-        let pipes = Pipes::builder().build();
-        let (pending_writes, journal) = (pipes.pending_writes(), pipes.journal());
-        let end = |direction| {
-            let null = sys::null().map_err(|error| error.to_string())?;
-            End::shared(null, direction).map_err(|error| error.to_string())
-        };
-        let stdio = Stdio::new(
-            Reader::new(end(Direction::Read)?, None, Label::Stdin, journal),
-            Writer::new(end(Direction::Write)?, None, Label::Stdout, pending_writes, journal),
-            Writer::new(end(Direction::Write)?, None, Label::Stderr, pending_writes, journal),
-        );
-        Ok(Setup::new(pipes, stdio))
+        let null = || sys::null().map_err(|error| error.to_string());
+        let setup = Setup::between(Pipes::builder().build(), null()?, null()?, null()?);
+        setup.map_err(|error| error.to_string())
     }
 
     #[tokio::test]

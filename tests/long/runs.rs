@@ -13,11 +13,8 @@ use pipehost::children::{Children, Program};
 use pipehost::engine::Engine;
 use pipehost::guest::Guest;
 use pipehost::outcome::Outcome;
-use pipehost::pipe::Label;
-use pipehost::pipe::{Reader, Writer};
 use pipehost::run::Setup;
-use pipehost::sys::{self, Direction, End};
-use pipehost::wasi::Stdio as Streams;
+use pipehost::sys;
 use pipehost::{Fifo, FifoOptions, Grant, Pipes};
 
 use crate::support::*;
@@ -238,16 +235,9 @@ fn setup(
         builder = builder.grant(grant).unwrap();
     }
     let pipes = builder.build();
-    let end = |fd: Option<OwnedFd>, direction| {
-        End::shared(fd.unwrap_or_else(|| sys::null().unwrap()), direction).unwrap()
-    };
-    let (pending_writes, journal) = (pipes.pending_writes(), pipes.journal());
-    let streams = Streams::new(
-        Reader::new(end(stdin, Direction::Read), None, Label::Stdin, journal),
-        Writer::new(end(stdout, Direction::Write), None, Label::Stdout, pending_writes, journal),
-        Writer::new(end(None, Direction::Write), None, Label::Stderr, pending_writes, journal),
-    );
-    let mut setup = Setup::new(pipes, streams);
+    let or_null = |fd: Option<OwnedFd>| fd.unwrap_or_else(|| sys::null().unwrap());
+    let setup = Setup::between(pipes, or_null(stdin), or_null(stdout), or_null(None));
+    let mut setup = setup.unwrap();
     setup.wasi().arg("guest").args(args);
     setup
 }

@@ -18,7 +18,7 @@ use tokio::io::{Interest, Ready};
 
 use super::capacity::{Lease, grow};
 use super::pipe_pair::{CapacityLease, blocking};
-use super::{Direction, PIPE_BUF, monitor, reopen, scratch};
+use super::{Direction, PIPE_BUF, access, monitor, reopen, scratch};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
@@ -88,11 +88,8 @@ impl End {
         // Open for both, it may be the very peer that keeps the pipe from its end.
         let both = rustix::fs::fcntl_getfl(&fd)? & OFlags::ACCMODE == OFlags::RDWR;
         if (pipe && !both) || rustix::termios::isatty(&fd) {
-            let access = match direction {
-                Direction::Read => OFlags::RDONLY,
-                Direction::Write => OFlags::WRONLY,
-            };
-            if let Ok(own) = reopen(fd.as_fd(), access | OFlags::NONBLOCK | OFlags::NOCTTY) {
+            let flags = access(direction) | OFlags::NONBLOCK | OFlags::NOCTTY;
+            if let Ok(own) = reopen(fd.as_fd(), flags) {
                 let mut end = Self::new(own, Calls::Plain, direction)?;
                 // What `fd` has seen of peers, the new description has not. Asked after it was
                 // opened, so that whoever leaves in between is known to one of the two.
@@ -141,11 +138,8 @@ impl End {
         let opened = match monitor::is_sealed() {
             true => monitor::reopen(self.as_fd()),
             false => {
-                let access = match self.direction {
-                    Direction::Read => OFlags::RDONLY,
-                    Direction::Write => OFlags::WRONLY,
-                };
-                reopen(self, access | OFlags::NONBLOCK | OFlags::NOCTTY).and_then(blocking)
+                let flags = access(self.direction) | OFlags::NONBLOCK | OFlags::NOCTTY;
+                reopen(self, flags).and_then(blocking)
             }
         };
         match opened {

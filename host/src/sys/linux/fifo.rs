@@ -20,7 +20,7 @@ use super::identity::Identity;
 use super::monitor::{self, Removed, Trace, TraceId, announce, forget};
 use super::names::{self, GIVEN_UP, Unnamed};
 use super::runtime::{Lock, Place};
-use super::{Direction, End, ReaderWait, is_proc_mounted, open_same, path_of};
+use super::{Direction, End, ReaderWait, access, is_proc_mounted, open_same, path_of};
 
 /// How often making and finding a FIFO is tried when others make and remove it all the while.
 const ATTEMPTS: usize = 16;
@@ -226,11 +226,7 @@ impl Fifo {
         if let Some(id) = self.monitored() {
             return monitor::open(id, direction);
         }
-        let access = match direction {
-            Direction::Read => OFlags::RDONLY,
-            Direction::Write => OFlags::WRONLY,
-        };
-        open_same(&self.handle, access | OFlags::NONBLOCK)
+        open_same(&self.handle, access(direction) | OFlags::NONBLOCK)
     }
 
     /// The path that it was found at.

@@ -108,6 +108,14 @@ pub(super) fn path_of(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
+/// The access mode of open(2) for this direction.
+fn access(direction: Direction) -> OFlags {
+    match direction {
+        Direction::Read => OFlags::RDONLY,
+        Direction::Write => OFlags::WRONLY,
+    }
+}
+
 /// `open("/proc/self/fd/N", flags | O_CLOEXEC)`: another description of what `fd` stands for, which
 /// may be an O_PATH descriptor. proc(5).
 ///

@@ -21,12 +21,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use self::process::Process;
 use super::{Direction, NativeCommand, NativeEnd, Usage};
 
 pub(super) use self::messages::{
-    Removed, Reply, Request, TraceKind, What, receive, receive_descriptor, send,
+    Removed, Reply, Request, TraceKind, receive, receive_descriptor, send, socket_pair,
 };
 pub(super) use self::process::Host;
 pub(super) use self::words::read_words;
@@ -257,7 +258,7 @@ fn ask_for_descriptor(request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<O
 impl Monitor {
     /// Sends a request that has no reply. What the monitor has not read when this process ends, it reads then.
     fn tell(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-        send(self.process.socket(), request, fds, What::MustNotWait)
+        send(self.process.socket(), request, fds, SendFlags::DONTWAIT)
     }
 
     /// Sends a request, and waits for the reply.
@@ -268,7 +269,7 @@ impl Monitor {
     ) -> io::Result<(Reply, Option<OwnedFd>)> {
         let _turn = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = self.process.socket();
-        let answer = send(socket, request, fds, What::MayWait)
+        let answer = send(socket, request, fds, SendFlags::empty())
             .map_err(io::Error::from)
             .and_then(|()| receive::<Reply>(socket));
         match answer {

@@ -41,9 +41,10 @@ fn living() -> MutexGuard<'static, Living> {
 
 /// A command that may be sent a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
-    pid: Pid,
-    leads: bool,
+pub(super) struct Known {
+    pub(super) pid: Pid,
+    /// It leads a process group of its own, which gets what it is sent.
+    pub(super) leads: bool,
 }
 
 /// The process group of a command.
@@ -358,8 +359,9 @@ impl Known {
         }
     }
 
-    /// To be called while all that live are locked. The error says that it is gone, which is as well.
-    fn send(&self, signal: Signal) {
+    /// To be called while nobody else can reap it: its number is its own then. The error says that it is gone, which
+    /// is as well.
+    pub(super) fn send(&self, signal: Signal) {
         let _ = match self.leads {
             true => rustix::process::kill_process_group(self.pid, signal),
             false => rustix::process::kill_process(self.pid, signal),

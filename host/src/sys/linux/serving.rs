@@ -9,14 +9,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{SendFlags, SocketFlags};
 
 use self::commands::Natives;
 use self::traces::Known;
 use super::blocking_open::BlockingOpen;
-use super::monitor::{self, Commands, Host, Reply, Request, What, receive, send};
+use super::monitor::{self, Commands, Host, Reply, Request, receive, send, socket_pair};
 use super::pipe_pair::blocking;
-use super::{open_same, reopen};
+use super::{Direction, access, open_same, reopen};
 
 /// So many writers can wait for readers at once. Each takes a thread.
 const MOST_WAITS: usize = 4096;
@@ -67,7 +67,7 @@ struct Wait {
 impl Server<'_> {
     fn serve(&mut self, socket: &OwnedFd) -> io::Result<()> {
         loop {
-            let called_off = {
+            let (asked, called_off) = {
                 let of = |wait| PollFd::new(wait, PollFlags::empty());
                 let mut fds = vec![PollFd::new(socket, PollFlags::IN)];
                 fds.extend(self.waits.iter().map(|wait| of(&wait.socket)));
@@ -75,12 +75,13 @@ impl Server<'_> {
                 fds.extend(ended.map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
                 rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))?;
                 let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
-                fds[1..=self.waits.len()].iter().map(happened).collect::<Vec<_>>()
+                let called_off = fds[1..=self.waits.len()].iter().map(happened);
+                (happened(&fds[0]), called_off.collect::<Vec<_>>())
             };
             let mut called_off = called_off.into_iter();
             self.waits.retain(|_| !called_off.next().unwrap_or(false));
             self.natives.reap_abandoned();
-            if !is_readable(socket)? {
+            if !asked {
                 continue;
             }
             match receive::<Request>(socket)? {
@@ -92,7 +93,7 @@ impl Server<'_> {
 
     fn reply(&self, socket: &OwnedFd, reply: &Reply, fd: Option<&OwnedFd>) -> io::Result<()> {
         let fds: Vec<_> = fd.into_iter().map(OwnedFd::as_fd).collect();
-        Ok(send(socket, reply, &fds, What::MayWait)?)
+        Ok(send(socket, reply, &fds, SendFlags::empty())?)
     }
 
     /// Does what is asked, and replies where the request has a reply.
@@ -131,7 +132,7 @@ impl Server<'_> {
                 return match self.natives.start(numbers, fds) {
                     Ok((pid, leads, pidfd)) => {
                         let reply = Reply::Started { pid, leads };
-                        Ok(send(socket, &reply, &[pidfd], What::MayWait)?)
+                        Ok(send(socket, &reply, &[pidfd], SendFlags::empty())?)
                     }
                     Err(error) => self.reply(socket, &Reply::of_error(&error), None),
                 };
@@ -169,12 +170,12 @@ impl Server<'_> {
 
     fn open(&self, id: u32, write: bool) -> io::Result<OwnedFd> {
         let known = self.find(id)?;
-        let (permitted, access) = match write {
-            true => (known.may_write, OFlags::WRONLY),
-            false => (known.may_read, OFlags::RDONLY),
+        let (permitted, direction) = match write {
+            true => (known.may_write, Direction::Write),
+            false => (known.may_read, Direction::Read),
         };
         match permitted {
-            true => open_same(known.handle()?, access | OFlags::NONBLOCK),
+            true => open_same(known.handle()?, access(direction) | OFlags::NONBLOCK),
             false => Err(Errno::ACCESS.into()),
         }
     }
@@ -187,13 +188,8 @@ impl Server<'_> {
         if self.waits.len() >= MOST_WAITS {
             return Err(Errno::AGAIN.into());
         }
-        let (ours, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            // The process looks whether something has come.
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )?;
+        // The process looks whether something has come.
+        let (ours, theirs) = socket_pair(SocketFlags::NONBLOCK)?;
         let to = ours.try_clone()?;
         let opening = BlockingOpen::start(known.handle()?.try_clone()?, move |opened| {
             let (reply, fd) = match &opened {
@@ -202,18 +198,11 @@ impl Server<'_> {
             };
             let fds: Vec<_> = fd.into_iter().collect();
             // Fails where nobody wants it any more.
-            let _ = send(&to, &reply, &fds, What::MustNotWait);
+            let _ = send(&to, &reply, &fds, SendFlags::DONTWAIT);
         })?;
         self.waits.push(Wait { socket: ours, _opening: opening });
         Ok(theirs)
     }
-}
-
-/// Whether there is a request, or the end.
-fn is_readable(socket: &OwnedFd) -> io::Result<bool> {
-    let mut fds = [PollFd::new(socket, PollFlags::IN)];
-    let now = rustix::event::Timespec::default();
-    Ok(rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&now)))? > 0)
 }
 
 /// Another description, which blocks, of a pipe or a terminal, with the access that the given one has.

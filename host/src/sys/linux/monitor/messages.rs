@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -152,14 +152,16 @@ impl From<Ended> for (NativeEnd, Usage) {
     }
 }
 
-/// What to do where the other side does not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum What {
-    MayWait,
-    MustNotWait,
+/// Two ends of a socket that keeps messages apart, close-on-exec.
+///
+/// # Errors
+/// Those of socketpair(2).
+pub(in super::super) fn socket_pair(flags: SocketFlags) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let flags = flags | SocketFlags::CLOEXEC;
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }
 
-/// sendmsg(2).
+/// sendmsg(2), with these flags: DONTWAIT where the other side may not read.
 ///
 /// # Errors
 /// Those of sendmsg(2); EMSGSIZE for more than fits.
@@ -167,7 +169,7 @@ pub(in super::super) fn send(
     socket: &OwnedFd,
     message: &impl Serialize,
     fds: &[BorrowedFd<'_>],
-    what: What,
+    flags: SendFlags,
 ) -> Result<(), Errno> {
     let text = serde_json::to_vec(message).map_err(|_| Errno::INVAL)?;
     if text.len() > MOST_BYTES || fds.len() > MOST_DESCRIPTORS {
@@ -178,13 +180,9 @@ pub(in super::super) fn send(
     if !fds.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(fds));
     }
-    let wait = match what {
-        What::MayWait => SendFlags::empty(),
-        What::MustNotWait => SendFlags::DONTWAIT,
-    };
     rustix::io::retry_on_intr(|| {
         let text = [IoSlice::new(&text)];
-        rustix::net::sendmsg(socket, &text, &mut control, SendFlags::NOSIGNAL | wait)
+        rustix::net::sendmsg(socket, &text, &mut control, SendFlags::NOSIGNAL | flags)
     })?;
     Ok(())
 }

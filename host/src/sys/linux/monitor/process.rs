@@ -6,8 +6,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
+use rustix::net::{Shutdown, SocketFlags};
 use rustix::process::{Pid, WaitOptions};
+
+use super::messages::socket_pair;
 
 /// Where they have to be closed one by one, descriptors above this are not.
 const MOST_DESCRIPTORS: u32 = 1 << 16;
@@ -41,12 +43,7 @@ impl Process {
     /// # Errors
     /// Those of socketpair(2) and fork(2).
     pub(super) fn start(work: impl FnOnce(&OwnedFd, &Host) -> io::Result<()>) -> io::Result<Self> {
-        let (ours, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (ours, theirs) = socket_pair(SocketFlags::empty())?;
         set_socket_timeout(&ours, Timeout::Recv, Some(SILENCE))?;
         // What signals mean to this process is none of the monitor's concern: what is typed at a terminal, and what
         // is sent to the whole job. It stays in the session, and so in what the scheduler takes for one job.

@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{PidfdFlags, Signal};
 
 use super::super::monitor::{Commands, Host, read_words};
-use super::super::native::{self, Group};
+use super::super::native::{self, Group, Known};
 use super::super::{NativeCommand, NativeEnd, Usage};
 
 /// What may be started, and what runs.
@@ -19,21 +19,11 @@ pub(super) struct Natives<'a> {
 }
 
 struct Running {
-    pid: Pid,
-    leads: bool,
+    /// Nobody else reaps it.
+    known: Known,
     pidfd: OwnedFd,
     /// Nobody wants to know how it ends.
     abandoned: bool,
-}
-
-impl Running {
-    /// Nobody else has reaped it, so the number is its own.
-    fn send(&self, signal: Signal) {
-        let _ = match self.leads {
-            true => rustix::process::kill_process_group(self.pid, signal),
-            false => rustix::process::kill_process(self.pid, signal),
-        };
-    }
 }
 
 impl<'a> Natives<'a> {
@@ -75,7 +65,7 @@ impl<'a> Natives<'a> {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         })?;
-        self.running.push(Running { pid, leads, pidfd, abandoned: false });
+        self.running.push(Running { known: Known { pid, leads }, pidfd, abandoned: false });
         let at = self.running.len() - 1;
         Ok((pid.as_raw_nonzero().get(), leads, self.running[at].pidfd.as_fd()))
     }
@@ -83,7 +73,7 @@ impl<'a> Natives<'a> {
     /// Sends a command a signal, if it is one that runs.
     pub(super) fn signal(&self, pid: i32, signal: i32) {
         if let (Some(running), Some(signal)) = (self.find(pid), Signal::from_named_raw(signal)) {
-            running.send(signal);
+            running.known.send(signal);
         }
     }
 
@@ -91,7 +81,7 @@ impl<'a> Natives<'a> {
     pub(super) fn abandon(&mut self, pid: i32) {
         self.signal(pid, libc::SIGKILL);
         for running in &mut self.running {
-            running.abandoned |= running.pid.as_raw_nonzero().get() == pid;
+            running.abandoned |= running.known.pid.as_raw_nonzero().get() == pid;
         }
     }
 
@@ -103,7 +93,7 @@ impl<'a> Natives<'a> {
     /// Reaps the abandoned commands that have ended.
     pub(super) fn reap_abandoned(&mut self) {
         self.running.retain(|running| {
-            !running.abandoned || matches!(native::wait_now(running.pid), Ok(None))
+            !running.abandoned || matches!(native::wait_now(running.known.pid), Ok(None))
         });
     }
 
@@ -113,19 +103,19 @@ impl<'a> Natives<'a> {
     /// ECHILD where it is none of these.
     pub(super) fn reap(&mut self, pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
         let running = self.find(pid).ok_or(io::Error::from_raw_os_error(libc::ECHILD))?;
-        let ended = native::wait_now(running.pid);
+        let ended = native::wait_now(running.known.pid);
         if !matches!(ended, Ok(None)) {
-            self.running.retain(|running| running.pid.as_raw_nonzero().get() != pid);
+            self.running.retain(|running| running.known.pid.as_raw_nonzero().get() != pid);
         }
         ended
     }
 
     /// Kills all that run. The system reaps them when this process has ended.
     pub(super) fn kill_all(&self) {
-        self.running.iter().for_each(|running| running.send(Signal::KILL));
+        self.running.iter().for_each(|running| running.known.send(Signal::KILL));
     }
 
     fn find(&self, pid: i32) -> Option<&Running> {
-        self.running.iter().find(|running| running.pid.as_raw_nonzero().get() == pid)
+        self.running.iter().find(|running| running.known.pid.as_raw_nonzero().get() == pid)
     }
 }
