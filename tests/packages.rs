@@ -13,7 +13,7 @@ use pipehost::engine::Engine;
 use pipehost::guest::Guest;
 use pipehost::outcome::Outcome;
 use pipehost::run::Setup;
-use pipehost::{Pipes, sys};
+use pipehost::{GuestLimits, Pipes, sys};
 use support::*;
 
 fn root() -> &'static Path {
@@ -82,9 +82,10 @@ async fn a_time_limit_of_the_library_ends_a_guest() {
         // Whose writer stays open, and says nothing.
         let (stdin, _silent) = std::io::pipe().unwrap();
         let null = || sys::null().unwrap();
-        let pipes = Pipes::builder().build();
-        let mut setup = Setup::between(pipes, stdin.into(), null(), null()).unwrap();
-        setup.timeout(limit);
+        let mut limits = GuestLimits::default();
+        limits.timeout = Some(limit);
+        let pipes = Pipes::builder().limits(limits).build();
+        let setup = Setup::between(pipes, stdin.into(), null(), null()).unwrap();
         let begun = Instant::now();
         let outcome = setup.run(&engine, &guest).await.unwrap();
         assert!(matches!(outcome, Outcome::TimedOut(known) if known == limit), "{outcome:?}");

@@ -2,7 +2,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use pipehost::{Pipes, engine::Engine, guest::Guest, run::Setup, sys};
+use pipehost::{GuestLimits, Pipes, engine::Engine, guest::Guest, run::Setup, sys};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,9 +12,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ((stdin, mut to_guest), (mut from_guest, stdout)) = (std::io::pipe()?, std::io::pipe()?);
     to_guest.write_all(b"hello\n")?;
     drop(to_guest);
-    let pipes = Pipes::builder().max_bytes(1 << 20).build();
-    let mut setup = Setup::between(pipes, stdin.into(), stdout.into(), sys::standard(2)?)?;
-    setup.max_memory(64 << 20).timeout(Duration::from_secs(5));
+    let mut limits = GuestLimits::default();
+    (limits.timeout, limits.max_memory) = (Some(Duration::from_secs(5)), Some(64 << 20));
+    limits.max_bytes = Some(1 << 20);
+    let pipes = Pipes::builder().limits(limits).build();
+    let setup = Setup::between(pipes, stdin.into(), stdout.into(), sys::standard(2)?)?;
     let outcome = setup.run(&engine, &guest).await?;
     let mut text = String::new();
     from_guest.read_to_string(&mut text)?;

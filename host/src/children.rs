@@ -5,14 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::guest::Guest;
-use crate::pipe::{Limit, PipeName};
-use crate::totals::Places;
-
-/// How many children there may be at once unless told otherwise.
-pub const DEFAULT_MAX_CHILDREN: usize = 16;
+use crate::pipe::PipeName;
 
 /// How deep children of children go. Bounds what a chain of them holds of the host's stack.
 pub const MAX_DEPTH: usize = 8;
@@ -21,10 +15,6 @@ pub const MAX_DEPTH: usize = 8;
 #[derive(Clone)]
 pub struct Children {
     pub(crate) grants: Arc<[(PipeName, Program)]>,
-    /// How many more there may be at once, of this guest's and of all of its family.
-    pub(crate) room: Places,
-    /// As `room`, of several families.
-    pub(crate) total: Option<Places>,
     pub(crate) depth: usize,
 }
 
@@ -61,19 +51,8 @@ impl fmt::Debug for Children {
 }
 
 impl Children {
-    /// These may be started, so many at once in all of the family.
-    pub fn new(grants: Vec<(PipeName, Program)>, at_once: usize) -> Self {
-        let room = Places::new(at_once, Limit::MaxChildren(at_once));
-        Self { grants: grants.into(), room, total: None, depth: 0 }
-    }
-
-    /// They take places among these, too.
-    pub(crate) fn within(self, total: Option<Places>) -> Self {
-        Self { total, ..self }
-    }
-
-    /// Places for one more.
-    pub(crate) fn take_place(&self) -> Result<Vec<OwnedSemaphorePermit>, Limit> {
-        [Some(&self.room), self.total.as_ref()].into_iter().flatten().map(Places::take).collect()
+    /// These may be started. How many at once, [`GuestLimits::max_children`](crate::GuestLimits::max_children) says.
+    pub fn new(grants: Vec<(PipeName, Program)>) -> Self {
+        Self { grants: grants.into(), depth: 0 }
     }
 }

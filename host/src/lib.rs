@@ -57,10 +57,10 @@ pub mod cli;
 mod deadlines;
 pub mod engine;
 mod engine_names;
-mod fuel;
 pub mod guest;
 pub mod interfaces;
-mod limits;
+pub mod limits;
+mod names;
 mod needs;
 pub mod outcome;
 pub mod pipe;
@@ -71,12 +71,11 @@ mod spawning;
 #[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
 pub mod sys;
 mod threads;
-pub mod totals;
 mod turn;
 pub mod wasi;
 
 pub use interfaces::PACKAGES;
-pub use limits::Memory;
+pub use limits::GuestLimits;
 pub use pipe::{Grant, Pipes};
 pub use sys::{Fifo, FifoOptions};
 pub use wasi::{PipesCtxView, PipesView, add_to_linker};

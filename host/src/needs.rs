@@ -4,18 +4,17 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
 use crate::guest::{Guest, Kind};
-use crate::limits::{Memory, MemoryBudget};
-use crate::pipe::Reached;
+use crate::limits::{Limit, MemoryBudget, Quota, Reached};
 
 /// More than that no guest is told to have: what it declares need not be there.
 const MOST: u64 = 16 << 30;
 
-/// The bytes of the memories and tables that `guest` has once it is instantiated, as `--max-memory`
+/// The bytes of the memories and tables that `guest` has once it is instantiated, as the limit of its memory
 /// counts them. `None` where that cannot be found out.
 pub(crate) async fn memory_of(engine: &Engine, guest: &Guest) -> Option<u64> {
-    let memory = Memory::of_guest(MOST);
+    let memory = Quota::new(MOST, Limit::MaxMemory(MOST), None);
     let refused = Reached::default();
-    let budget = MemoryBudget::within(vec![memory.clone()], refused.clone());
+    let budget = MemoryBudget::within(&memory, &refused);
     let mut store = Store::new(engine, budget);
     store.limiter(|budget| budget);
     // Whatever of the guest would run, a start function, traps at its first instruction.

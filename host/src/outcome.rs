@@ -19,7 +19,7 @@ use crate::sys::Direction;
 /// 2. A guest that trapped, or ended with 1, after a pipe of its failed, fails for that reason: its
 ///    stdout's reader left, no peer came in time, its standard streams met an error.
 /// 3. Else the guest's own status, or its trap. So also where it has met a limit of its operator's:
-///    it was told, and has made of that what it could. [`Reached`](crate::pipe::Reached) knows.
+///    it was told, and has made of that what it could. [`Reached`](crate::limits::Reached) knows.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -39,7 +39,7 @@ pub enum Outcome {
     /// Nothing moved on any of its pipes for so long, which is what its operator allows. It was ended
     /// where it stood.
     Silent(Duration),
-    /// It ran for as long as [`Setup::timeout`](crate::setup::Setup::timeout) allows, and was ended where it stood.
+    /// It ran for as long as [`GuestLimits::timeout`](crate::GuestLimits::timeout) allows, and was ended where it stood.
     TimedOut(Duration),
     /// A standard stream met an error, or bytes that were left behind were lost.
     Failed {

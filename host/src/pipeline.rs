@@ -15,9 +15,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::deadlines::{STAGE_STOP, after};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
-use crate::limits::Memory;
+use crate::limits::{Limit, MemoryUse};
 use crate::outcome::Outcome;
-use crate::pipe::{Journal, Limit, Total};
+use crate::pipe::{Journal, Total};
 use crate::run::Setup;
 use crate::sys::{self, Native, NativeCommand, NativeEnd, Stop, Usage};
 use crate::threads;
@@ -325,7 +325,7 @@ fn on_thread<E>(
         Ok(runtime) => runtime,
         Err(error) => return Report::of(StageEnd::NotStarted(error)),
     };
-    let mut seen: Option<(Journal, Option<Memory>)> = None;
+    let mut seen: Option<(Journal, MemoryUse)> = None;
     let end = runtime.block_on(async {
         let setup = match prepare() {
             Ok(setup) => setup,
@@ -356,7 +356,7 @@ fn on_thread<E>(
     if let Some((journal, memory)) = seen {
         report.totals = journal.totals();
         report.reached = journal.reached().limits();
-        report.memory = memory.map(|memory| memory.peak());
+        report.memory = Some(memory.peak());
     }
     Report { time: started.elapsed(), cpu: Some(sys::thread_cpu_time()), ..report }
 }

@@ -7,13 +7,12 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p2, p3};
 
 use crate::deadlines::{LAST_DELIVERY, after};
 use crate::engine::Engine;
-use crate::fuel::Fuel;
 use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
-use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
+use crate::limits::{Fuel, Limit, MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget, Reached};
 use crate::needs;
 use crate::outcome::{GuestEnd, Outcome};
-use crate::pipe::{ErrorCode, Limit, Note, Pipes, Reached, Remarks};
+use crate::pipe::{ErrorCode, Note, Pipes, Remarks};
 pub use crate::setup::Setup;
 use crate::spawning::{self, with_children};
 use crate::threads;
@@ -41,7 +40,7 @@ impl Setup {
     pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
         let (pending_writes, hushed) = (self.pending_writes(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
-        let (idle, timeout) = (self.pipes.idle(), self.timeout);
+        let (idle, timeout) = (self.pipes.idle(), self.pipes.limits().timeout);
         let (granted, hint) = (self.pipes.grant_use(), self.names_hint);
         let is_child = self.is_child;
         let _sum_up = (!self.is_child).then(|| SumUp(self.journal().remarks().clone()));
@@ -114,24 +113,9 @@ impl Setup {
 
     async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<GuestEnd, GuestError> {
         let reached = self.reached();
-        if let Some(totals) = &self.totals {
-            // First: the last one is the guest's own.
-            self.memory.insert(0, totals.memory.clone());
-        }
         let jobs = self.children.take().map(|children| {
-            let children = match &self.totals {
-                Some(totals) => children.within(Some(totals.children.clone())),
-                None => children,
-            };
-            let (spawner, jobs) = spawning::spawner(
-                children,
-                engine,
-                &self.stdio,
-                &self.pipes,
-                &self.memory,
-                self.fuel.clone(),
-                run_boxed,
-            );
+            let (spawner, jobs) =
+                spawning::spawner(children, engine, &self.stdio, &self.pipes, run_boxed);
             self.pipes.set_spawner(spawner);
             jobs
         });
@@ -177,19 +161,14 @@ impl Setup {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         self.wire_stdio(false);
-        let (fuel, reached) = (self.fuel.clone(), self.reached());
+        let quotas = self.pipes.quotas().clone();
+        let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
         let mut store = Store::new(
             engine.wasmtime(),
-            State {
-                wasi: self.wasi.build(),
-                table,
-                stdio: self.stdio,
-                pipes: self.pipes,
-                memory: MemoryBudget::within(self.memory, reached),
-            },
+            State { wasi: self.wasi.build(), table, stdio: self.stdio, pipes: self.pipes, memory },
         );
         store.limiter(|state| &mut state.memory);
-        fill(engine, fuel.as_ref(), &mut store).map_err(explain)?;
+        fill(engine, quotas.fuel(), &mut store).map_err(explain)?;
         store.set_max_component_handles(MAX_HANDLES);
         store.set_hostcall_fuel(MAX_CALL_BYTES);
         if let Some(table) = store.concurrent_resource_table() {
@@ -222,7 +201,7 @@ impl Setup {
             instantiated = true;
             Err(wasmtime::Error::msg(text))
         });
-        take_back(fuel.as_ref(), &store);
+        take_back(quotas.fuel(), &store);
         match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
             ended => Ok(GuestEnd::of_command(ended)),
@@ -252,18 +231,19 @@ impl Setup {
             .map_err(explain)?;
         let pre = linker.instantiate_pre(module).map_err(explain)?;
         self.wire_stdio(true);
-        let (fuel, reached) = (self.fuel.clone(), self.reached());
+        let quotas = self.pipes.quotas().clone();
+        let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
         let mut store = Store::new(
             engine.wasmtime(),
             ModuleState {
                 wasi: self.wasi.build_p1(),
                 standard: Standard::new(self.stdio, &self.pipes),
-                memory: MemoryBudget::within(self.memory, reached),
+                memory,
                 _pipes: self.pipes,
             },
         );
         store.limiter(|state| &mut state.memory);
-        fill(engine, fuel.as_ref(), &mut store).map_err(explain)?;
+        fill(engine, quotas.fuel(), &mut store).map_err(explain)?;
         store.set_hostcall_fuel(MAX_CALL_BYTES);
         yield_at_each_pulse(&mut store);
 
@@ -280,7 +260,7 @@ impl Setup {
             instantiated = true;
             Err(wasmtime::Error::msg(text))
         });
-        take_back(fuel.as_ref(), &store);
+        take_back(quotas.fuel(), &store);
         match ended {
             Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
             ended => Ok(GuestEnd::of_command(ended.map(Ok))),

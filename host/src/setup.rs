@@ -1,15 +1,11 @@
 //! What one guest is given, before it runs.
 
-use std::time::Duration;
-
 use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::children::Children;
-use crate::fuel::Fuel;
-use crate::limits::{DEFAULT_MAX_MEMORY, Memory};
-use crate::pipe::{Journal, Label, PendingWrites, Pipes, Reached, Reader, Writer};
+use crate::limits::{MemoryUse, Reached};
+use crate::pipe::{Journal, Label, PendingWrites, Pipes, Reader, Writer};
 use crate::sys::{self, Direction, Handle};
-use crate::totals::Totals;
 use crate::wasi::Stdio;
 
 /// Random bytes that are given at once; a call for more is a trap. Bounds how long a call holds the
@@ -26,16 +22,14 @@ pub(crate) fn bounded_wasi() -> WasiCtxBuilder {
 /// Everything that one guest is given.
 ///
 /// By default, beyond the pipes and the standard streams: no arguments, no environment, no files,
-/// no network, the clocks and random numbers of the host, 256 MiB of memory, as much time to compute
-/// as it likes.
+/// no network, the clocks and random numbers of the host. Its limits are those of its pipes:
+/// [`PipesBuilder::limits`](crate::pipe::PipesBuilder::limits). The time limit counts from
+/// [`Setup::run`](crate::run) on, and takes in children and what is left to be delivered; a single call into the
+/// system that blocks is waited for.
 pub struct Setup {
     pub(crate) wasi: WasiCtxBuilder,
     pub(crate) stdio: Stdio,
     pub(crate) pipes: Pipes,
-    pub(crate) memory: Vec<Memory>,
-    pub(crate) fuel: Option<Fuel>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) totals: Option<Totals>,
     pub(crate) children: Option<Children>,
     /// Its standard streams that are another guest's, too: what they are called there, and where that
     /// is noted.
@@ -51,7 +45,6 @@ impl std::fmt::Debug for Setup {
         f.debug_struct("Setup")
             .field("stdio", &self.stdio)
             .field("pipes", &self.pipes)
-            .field("memory", &self.memory)
             .finish_non_exhaustive()
     }
 }
@@ -63,10 +56,6 @@ impl Setup {
             wasi: bounded_wasi(),
             stdio,
             pipes,
-            memory: vec![Memory::of_guest(DEFAULT_MAX_MEMORY)],
-            fuel: None,
-            timeout: None,
-            totals: None,
             children: None,
             inherited: Vec::new(),
             is_child: false,
@@ -99,33 +88,10 @@ impl Setup {
         Ok(Self::new(pipes, stdio))
     }
 
-    /// How long the guest may run, children and what it has left to be delivered included: then it is ended where it
-    /// stands, with [`Outcome::TimedOut`](crate::outcome::Outcome::TimedOut). A single call into the system that blocks is waited for. Default: without end.
-    pub fn timeout(&mut self, limit: Duration) -> &mut Self {
-        self.timeout = Some(limit);
-        self
-    }
-
     /// The other grants of WASI: arguments, environment, folders. Its standard streams are
     /// replaced by those of [`Setup::new`].
     pub fn wasi(&mut self) -> &mut WasiCtxBuilder {
         &mut self.wasi
-    }
-
-    /// How many bytes all of the guest's memories and tables may have together, its children's
-    /// included. Default 256 MiB.
-    pub fn max_memory(&mut self, bytes: u64) -> &mut Self {
-        self.memory = vec![Memory::of_guest(bytes)];
-        self
-    }
-
-    /// How much the guest may compute, in wasmtime's units: about one for each WebAssembly instruction.
-    /// Its children may burn as much again, all together; each gets half of what is left for them.
-    /// Whoever runs out traps. The guest must be compiled, and run, by [`Engine::metering`](crate::engine::Engine::metering). Default:
-    /// without end.
-    pub fn fuel(&mut self, units: u64) -> &mut Self {
-        self.fuel = Some(Fuel::new(units));
-        self
     }
 
     /// What to do if the guest opens none of its pipes.
@@ -134,32 +100,14 @@ impl Setup {
         self
     }
 
-    pub(crate) fn fuel_of(&mut self, fuel: Fuel) -> &mut Self {
-        self.fuel = Some(fuel);
-        self
-    }
-
-    /// What it shares with other guests, beside its own limits. Its pipes were given their share when
-    /// they were made: [`PipesBuilder::within`](crate::pipe::PipesBuilder::within).
-    pub fn within(&mut self, totals: &Totals) -> &mut Self {
-        self.totals = Some(totals.clone());
-        self
-    }
-
     /// Which limits the guest and its children meet, to be asked about later.
     pub fn reached(&self) -> Reached {
         self.pipes.journal().reached()
     }
 
-    /// As [`Setup::max_memory`], of several that are shared with others: each bounds it.
-    pub(crate) fn memory_within(&mut self, pools: Vec<Memory>) -> &mut Self {
-        self.memory = pools;
-        self
-    }
-
     /// The memory of the guest and its children, to be asked about later.
-    pub fn memory(&self) -> Option<Memory> {
-        self.memory.last().cloned()
+    pub fn memory(&self) -> MemoryUse {
+        MemoryUse::of(self.pipes.quotas().memory())
     }
 
     /// What the guest may start. Default: nothing.

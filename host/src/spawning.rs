@@ -9,19 +9,18 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::children::{Children, MAX_DEPTH, Program};
 use crate::deadlines::after;
 use crate::engine::Engine;
-use crate::fuel::Fuel;
 use crate::guest::{Guest, GuestError};
-use crate::limits::Memory;
+use crate::limits::{HeldBytes, Permit};
 use crate::outcome::{GuestEnd, Outcome};
 use crate::pipe::Label;
 use crate::pipe::{
-    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Held, Kept, Limit,
-    PassedEnd, PipeName, Pipes, Reached, Reader, Remarks, Spawn, SpawnRequest, Writer,
+    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Kept, PassedEnd,
+    PipeName, Pipes, Reader, Remarks, Spawn, SpawnRequest, Writer,
 };
 use crate::setup::Setup;
 use crate::sys::{self, Direction, End, Handle, Native, NativeCommand, NativeEnd};
@@ -40,14 +39,12 @@ pub(crate) type Runner = fn(Setup, Engine, Guest) -> Ended;
 /// How a guest will have ended.
 pub(crate) type Ended = Pin<Box<dyn Future<Output = Result<Outcome, GuestError>> + Send>>;
 
-/// What starts them for a guest with these streams, pipes and memory, and what is to be run then.
+/// What starts them for a guest with these streams and pipes, and what is to be run then.
 pub(crate) fn spawner(
     children: Children,
     engine: &Engine,
     stdio: &Stdio,
     pipes: &Pipes,
-    memory: &[Memory],
-    fuel: Option<Fuel>,
     runner: Runner,
 ) -> (Box<dyn Spawn>, Jobs) {
     let (queue, jobs) = mpsc::unbounded_channel();
@@ -57,10 +54,7 @@ pub(crate) fn spawner(
         stdio: stdio.clone(),
         complaints: Complaints::of(pipes.journal().remarks()),
         family: pipes.family(),
-        memory: memory.to_vec(),
-        fuel,
         runner,
-        reached: pipes.journal().reached(),
         queue,
     };
     (Box::new(spawner), jobs)
@@ -98,10 +92,7 @@ struct Spawner {
     stdio: Stdio,
     complaints: Complaints,
     family: Family,
-    memory: Vec<Memory>,
-    fuel: Option<Fuel>,
     runner: Runner,
-    reached: Reached,
     queue: mpsc::UnboundedSender<Job>,
 }
 
@@ -125,22 +116,16 @@ impl Spawn for Spawner {
         if self.children.depth >= MAX_DEPTH || length > MAX_ARGS {
             return Err(ErrorCode::LimitExceeded.into());
         }
-        let room = self.children.take_place().map_err(|limit| self.refused(limit))?;
-        let holdings = self.family.holdings();
-        let held = [holdings.bytes(length)?, holdings.descriptors(DESCRIPTORS)?];
+        let quotas = self.family.quotas();
+        let room = quotas.child()?;
+        let held = (quotas.held_bytes(length)?, quotas.descriptors(DESCRIPTORS)?);
         let (child, run) = Child::new();
         let (name_of_run, complaints) = (name.clone(), self.complaints.clone());
         let run = Run { child: run, room, _held: held, name: name_of_run, complaints };
         let job = match program {
             Program::Guest { guest, program, spawn, max_memory, timeout } => {
-                let mut memory = self.memory.clone();
-                memory.extend(max_memory.map(Memory::of_guest));
                 let children = Children { depth: self.children.depth + 1, ..self.children.clone() };
-                let mut setup = self.setup(request, program)?;
-                setup.memory_within(memory);
-                if let Some(fuel) = &self.fuel {
-                    setup.fuel_of(fuel.of_child().map_err(|limit| self.refused(limit))?);
-                }
+                let mut setup = self.setup(request, program, *max_memory)?;
                 if *spawn {
                     setup.children(children);
                 }
@@ -159,11 +144,6 @@ impl Spawn for Spawner {
 }
 
 impl Spawner {
-    fn refused(&self, limit: Limit) -> Fault {
-        self.reached.note(limit);
-        ErrorCode::LimitExceeded.into()
-    }
-
     /// Says which end, if any, no native command can be given: nobody would count what it moves.
     fn bounded_end(&self, request: &SpawnRequest) -> Option<Label> {
         let own = |writer: &SharedWriter| {
@@ -192,8 +172,13 @@ impl Spawner {
     }
 
     /// What a child that is a guest is given.
-    fn setup(&self, request: SpawnRequest, program: &str) -> Result<Setup, Fault> {
-        let pipes = self.family.pipes(granted(request.pipes)?)?;
+    fn setup(
+        &self,
+        request: SpawnRequest,
+        program: &str,
+        max_memory: Option<u64>,
+    ) -> Result<Setup, Fault> {
+        let pipes = self.family.pipes(granted(request.pipes)?, max_memory)?;
         let journal = pipes.journal();
         // What goes wrong on a stream that is another guest's, too, is noted with that.
         let mut inherited = Vec::new();
@@ -329,10 +314,10 @@ impl Complaints {
 /// A child that is about to run.
 struct Run {
     child: ChildRun,
-    /// Its places among those that may run at once.
-    room: Vec<OwnedSemaphorePermit>,
+    /// Its place among those that may run at once.
+    room: Permit,
     /// What the host holds for it.
-    _held: [Held; 2],
+    _held: (HeldBytes, Permit),
     name: PipeName,
     complaints: Complaints,
 }

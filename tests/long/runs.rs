@@ -217,7 +217,7 @@ impl Runs {
             },
         };
         let mut setup = setup(vec![], &["run", "c", "list"], None, None);
-        setup.children(Children::new(vec![("c".parse().unwrap(), program)], 4));
+        setup.children(Children::new(vec![("c".parse().unwrap(), program)]));
         let ended = setup.run(&self.engine, &self.family).await.unwrap();
         assert!(matches!(ended, Outcome::Exited(0)), "{ended:?}");
     }

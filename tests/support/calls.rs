@@ -17,7 +17,7 @@ use pipehost::outcome::Outcome;
 use pipehost::pipe::{ErrorCode, Read, Reader, Writer};
 use pipehost::run::Setup;
 use pipehost::wasi::Stdio;
-use pipehost::{Fifo, FifoOptions, Grant, Pipes};
+use pipehost::{Fifo, FifoOptions, Grant, GuestLimits, Pipes};
 use pipehost_test_calls::{Model, Version};
 use tokio::runtime::Runtime;
 
@@ -92,7 +92,9 @@ impl Caller {
     }
 
     async fn run(&self, version: Version, program: &[u8]) -> Result<Vec<u8>, String> {
-        let mut pipes = Pipes::builder().max_pipes(MAX_PIPES);
+        let mut limits = GuestLimits::default();
+        limits.max_pipes = Some(MAX_PIPES);
+        let mut pipes = Pipes::builder().limits(limits);
         let mut leases = Vec::new();
         for name in ["a", "b"] {
             let pair = pipehost::sys::pipe_pair(None).unwrap();

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use pipehost::Pipes;
 use pipehost::engine::Engine;
 use pipehost::guest::{Guest, GuestError};
 use pipehost::outcome::Outcome;
 use pipehost::run::Setup;
 use pipehost::wasi::Stdio;
+use pipehost::{GuestLimits, Pipes};
 use tokio::runtime::Runtime;
 
 /// Compiling takes time in proportion.
@@ -60,13 +60,14 @@ impl Host {
             let ours = Pipes::builder().build();
             let ((stdin, _to_stdin), (_from_stdout, stdout), (_from_stderr, stderr)) =
                 (ours.create().unwrap(), ours.create().unwrap(), ours.create().unwrap());
-            let pipes = Pipes::builder().max_pipes(4).build();
-            let mut setup = Setup::new(pipes, Stdio::new(stdin, stdout, stderr));
-            setup.max_memory(MEMORY);
+            let mut limits = GuestLimits::default();
+            (limits.max_pipes, limits.max_memory) = (Some(4), Some(MEMORY));
+            let pipes = Pipes::builder().limits(limits).build();
+            let setup = Setup::new(pipes, Stdio::new(stdin, stdout, stderr));
             let memory = setup.memory();
             let run = setup.run(&self.engine, &guest);
             let outcome = tokio::time::timeout(TIME, run).await;
-            (outcome, memory.map_or(0, |memory| memory.peak()))
+            (outcome, memory.peak())
         });
         assert!(peak <= MEMORY, "{peak} bytes of memory");
         assert!(started.elapsed() < PATIENCE, "it was ended after {:?}", started.elapsed());

@@ -1,18 +1,17 @@
 //! The command line as it is typed.
 
 use std::ffi::OsString;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-    ValueHint,
+    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ValueEnum, ValueHint,
 };
 
 use super::part::Part;
 use super::values::{self, ChildSpec, DirSpec, ExecSpec, FdSpec, FifoSpec, StdioSpec};
+use crate::limits::{self, GuestLimits};
 
 const STATUSES: &str = "\
 Exit status: the guest's own (0 to 255) where it ended by itself (std::process::exit(3) is 1 in
@@ -171,46 +170,8 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "NAME=COMMAND", value_parser = values::exec)]
     pub(crate) exec: Vec<ExecSpec>,
 
-    /// End the run after this long, compiling included: 5s, 250ms, 1m30s.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// How long an opened pipe waits for its first peer before it fails with `timed-out`.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
-    pub(crate) open_timeout: Option<Duration>,
-
-    /// End the run when nothing has moved on any pipe of the guest and its children, standard streams
-    /// included, for this long. What native commands move is not seen.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
-    pub(crate) idle_timeout: Option<Duration>,
-
-    /// How many bytes may go through each end of a granted pipe and each standard stream: exactly as
-    /// many do, and what comes then fails with `limit-exceeded`. An end that is bounded so cannot be
-    /// given to a native command.
-    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
-    pub(crate) max_bytes: Option<u64>,
-
-    /// How many bytes a second may go through each of these ends: 64K, 1M.
-    #[arg(long, value_name = "SIZE", value_parser = values::rate, allow_hyphen_values = true)]
-    pub(crate) rate: Option<NonZeroU64>,
-
-    /// How much the guest may compute, in units of about one WebAssembly instruction each, before it
-    /// traps; its children may burn as much again, together. Counting makes guests slower.
-    #[arg(long, value_name = "N", value_parser = values::fuel, allow_hyphen_values = true)]
-    pub(crate) fuel: Option<u64>,
-
-    /// How much memory the guest and its children may have [default: 256M]. SIZE is bytes, or 64K, 16M,
-    /// 2G: powers of 1024, however they are written (16MB, 16MiB).
-    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
-    pub(crate) max_memory: Option<u64>,
-
-    /// How many pipes the guest and its children may have open [default: 64].
-    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
-    pub(crate) max_pipes: Option<usize>,
-
-    /// How many children there may be at once, children's children included [default: 16].
-    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
-    pub(crate) max_children: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: GuestLimits,
 
     /// Let what the guest writes act on the terminal: without it, all but text and colours is shown
     /// as `\x1b`. Into pipes and files everything goes as it is.
@@ -222,6 +183,14 @@ pub(crate) struct GuestOptions {
     pub(crate) order: Vec<GrantRef>,
 }
 
+/// The options of a guest and nothing else, as a pipeline's file has them.
+#[derive(Debug, Parser)]
+#[command(name = "stage", disable_help_flag = true, no_binary_name = true)]
+struct OptionsOnly {
+    #[command(flatten)]
+    options: GuestOptions,
+}
+
 /// A grant by its option and its place among those of that option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GrantRef {
@@ -230,6 +199,19 @@ pub(crate) enum GrantRef {
 }
 
 impl GuestOptions {
+    /// The names of all options, without `--`, and whether each takes a value.
+    pub(crate) fn names() -> Vec<(String, bool)> {
+        let command = OptionsOnly::command();
+        let name = |arg: &Arg| Some((arg.get_long()?.to_owned(), arg.get_action().takes_values()));
+        command.get_arguments().filter_map(name).collect()
+    }
+
+    /// Reads options that no guest follows.
+    pub(crate) fn of(words: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = OptionsOnly::command().try_get_matches_from(words)?;
+        Ok(OptionsOnly::from_arg_matches(&matches)?.options.ordered_as_in(&matches))
+    }
+
     /// Notes in which order the grants were typed.
     fn ordered_as_in(mut self, matches: &ArgMatches) -> Self {
         let places = |id: &str| matches.indices_of(id).into_iter().flatten().enumerate();
@@ -259,16 +241,7 @@ impl GuestOptions {
             dir: chain(&self.dir, &own.dir),
             child: chain(&self.child, &own.child),
             exec: chain(&self.exec, &own.exec),
-            // Those of all bound the whole pipeline.
-            timeout: own.timeout,
-            idle_timeout: own.idle_timeout,
-            max_bytes: own.max_bytes.or(self.max_bytes),
-            rate: own.rate.or(self.rate),
-            fuel: own.fuel.or(self.fuel),
-            open_timeout: own.open_timeout.or(self.open_timeout),
-            max_memory: own.max_memory.or(self.max_memory),
-            max_pipes: own.max_pipes.or(self.max_pipes),
-            max_children: own.max_children.or(self.max_children),
+            limits: own.limits.or(&self.limits),
             raw_terminal: own.raw_terminal || self.raw_terminal,
             order,
         }
@@ -355,17 +328,17 @@ pub(crate) struct PipeArgs {
 pub(crate) struct TotalsArgs {
     /// How much memory all guests and their children may have together [default: 1G, or the largest
     /// --max-memory].
-    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = limits::size, allow_hyphen_values = true)]
     pub(crate) max_total_memory: Option<u64>,
 
     /// How many pipes all guests and their children may have open together, those between the stages
     /// aside [default: 1024, or the largest --max-pipes].
-    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = limits::count, allow_hyphen_values = true)]
     pub(crate) max_total_pipes: Option<usize>,
 
     /// How many children all guests may have at once together [default: 64, or the largest
     /// --max-children].
-    #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = limits::count, allow_hyphen_values = true)]
     pub(crate) max_total_children: Option<usize>,
 }
 

@@ -2,7 +2,8 @@
 
 use anyhow::anyhow;
 
-use crate::pipe::Reached;
+use super::limit_names::option_of;
+use crate::limits::Reached;
 
 /// Why pipehost ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,9 @@ impl Failure {
     pub(crate) fn with_reached(self, reached: &Reached) -> Self {
         match &reached.limits()[..] {
             [] => self,
-            [limit, ..] => Self { error: anyhow!("{:#} ({limit})", self.error), ..self },
+            [limit, ..] => {
+                Self { error: anyhow!("{:#} ({})", self.error, option_of(limit)), ..self }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::args::{Cli, Command};
 use super::exit::{Failure, Status};
 use super::graph::Graph;
 use super::{mistake, pipe, values};
+use crate::limits;
 
 /// The values of options, and a command line with an argument in each line.
 ///
@@ -22,9 +23,9 @@ pub fn options(text: &str) {
     answered(value, |value| values::dir(value));
     answered(value, |value| values::child(value));
     answered(value, values::exec);
-    answered(value, values::size);
-    answered(value, values::duration);
-    answered(value, values::count);
+    answered(value, limits::size);
+    answered(value, limits::duration);
+    answered(value, limits::count);
 
     let args = std::iter::once("pipehost").chain(text.lines()).map(OsString::from);
     match Cli::of(args).map(|cli| cli.command) {

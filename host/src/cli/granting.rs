@@ -2,10 +2,8 @@
 //! thread that runs the guest later.
 
 use std::cell::{OnceCell, RefCell};
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
@@ -17,8 +15,9 @@ use super::signals::Leftovers;
 use super::source::Source;
 use super::stats::FifoStats;
 use super::values::{DirSpec, FdSpec, FifoSpec, StandardFifo, StdioSpec};
-use crate::children::{Children, DEFAULT_MAX_CHILDREN, Program};
+use crate::children::{Children, Program};
 use crate::guest::Guest;
+use crate::limits::{GuestLimits, Totals};
 use crate::pipe::{
     Activity, Directions, EofPolicy, Grant, Journal, Label, PendingWrites, PipeName, Pipes, Reader,
     Writer, deadline,
@@ -29,7 +28,6 @@ use crate::sys::{
     SystemError,
 };
 use crate::threads;
-use crate::totals::Totals;
 use crate::wasi::Stdio;
 
 /// What a standard stream goes to.
@@ -58,13 +56,7 @@ pub(crate) struct Prepared {
     grants: Vec<Grant>,
     streams: [Stream; 3],
     children: Option<Children>,
-    open_timeout: Option<Duration>,
-    idle_timeout: Option<Duration>,
-    max_memory: Option<u64>,
-    max_pipes: Option<usize>,
-    max_bytes: Option<u64>,
-    rate: Option<NonZeroU64>,
-    fuel: Option<u64>,
+    limits: GuestLimits,
     shared: Option<SharedLimits>,
     raw_terminal: bool,
     names_hint: Option<&'static str>,
@@ -150,13 +142,7 @@ impl<'a> Granting<'a> {
             grants,
             streams: [wiring.stdin, wiring.stdout, wiring.stderr],
             children: None,
-            open_timeout: options.open_timeout,
-            idle_timeout: options.idle_timeout,
-            max_memory: options.max_memory,
-            max_pipes: options.max_pipes,
-            max_bytes: options.max_bytes,
-            rate: options.rate,
-            fuel: options.fuel,
+            limits: options.limits.clone(),
             shared: None,
             raw_terminal: options.raw_terminal,
             names_hint: matches!(source, Source::Bundled(..)).then_some(
@@ -361,24 +347,11 @@ impl Prepared {
     /// Those of opening the standard streams.
     pub(crate) fn setup(self) -> Result<Setup, Failure> {
         let share = self.shared.as_ref().map_or(1, |shared| shared.guests.max(1));
-        let mut builder = Pipes::builder().max_descriptors(sys::descriptors_left() / share);
-        if let Some(count) = self.max_pipes {
-            builder = builder.max_pipes(count);
-        }
-        if let Some(timeout) = self.open_timeout {
-            builder = builder.open_timeout(timeout);
-        }
-        if let Some(timeout) = self.idle_timeout {
-            builder = builder.idle_timeout(timeout);
-        }
-        if let Some(bytes) = self.max_bytes {
-            builder = builder.max_bytes(bytes);
-        }
-        if let Some(rate) = self.rate {
-            builder = builder.rate(rate);
-        }
+        let deadline = deadline(self.limits.open_timeout);
+        let mut builder =
+            Pipes::builder().limits(self.limits).max_descriptors(sys::descriptors_left() / share);
         if let Some(shared) = &self.shared {
-            builder = builder.within(shared.totals.pipes());
+            builder = builder.within(&shared.totals);
             if let Some(activity) = &shared.activity {
                 builder = builder.watched_by(activity.clone());
             }
@@ -388,7 +361,6 @@ impl Prepared {
         }
         let pipes = builder.build();
         let (pending_writes, journal) = (pipes.pending_writes(), pipes.journal());
-        let deadline = deadline(self.open_timeout);
         let [stdin, stdout, stderr] = self.streams;
         let writer = |stream, label| {
             let writer = writer(stream, deadline, label, pending_writes, journal)?;
@@ -403,15 +375,6 @@ impl Prepared {
         *setup.wasi() = self.wasi;
         if let Some(hint) = self.names_hint {
             setup.names_hint(hint);
-        }
-        if let Some(bytes) = self.max_memory {
-            setup.max_memory(bytes);
-        }
-        if let Some(units) = self.fuel {
-            setup.fuel(units);
-        }
-        if let Some(shared) = &self.shared {
-            setup.within(&shared.totals);
         }
         if let Some(children) = self.children {
             setup.children(children);
@@ -467,8 +430,7 @@ pub(crate) fn children(
         let program = Program::Native { program: spec.program.clone().into(), args };
         grants.push((spec.name.clone(), program));
     }
-    let at_once = options.max_children.unwrap_or(DEFAULT_MAX_CHILDREN);
-    Ok((!grants.is_empty()).then(|| Children::new(grants, at_once)))
+    Ok((!grants.is_empty()).then(|| Children::new(grants)))
 }
 
 /// Looks for mistakes that can be seen without opening anything: those must not leave a trace.

@@ -11,6 +11,7 @@ pub mod fuzzing;
 mod granting;
 mod graph;
 mod inspect;
+mod limit_names;
 mod log;
 mod mistake;
 mod output;

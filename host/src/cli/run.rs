@@ -15,7 +15,7 @@ use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
 use super::{mistake, say, verdict};
 use crate::deadlines::{HARD_DEADLINE, LAST_DELIVERY, after};
-use crate::limits::Memory;
+use crate::limits::MemoryUse;
 use crate::pipe::{Journal, PendingWrites};
 use crate::setup::Setup;
 use crate::sys;
@@ -28,7 +28,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         return Err(error).or_status(Status::Usage);
     }
     provide(args.sandbox.sandbox, std::iter::once(&args.options), has_fifos(&args.options))?;
-    let timeout = args.options.timeout;
+    let timeout = args.options.limits.timeout;
     supervised(HARD_DEADLINE, timeout, async |leftovers, signals| {
         supervise(args, leftovers, signals).await
     })
@@ -77,7 +77,7 @@ async fn supervise(
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
-    let timeout = args.options.timeout;
+    let timeout = args.options.limits.timeout;
     let begun = OnceLock::new();
     let (form, source) = (args.stats.stats, Source::of(&args.guest)?);
     let stopped = tokio::select! {
@@ -102,7 +102,7 @@ async fn supervise(
 struct Begun {
     pending_writes: PendingWrites,
     journal: Journal,
-    memory: Option<Memory>,
+    memory: MemoryUse,
     started: Instant,
     cpu_before: Duration,
     fifos: Vec<FifoStats>,
@@ -124,7 +124,7 @@ impl Begun {
         let used = Used {
             time: self.started.elapsed(),
             cpu: Some(sys::thread_cpu_time().saturating_sub(self.cpu_before)),
-            memory: self.memory.as_ref().map(Memory::peak),
+            memory: Some(self.memory.peak()),
         };
         let stats = Stats::of_run(source, status, used, &self.journal.totals());
         Stats { fifos: self.fifos.clone(), ..stats }
@@ -141,7 +141,7 @@ async fn run(
     granting::check(options, [].into_iter())?;
     let writable = options.dir.iter().filter(|dir| !dir.read_only);
     let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
-    let engine = match options.fuel {
+    let engine = match options.limits.fuel {
         Some(_) => metering(&engine)?,
         None => engine,
     };
@@ -158,7 +158,7 @@ async fn run(
     let begun = begun.get_or_init(|| Begun::of(&setup, granting.fifos()));
 
     // With a time limit the file system may not keep this thread waiting either.
-    let at_hand = if options.timeout.is_none() { source.load_cached(&engine) } else { None };
+    let at_hand = if options.limits.timeout.is_none() { source.load_cached(&engine) } else { None };
     let guest = match at_hand {
         Some(guest) => guest,
         None => {
@@ -190,7 +190,7 @@ async fn run(
     let outcome = outcome.map_err(|error| source.failure(error).with_reached(&reached))?;
     // The process is about to end, and with it the code: nothing is gained by unmapping it.
     std::mem::forget((guest, engine));
-    let (status, line) = verdict::of(&outcome, options, &reached.limits());
+    let (status, line) = verdict::of(&outcome, &options.limits, &reached.limits());
     if let Some(line) = line {
         say(&line);
     }

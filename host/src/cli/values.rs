@@ -4,10 +4,10 @@
 //! one of the path's.
 
 use std::ffi::{OsStr, OsString};
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::limits::{duration, size};
 use crate::pipe::{Directions, EofPolicy, PipeName};
 use crate::sys::{self, FifoOptions};
 
@@ -364,55 +364,6 @@ pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<DirSpec> {
     Ok(DirSpec { host: host.into(), guest, read_only })
 }
 
-/// A number of bytes: `4096`, `64K`, `1MiB`, `2GB`. All units are powers of 1024: M, MB and MiB are one
-/// and the same.
-pub(crate) fn size(text: &str) -> Parsed<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.strip_suffix("iB").or(unit.strip_suffix('B')).unwrap_or(unit) {
-        "" if unit == "iB" => None,
-        "" => Some(0),
-        "K" | "k" => Some(10),
-        "M" => Some(20),
-        "G" => Some(30),
-        "T" => Some(40),
-        _ => None,
-    };
-    let bytes = match (number.parse::<u64>(), shift) {
-        (Ok(number), Some(shift)) => number.checked_mul(1u64 << shift),
-        _ => None,
-    };
-    bytes.ok_or_else(|| format!("`{text}` is not a size; write bytes, or 64K, 1M, 2G"))
-}
-
-/// A length of time: `5s`, `250ms`, `1m 30s`, or a number of seconds.
-pub(crate) fn duration(text: &str) -> Parsed<Duration> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return match text.parse() {
-            Ok(seconds) => Ok(Duration::from_secs(seconds)),
-            Err(_) => Err(format!("`{text}` is too long a time")),
-        };
-    }
-    humantime::parse_duration(text)
-        .map_err(|_| format!("`{text}` is not a length of time; write 5s, 250ms or 1m30s"))
-}
-
-/// A number of bytes a second, at least one: `1M`.
-pub(crate) fn rate(text: &str) -> Parsed<NonZeroU64> {
-    NonZeroU64::new(size(text)?)
-        .ok_or_else(|| "at a rate of 0 nothing would ever move; write 64K, 1M, 2G".into())
-}
-
-/// An amount of fuel.
-pub(crate) fn fuel(text: &str) -> Parsed<u64> {
-    text.parse().map_err(|_| format!("`{text}` is not an amount of fuel; write 1000000000"))
-}
-
-/// A number of pipes.
-pub(crate) fn count(text: &str) -> Parsed<usize> {
-    text.parse().map_err(|_| format!("`{text}` is not a number; write 64"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -465,18 +416,6 @@ mod tests {
         for bad in ["", "x", "-1", "0", "2", "3,q", "99999999999"] {
             assert!(fd(bad).is_err(), "{bad}");
         }
-        for bad in ["", "12Q", "K", "-1", "1.5M", "iB", "99999999999T"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-        for bad in ["", "0", "0K", "12Q", "-1"] {
-            assert!(rate(bad).is_err(), "{bad}");
-        }
-        for bad in ["", "-1", "1.5", "1M", "99999999999999999999"] {
-            assert!(fuel(bad).is_err(), "{bad}");
-        }
-        for bad in ["", "-1", "5x", "s", "99999999999999999999"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
         for bad in ["", "=v", "name"] {
             assert!(env(bad).is_err(), "{bad}");
         }
@@ -509,15 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_times() {
-        assert_eq!(size("4096"), Ok(4096));
-        assert_eq!(size("64K"), Ok(64 << 10));
-        assert_eq!(size("1MiB"), Ok(1 << 20));
-        assert_eq!((size("16MB"), size("16B"), size("1kB")), (Ok(16 << 20), Ok(16), Ok(1 << 10)));
-        assert_eq!(rate("1K").map(NonZeroU64::get), Ok(1024));
-        assert_eq!(fuel("1000000"), Ok(1_000_000));
-        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+    fn descriptors_and_folders() {
         assert_eq!(fd("log=4,w").unwrap().number, 4);
         assert_eq!(fd("/dev/fd/63").unwrap().name.as_str(), "fd63");
         assert_eq!(dir("/a::/b,ro").unwrap().guest, "/b");
@@ -559,13 +490,7 @@ mod tests {
         #[test]
         fn any_text_is_taken_or_refused(text in any::<String>()) {
             let _ = (fifo(&text), fd(&text), stdin(&text), output(&text), env(&text), dir(&text));
-            let _ = (size(&text), duration(&text), count(&text), child(&text), exec(&text));
-        }
-
-        #[test]
-        fn sizes_are_what_they_say(n in 0u64..1 << 20, unit in 0usize..4) {
-            let text = format!("{n}{}", ["", "K", "MiB", "G"][unit]);
-            prop_assert_eq!(size(&text), Ok(n << (10 * unit)));
+            let _ = (child(&text), exec(&text));
         }
     }
 }

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::args::GuestOptions;
 use super::exit::Status;
+use super::limit_names::option_of;
+use crate::limits::{GuestLimits, Limit};
 use crate::outcome::{GuestEnd, Outcome};
-use crate::pipe::{ErrorCode, Label, Limit};
-
+use crate::pipe::{ErrorCode, Label};
 use crate::sys::Direction;
 
 /// The status, and the line if one is to be shown: the guest's own end speaks for itself, but for the
 /// limits that it has met, and nobody is told of a reader that has left.
 pub(crate) fn of(
     outcome: &Outcome,
-    options: &GuestOptions,
+    limits: &GuestLimits,
     reached: &[Limit],
 ) -> (Status, Option<String>) {
-    let (status, line) = of_end(outcome, options);
-    let reached: Vec<_> = reached.iter().map(ToString::to_string).collect();
+    let (status, line) = of_end(outcome, limits);
+    let reached: Vec<_> = reached.iter().map(option_of).collect();
     let reached = reached.join(" and ");
     let line = match (line, &*reached) {
         (line, "") => line,
@@ -31,11 +31,11 @@ pub(crate) fn of(
     (status, line)
 }
 
-fn of_end(outcome: &Outcome, options: &GuestOptions) -> (Status, Option<String>) {
+fn of_end(outcome: &Outcome, limits: &GuestLimits) -> (Status, Option<String>) {
     match outcome {
         Outcome::Exited(status) => (Status::Exited(*status), None),
         Outcome::Trapped(error) if GuestEnd::is_out_of_fuel(error) => {
-            let limit = options.fuel.unwrap_or_default();
+            let limit = limits.fuel.unwrap_or_default();
             (
                 Status::Trapped,
                 Some(format!("the guest ran out of fuel: --fuel {limit}; give it more")),
@@ -57,7 +57,7 @@ fn of_end(outcome: &Outcome, options: &GuestOptions) -> (Status, Option<String>)
                 Direction::Read => "writer",
                 Direction::Write => "reader",
             };
-            let limit = humantime::format_duration(options.open_timeout.unwrap_or_default());
+            let limit = humantime::format_duration(limits.open_timeout.unwrap_or_default());
             let line = format!("`{label}`: no {peer} came within --open-timeout {limit}");
             (Status::TimedOut, Some(line))
         }

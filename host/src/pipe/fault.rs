@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::limits::Exceeded;
 use crate::sys::SystemError;
 
 /// The cases of `error-code` in `pipehost:pipes/types`, which documents each.
@@ -70,6 +71,18 @@ impl std::fmt::Display for Fault {
             }
             (code, _) => code.fmt(f),
         }
+    }
+}
+
+impl From<Exceeded> for ErrorCode {
+    fn from(_: Exceeded) -> Self {
+        Self::LimitExceeded
+    }
+}
+
+impl From<Exceeded> for Fault {
+    fn from(exceeded: Exceeded) -> Self {
+        ErrorCode::from(exceeded).into()
     }
 }
 

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Label;
 use super::activity::Activity;
-use super::budget::{Allowance, Budget, EndLimits};
-use super::reached::Reached;
 use super::remarks::Remarks;
 use super::{ErrorCode, Fault};
+use crate::limits::{Allowance, Budget, EndLimits, Reached};
 use crate::sys::Direction;
 
 /// A guest can make pipes fail without end; so many failures that it was told of are remembered,

@@ -4,21 +4,15 @@
 
 mod activity;
 mod asked;
-mod budget;
 mod escape;
 mod fault;
 mod grant;
-mod holdings;
 mod journal;
-mod label;
-mod name;
 mod opening;
 mod pending_writes;
-mod reached;
 mod reader;
 mod registry;
 mod remarks;
-mod slots;
 mod spawn;
 mod terminal;
 #[cfg(test)]
@@ -26,25 +20,21 @@ mod tests;
 mod transfer;
 mod writer;
 
+pub use crate::names::{InvalidName, Label, PipeName};
 pub use activity::Activity;
 #[cfg(feature = "cli")]
 pub(crate) use escape::acts_on_reader;
 pub use escape::{quoted, quoted_in_line, quoted_json, quoted_name};
 pub use fault::{ErrorCode, Fault};
 pub use grant::{Directions, EofPolicy, Grant};
-pub(crate) use holdings::{Held, Holdings};
 pub use journal::{Journal, Note, Total};
-pub use label::Label;
-pub use name::{InvalidName, PipeName};
 pub use pending_writes::PendingWrites;
-pub use reached::{Limit, Reached};
 pub use reader::{Read, Reader};
 #[cfg(feature = "cli")]
 pub(crate) use registry::deadline;
 pub use registry::{DuplicateName, Pipes, PipesBuilder};
 pub(crate) use registry::{Family, Kept};
 pub(crate) use remarks::Remarks;
-pub use slots::TotalPipes;
 pub use spawn::{Child, ChildStatus, ChildStream, PassedEnd, SpawnRequest};
 pub(crate) use spawn::{ChildRun, Spawn};
 pub use terminal::share_terminals;

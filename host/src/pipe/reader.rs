@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
 use super::Label;
-use super::budget::Allowance;
 use super::journal::Meter;
 use super::opening::{at, set_capacity};
 use super::registry::{Hold, Kept};
 use super::{ErrorCode, Fault, Journal, Since};
+use crate::limits::Allowance;
 use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
 
 /// What an attempt to read came to.

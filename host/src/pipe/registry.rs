@@ -1,6 +1,5 @@
 //! The pipes of one guest: those that were granted to it, and those that it makes.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,29 +9,24 @@ use tokio::time::Instant;
 use super::Label;
 use super::asked::{Asked, GrantUse};
 use super::grant::{EofPolicy, Source};
-use super::holdings::{Held, Holdings};
 use super::journal::Bounds;
-use super::slots::{Slot, Slots};
 use super::spawn::Spawn;
 use super::{
-    Activity, Child, Directions, ErrorCode, Fault, Grant, Journal, PendingWrites, PipeName,
-    Reached, Reader, SpawnRequest, TotalPipes, Writer,
+    Activity, Child, Directions, ErrorCode, Fault, Grant, Journal, PendingWrites, PipeName, Reader,
+    SpawnRequest, Writer,
 };
+use crate::limits::{EndLimits, GuestLimits, GuestQuotas, Permit, Totals};
 use crate::sys::{self, CapacityLease, Direction};
-
-/// How many pipes a guest may have open unless told otherwise.
-const DEFAULT_MAX_PIPES: usize = 64;
 
 /// The pipes of one guest.
 ///
-/// By default a guest has nothing granted, may make anonymous pipes, have 64 pipes open, wait for
-/// peers without end, and start nothing. Must be made inside a tokio runtime.
+/// By default a guest has nothing granted, may make anonymous pipes, has the limits of
+/// [`GuestLimits::default`], and starts nothing. Must be made inside a tokio runtime.
 #[derive(Debug)]
 pub struct Pipes {
     granted: Vec<Granted>,
-    slots: Slots,
-    holdings: Holdings,
-    open_timeout: Option<Duration>,
+    limits: GuestLimits,
+    quotas: GuestQuotas,
     idle: Option<(Duration, Activity)>,
     pending_writes: PendingWrites,
     journal: Journal,
@@ -52,10 +46,9 @@ struct Granted {
 #[derive(Debug)]
 pub struct PipesBuilder {
     pipes: Pipes,
-    bounds: Bounds,
-    max_pipes: usize,
+    watched: Vec<Activity>,
     max_descriptors: usize,
-    within: Option<TotalPipes>,
+    totals: Option<Totals>,
 }
 
 /// Two grants have the same name.
@@ -73,10 +66,15 @@ impl PipesBuilder {
         Ok(self)
     }
 
-    /// How many pipes the guest may have open: an anonymous pipe counts once, as does each
-    /// opened end of a granted one. Default 64.
-    pub fn max_pipes(mut self, count: usize) -> Self {
-        self.max_pipes = count;
+    /// What the guest is permitted. Default: [`GuestLimits::default`].
+    ///
+    /// An anonymous pipe counts once among the open ones, as does each opened end of a granted one. Bytes are
+    /// counted at each end of a granted pipe, and at each standard stream that notes in this [`Pipes::journal`], all
+    /// the times together that it is open; not at pipes that the guest makes, as both of their ends are its own. An
+    /// end that it gives to a child takes its count along. A rate may be caught up on for a tenth of a second, and
+    /// what is read or written in one piece of up to PIPE_BUF bytes stays whole.
+    pub fn limits(mut self, limits: GuestLimits) -> Self {
+        self.pipes.limits = limits;
         self
     }
 
@@ -87,59 +85,29 @@ impl PipesBuilder {
         self
     }
 
-    /// Which number of pipes it shares with other guests, beside its own. Default: none.
-    pub fn within(mut self, total: TotalPipes) -> Self {
-        self.within = Some(total);
-        self
-    }
-
-    /// How many bytes may be read from, or written to, each end of a granted pipe, and each standard
-    /// stream that notes in this [`Pipes::journal`], all the times together that it is open. Default:
-    /// without end.
-    ///
-    /// Exactly as many pass; a read or write of more fails with `limit-exceeded`. Pipes that the guest
-    /// makes are not counted, as both of their ends are its own. An end that it gives to a child takes
-    /// its count along, and cannot be given to a native command, whose bytes nobody counts.
-    pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.bounds.ends.max_bytes = Some(bytes);
-        self
-    }
-
-    /// How many bytes a second may go through each of the ends that [`PipesBuilder::max_bytes`] counts.
-    /// Default: as many as can. A tenth of a second may be caught up on at once, and what is read or
-    /// written in one piece of up to PIPE_BUF bytes stays whole.
-    pub fn rate(mut self, bytes: NonZeroU64) -> Self {
-        self.bounds.ends.rate = Some(bytes);
-        self
-    }
-
-    /// How long nothing may move on any pipe of the guest and its children before the run is ended, see
-    /// [`Outcome::Silent`](crate::outcome::Outcome::Silent). Counts from when this is called.
-    /// Default: for ever.
-    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        let activity = Activity::new();
-        self.pipes.idle = Some((timeout, activity.clone()));
-        self.bounds.watched.push(activity);
+    /// What it shares with other guests, beside its own limits. Default: nothing.
+    pub fn within(mut self, totals: &Totals) -> Self {
+        self.totals = Some(totals.clone());
         self
     }
 
     /// Has `activity` know, too, when something moves.
     pub fn watched_by(mut self, activity: Activity) -> Self {
-        self.bounds.watched.push(activity);
+        self.watched.push(activity);
         self
     }
 
-    /// How long an opened FIFO may be without its first peer; default is for ever.
-    pub fn open_timeout(mut self, timeout: Duration) -> Self {
-        self.pipes.open_timeout = Some(timeout);
-        self
-    }
-
-    /// The pipes.
+    /// The pipes. [`GuestLimits::idle_timeout`] counts from here on.
     pub fn build(self) -> Pipes {
-        let slots = Slots::new(self.max_pipes, self.within);
-        let holdings = Holdings::new(self.max_descriptors, self.bounds.reached.clone());
-        Pipes { slots, holdings, journal: Journal::within(self.bounds), ..self.pipes }
+        let Self { pipes, mut watched, max_descriptors, totals } = self;
+        let limits = pipes.limits.clone();
+        let idle = limits.idle_timeout.map(|limit| (limit, Activity::new()));
+        watched.extend(idle.iter().map(|(_, activity)| activity.clone()));
+        let quotas = GuestQuotas::new(&limits, totals.as_ref(), max_descriptors);
+        let ends = EndLimits { max_bytes: limits.max_bytes, rate: limits.rate };
+        let reached = quotas.reached().clone();
+        let bounds = Bounds { ends, reached, watched, ..Bounds::default() };
+        Pipes { quotas, idle, journal: Journal::within(bounds), ..pipes }
     }
 }
 
@@ -149,22 +117,21 @@ impl Pipes {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn builder() -> PipesBuilder {
+        let limits = GuestLimits::default();
         PipesBuilder {
             pipes: Self {
                 granted: Vec::new(),
-                slots: Slots::new(0, None),
-                holdings: Holdings::new(0, Reached::default()),
-                open_timeout: None,
+                quotas: GuestQuotas::new(&limits, None, 0),
+                limits,
                 idle: None,
                 pending_writes: PendingWrites::new(),
                 journal: Journal::new(),
                 spawner: None,
                 asked: Asked::default(),
             },
-            bounds: Bounds::default(),
-            max_pipes: DEFAULT_MAX_PIPES,
+            watched: Vec::new(),
             max_descriptors: usize::MAX,
-            within: None,
+            totals: None,
         }
     }
 
@@ -179,9 +146,8 @@ impl Pipes {
     /// What the guest's children share with it.
     pub(crate) fn family(&self) -> Family {
         Family {
-            slots: self.slots.clone(),
-            holdings: self.holdings.clone(),
-            open_timeout: self.open_timeout,
+            quotas: self.quotas.clone(),
+            open_timeout: self.limits.open_timeout,
             pending_writes: self.pending_writes.clone(),
             journal: self.journal.clone(),
         }
@@ -275,9 +241,8 @@ impl Pipes {
     pub fn create(&self) -> Result<(Reader, Writer), Fault> {
         let label = || Label::Pipe("an anonymous pipe".into());
         let journal = self.journal.of_own_pipes();
-        let slot = Arc::new(self.slots.take(&self.journal.reached())?);
-        let held = Arc::new(self.holdings.descriptors(2)?);
-        let hold = || Hold::of_pipe(Arc::clone(&slot), Arc::clone(&held));
+        let room = Arc::new([self.quotas.pipe()?, self.quotas.descriptors(2)?]);
+        let hold = || Hold { room: vec![Arc::clone(&room)], busy: Vec::new() };
         let (mut reader, mut writer) = sys::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
@@ -287,9 +252,14 @@ impl Pipes {
         ))
     }
 
-    /// What the host holds for the guest and its children.
-    pub(crate) fn holdings(&self) -> &Holdings {
-        &self.holdings
+    /// What the guest is permitted.
+    pub(crate) fn limits(&self) -> &GuestLimits {
+        &self.limits
+    }
+
+    /// What the guest and its children have left of it.
+    pub(crate) fn quotas(&self) -> &GuestQuotas {
+        &self.quotas
     }
 
     /// The deliveries that go on after the guest has closed its ends.
@@ -304,7 +274,7 @@ impl Pipes {
 
     /// How long an opened FIFO may be without its first peer.
     pub fn open_timeout(&self) -> Option<Duration> {
-        self.open_timeout
+        self.limits.open_timeout
     }
 
     /// How long nothing may move, and what knows when something did.
@@ -337,21 +307,18 @@ impl Pipes {
             Direction::Write => &granted.writer,
         };
         let busy = busy.take()?;
-        let (slots, held) = match granted.grant.source {
+        let room = match granted.grant.source {
             // It has what it was opened with.
-            Source::Passed(_) => (Vec::new(), Vec::new()),
+            Source::Passed(_) => Vec::new(),
             // It may be opened again before it is closed.
-            _ => (
-                vec![Arc::new(self.slots.take(&self.journal.reached())?)],
-                vec![Arc::new(self.holdings.descriptors(2)?)],
-            ),
+            _ => vec![Arc::new([self.quotas.pipe()?, self.quotas.descriptors(2)?])],
         };
-        let hold = Hold { slots, held, busy: vec![busy] };
+        let hold = Hold { room, busy: vec![busy] };
         self.asked.opened();
         Ok(Opening {
             grant: &mut granted.grant,
             hold,
-            deadline: deadline(self.open_timeout),
+            deadline: deadline(self.limits.open_timeout),
             pending_writes: &self.pending_writes,
             journal: &self.journal,
         })
@@ -361,30 +328,33 @@ impl Pipes {
 /// What the pipes of a guest and of its children have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Family {
-    slots: Slots,
-    holdings: Holdings,
+    quotas: GuestQuotas,
     open_timeout: Option<Duration>,
     pending_writes: PendingWrites,
     journal: Journal,
 }
 
 impl Family {
-    /// What the host holds for the family.
-    pub(crate) fn holdings(&self) -> &Holdings {
-        &self.holdings
+    /// What the family has left of what it is permitted.
+    pub(crate) fn quotas(&self) -> &GuestQuotas {
+        &self.quotas
     }
 
     /// Sets up the pipes of a child, with these granted: they count with those of its parent, wait for
-    /// peers as long, and what the child leaves behind is delivered with what the parent does.
+    /// peers as long, and what the child leaves behind is delivered with what the parent does. The child may have
+    /// `max_memory` bytes of its family's.
     ///
     /// # Errors
-    /// `in-use` where two have the same name.
-    pub(crate) fn pipes(&self, grants: Vec<Grant>) -> Result<Pipes, ErrorCode> {
+    /// `in-use` where two have the same name; `limit-exceeded` where no fuel is left.
+    pub(crate) fn pipes(
+        &self,
+        grants: Vec<Grant>,
+        max_memory: Option<u64>,
+    ) -> Result<Pipes, ErrorCode> {
         let none = Pipes {
             granted: Vec::new(),
-            slots: self.slots.clone(),
-            holdings: self.holdings.clone(),
-            open_timeout: self.open_timeout,
+            limits: GuestLimits { open_timeout: self.open_timeout, ..GuestLimits::default() },
+            quotas: self.quotas.of_child(max_memory)?,
             idle: None,
             pending_writes: self.pending_writes.of_child(),
             journal: self.journal.of_child(),
@@ -413,20 +383,15 @@ struct Opening<'a> {
 /// What an open end keeps from others, until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
-    slots: Vec<Arc<Slot>>,
-    held: Vec<Arc<Held>>,
+    /// Room for a pipe, and for its descriptors.
+    room: Vec<Arc<[Permit; 2]>>,
     busy: Vec<BusyGuard>,
 }
 
 impl Hold {
-    fn of_pipe(slot: Arc<Slot>, held: Arc<Held>) -> Self {
-        Self { slots: vec![slot], held: vec![held], busy: Vec::new() }
-    }
-
     /// Keeps from others what `more` does, too.
     pub(super) fn add(&mut self, more: Self) {
-        self.slots.extend(more.slots);
-        self.held.extend(more.held);
+        self.room.extend(more.room);
         self.busy.extend(more.busy);
     }
 }

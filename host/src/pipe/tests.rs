@@ -1,5 +1,7 @@
 //! The ends of a pipe against a model of one: bytes in order, none lost, none twice.
 
+mod bounded;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use proptest::prelude::*;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::limits::GuestLimits;
 use crate::sys::{Fifo, FifoOptions};
 
 #[derive(Clone, Debug)]
@@ -300,7 +303,8 @@ fn ends_are_held_one_at_a_time_and_slots_are_counted() {
     in_runtime(async {
         let (_dir, fifo) = a_fifo();
         let grant = Grant::fifo("x".parse().unwrap(), fifo);
-        let mut pipes = Pipes::builder().grant(grant).unwrap().max_pipes(2).build();
+        let limits = GuestLimits { max_pipes: Some(2), ..GuestLimits::default() };
+        let mut pipes = Pipes::builder().grant(grant).unwrap().limits(limits).build();
         let first = pipes.open_reader("x").unwrap();
         assert_eq!(pipes.open_reader("x").unwrap_err().code, ErrorCode::InUse);
         drop(first);
@@ -322,7 +326,8 @@ fn an_absent_peer_is_late_at_the_deadline_and_not_before() {
         let (_dir, fifo) = a_fifo();
         let grant = Grant::fifo("x".parse().unwrap(), fifo);
         let limit = Duration::from_millis(50);
-        let mut pipes = Pipes::builder().grant(grant).unwrap().open_timeout(limit).build();
+        let limits = GuestLimits { open_timeout: Some(limit), ..GuestLimits::default() };
+        let mut pipes = Pipes::builder().grant(grant).unwrap().limits(limits).build();
         let started = Instant::now();
         let mut reader = pipes.open_reader("x").unwrap();
         assert_eq!(reader.try_read(&mut [0]), Ok(Read::Wait));

@@ -1,8 +1,8 @@
 //! Bytes from one pipe to another that nobody looks at on the way.
 
-use super::budget::Allowance;
 use super::reader::Splice;
 use super::{Fault, Read, Reader, Writer};
+use crate::limits::Allowance;
 
 /// What an attempt to transfer came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

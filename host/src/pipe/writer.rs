@@ -10,12 +10,12 @@ use bytes::{Buf, Bytes};
 use tokio::time::{Instant, sleep_until};
 
 use super::Label;
-use super::budget::Allowance;
 use super::journal::Meter;
 use super::opening::{at, set_capacity};
 use super::registry::{Hold, Kept};
 use super::terminal::{AT_ONCE, Terminal};
 use super::{ErrorCode, Fault, Journal, PendingWrites, Since};
+use crate::limits::Allowance;
 use crate::sys::{CapacityLease, Direction, End, Fifo, Handle, ReaderWait};
 
 /// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can

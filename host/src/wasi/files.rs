@@ -15,7 +15,8 @@ use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::Descriptor;
 
 use super::PipesView;
-use crate::pipe::{Held, Holdings, Remarks};
+use crate::limits::{GuestQuotas, HeldBytes, Permit};
+use crate::pipe::Remarks;
 use crate::sys::{self, FileKind, SystemError};
 
 /// The most that wasmtime-wasi reads or writes of a file at once, in bytes.
@@ -23,10 +24,10 @@ const MOST_AT_ONCE: usize = 64 * 1024;
 
 /// The files and folders that a guest has opened, by their handles, and what the host holds for each.
 #[derive(Clone, Default)]
-struct Opened(Arc<Mutex<HashMap<u32, Arc<Held>>>>);
+struct Opened(Arc<Mutex<HashMap<u32, Arc<Permit>>>>);
 
 impl Opened {
-    fn add(&self, descriptor: &Resource<Descriptor>, held: Held) {
+    fn add(&self, descriptor: &Resource<Descriptor>, held: Permit) {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         opened.insert(descriptor.rep(), Arc::new(held));
     }
@@ -36,7 +37,7 @@ impl Opened {
     }
 
     /// What is held for a descriptor, which its streams keep open, too; nothing for a granted folder.
-    fn held(&self, descriptor: &Resource<Descriptor>) -> Option<Arc<Held>> {
+    fn held(&self, descriptor: &Resource<Descriptor>) -> Option<Arc<Permit>> {
         let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         opened.get(&descriptor.rep()).cloned()
     }
@@ -125,11 +126,11 @@ fn is_special(descriptor: &Descriptor) -> Option<Special> {
 }
 
 /// A descriptor of the process's for a file that is opened.
-fn descriptor(holdings: &Holdings) -> io::Result<Held> {
-    holdings.descriptors(1).map_err(|_| SystemError::ProcessHandles.into())
+fn descriptor(quotas: &GuestQuotas) -> io::Result<Permit> {
+    quotas.descriptors(1).map_err(|_| SystemError::ProcessHandles.into())
 }
 
 /// Room for so many bytes of a file.
-fn bytes(holdings: &Holdings, amount: usize) -> io::Result<Held> {
-    holdings.bytes(amount).map_err(|_| SystemError::NoMemory.into())
+fn bytes(quotas: &GuestQuotas, amount: usize) -> io::Result<HeldBytes> {
+    quotas.held_bytes(amount).map_err(|_| SystemError::NoMemory.into())
 }

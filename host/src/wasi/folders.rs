@@ -17,7 +17,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 
 use super::{PipesCtxView, PipesView};
 use crate::engine_names::{FILES_0_2, FILES_0_3};
-use crate::pipe::{Held, Holdings};
+use crate::limits::{GuestQuotas, HeldBytes, Permit};
 use crate::sys::{FileKind, Folder};
 
 /// What the host holds for a folder that is being read, in bytes, and its descriptor.
@@ -26,16 +26,17 @@ const BUFFER: usize = 33 * 1024;
 /// A folder that is being read.
 struct Stream {
     folder: Folder,
-    _held: [Held; 2],
+    _held: (HeldBytes, Permit),
 }
 
 /// A stream over what `descriptor` stands for.
-fn open(descriptor: &Descriptor, holdings: &Holdings) -> Result<Stream, p2::ErrorCode> {
+fn open(descriptor: &Descriptor, quotas: &GuestQuotas) -> Result<Stream, p2::ErrorCode> {
     let Descriptor::Dir(dir) = descriptor else {
         return Err(p2::ErrorCode::NotDirectory);
     };
-    let room = |held: Result<Held, _>| held.map_err(|_| p2::ErrorCode::InsufficientMemory);
-    let held = [room(holdings.bytes(BUFFER))?, room(holdings.descriptors(1))?];
+    let refused = |_| p2::ErrorCode::InsufficientMemory;
+    let held =
+        (quotas.held_bytes(BUFFER).map_err(refused)?, quotas.descriptors(1).map_err(refused)?);
     Ok(Stream { folder: Folder::open(&dir.dir)?, _held: held })
 }
 
@@ -72,7 +73,7 @@ fn add_0_2<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<(
         "[method]descriptor.read-directory",
         |mut store, (descriptor,): (Resource<Descriptor>,)| {
             let PipesCtxView { table, ctx } = store.data_mut().pipes();
-            let stream = match open(table.get(&descriptor)?, ctx.holdings()) {
+            let stream = match open(table.get(&descriptor)?, ctx.quotas()) {
                 Ok(stream) => Ok(table.push(stream)?),
                 Err(code) => Err(code),
             };
@@ -101,7 +102,7 @@ fn add_0_3<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<(
         "[method]descriptor.read-directory",
         |mut store, (descriptor,): (Resource<Descriptor>,)| {
             let PipesCtxView { table, ctx } = store.data_mut().pipes();
-            let stream = open(table.get(&descriptor)?, ctx.holdings());
+            let stream = open(table.get(&descriptor)?, ctx.quotas());
             let (outcome, told) = oneshot::channel();
             let entries = match stream {
                 Ok(stream) => {

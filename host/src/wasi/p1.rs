@@ -15,7 +15,8 @@ use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as theirs, WasiSnapshotPrev
 use wiggle::GuestMemory;
 
 use super::Stdio;
-use crate::pipe::{Held, Holdings, Pipes, Read, Remarks};
+use crate::limits::{GuestQuotas, Permit};
+use crate::pipe::{Pipes, Read, Remarks};
 use crate::turn;
 
 /// WASI 0.1, and its draft, whose functions are the same here: a module may import from both, and they have the same
@@ -43,8 +44,8 @@ pub(crate) struct Standard {
     /// Whether the module wants errors in place of waiting.
     nonblocking: [bool; 3],
     /// What the host holds for each file and folder that the module has opened.
-    opened: HashMap<i32, Held>,
-    holdings: Holdings,
+    opened: HashMap<i32, Permit>,
+    quotas: GuestQuotas,
     remarks: Remarks,
 }
 
@@ -55,7 +56,7 @@ impl Standard {
             untouched: [true; 3],
             nonblocking: [false; 3],
             opened: HashMap::new(),
-            holdings: pipes.holdings().clone(),
+            quotas: pipes.quotas().clone(),
             remarks: pipes.journal().remarks().clone(),
         }
     }

@@ -240,7 +240,7 @@ async fn run(
     };
     let writable = options.dir.iter().filter(|dir| !dir.read_only);
     let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
-    let engine = if options.fuel.is_some() { metering(&engine)? } else { engine };
+    let engine = if options.limits.fuel.is_some() { metering(&engine)? } else { engine };
     let granting = Granting::new(leftovers, args.sandbox.sandbox);
     let [stdin, stdout, stderr] = part.streams;
     let given = |given: Option<(i32, bool)>| {
@@ -283,7 +283,7 @@ async fn run(
         status: status.code(),
         line,
         cpu: sys::thread_cpu_time(),
-        memory: memory.as_ref().map(|memory| memory.peak()),
+        memory: Some(memory.peak()),
         totals: journal
             .totals()
             .into_iter()
@@ -299,14 +299,14 @@ async fn run(
     let stopped = tokio::select! {
         biased;
         signal = signals.received() => (Status::Signal(signal.number()), None),
-        () = after(options.timeout) => {
-            let limit = humantime::format_duration(options.timeout.unwrap_or_default());
+        () = after(options.limits.timeout) => {
+            let limit = humantime::format_duration(options.limits.timeout.unwrap_or_default());
             (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
         }
         ended = setup.run(&engine, &guest) => {
             let outcome =
                 ended.map_err(|error| source.failure(error).with_reached(&reached))?;
-            let (status, line) = verdict::of(&outcome, options, &reached.limits());
+            let (status, line) = verdict::of(&outcome, &options.limits, &reached.limits());
             std::mem::forget((guest, engine));
             return Ok(report(status, line));
         }

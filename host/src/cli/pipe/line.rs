@@ -105,6 +105,7 @@ fn unescaped(word: &OsStr) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::GuestLimits;
 
     fn words(line: &str) -> Vec<OsString> {
         line.split(' ').map(OsString::from).collect()
@@ -128,7 +129,8 @@ mod tests {
 
     #[test]
     fn options_of_a_stage_stand_in_front_of_its_guest() {
-        let common = GuestOptions { max_pipes: Some(7), ..GuestOptions::default() };
+        let common = GuestLimits { max_pipes: Some(7), ..GuestLimits::default() };
+        let common = GuestOptions { limits: common, ..GuestOptions::default() };
         let line = "--max-memory 1M --env A=1 ./a.wasm --max-memory 2M ! @cat";
         let plan = plan(&words(line), &common).unwrap();
         let options = |at: usize| match &plan.stages[at].job {
@@ -136,10 +138,10 @@ mod tests {
             Job::Native { .. } => panic!("a guest"),
         };
         let (own, args) = options(0);
-        assert_eq!((own.max_memory, own.max_pipes), (Some(1 << 20), Some(7)));
+        assert_eq!((own.limits.max_memory, own.limits.max_pipes), (Some(1 << 20), Some(7)));
         assert_eq!(args, ["--max-memory", "2M"]);
         let (other, _) = options(1);
-        assert_eq!((other.max_memory, other.max_pipes), (None, Some(7)));
+        assert_eq!((other.limits.max_memory, other.limits.max_pipes), (None, Some(7)));
         assert!(other.env.is_empty());
     }
 

@@ -26,17 +26,18 @@ use super::signals::{Leftovers, SignalWatch, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats};
 use super::{say, verdict};
-use crate::children::{Children, DEFAULT_MAX_CHILDREN};
+use crate::children::Children;
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::engine::Engine;
 use crate::guest::Guest;
+use crate::limits::{
+    DEFAULT_MAX_CHILDREN, DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY,
+    DEFAULT_MAX_TOTAL_PIPES, Totals,
+};
 use crate::pipe::{Activity, Grant, PipeName};
 use crate::pipeline::{self, Pipeline};
 use crate::sys::{self, CapacityLease, Handle, NativeCommand, SandboxPolicy, Stop};
 use crate::threads;
-use crate::totals::{
-    DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY, DEFAULT_MAX_TOTAL_PIPES, Totals,
-};
 use isolated::StageReport;
 use plan::{EndKind, EndRef, Job, Plan};
 use report::find_commands;
@@ -45,7 +46,7 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     if let Some(part) = args.part.take() {
         return isolated::main(args, part);
     }
-    let timeout = args.options.timeout;
+    let timeout = args.options.limits.timeout;
     let limit = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let text = match &args.file {
         None => None,
@@ -58,10 +59,10 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
         },
     };
     let plan = of_plan(&args, text.clone().map(Ok))?;
-    if args.options.idle_timeout.is_some() && plan.guests().next().is_none() {
+    if args.options.limits.idle_timeout.is_some() && plan.guests().next().is_none() {
         return plan::usage("--idle-timeout watches guests, and no stage is one".into());
     }
-    if args.isolate && (args.options.idle_timeout.is_some() || args.totals.any()) {
+    if args.isolate && (args.options.limits.idle_timeout.is_some() || args.totals.any()) {
         return plan::usage(
             "--isolate: --idle-timeout and --max-total-* for all stages need the guests in one \
              process; give each stage limits of its own"
@@ -161,7 +162,7 @@ async fn supervise(
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
-    let timeout = args.options.timeout;
+    let timeout = args.options.limits.timeout;
     let mut limit = pin!(after(left));
     let engine = engine_for(&args.cache, plan.writable_folders())?;
     let isolated = args.isolate && !args.check;
@@ -188,7 +189,7 @@ async fn supervise(
         return print(&format!("{stages} stages, {pipes} pipes between them: can run\n"));
     }
 
-    let silence = args.options.idle_timeout;
+    let silence = args.options.limits.idle_timeout;
     let (totals, guests) = (plan.totals(&args.totals), plan.guests().count());
     let shared = SharedLimits { totals, guests, activity: silence.map(|_| Activity::new()) };
     let opened = open(
@@ -286,14 +287,15 @@ async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure
     let (stages, engine) = (plan.stages.clone(), engine.clone());
     let load = move || {
         let with_fuel =
-            match stages.iter().filter_map(plan::Stage::options).any(|it| it.fuel.is_some()) {
+            match stages.iter().filter_map(plan::Stage::options).any(|it| it.limits.fuel.is_some())
+            {
                 true => Some(metering(&engine)?),
                 false => None,
             };
         let mut known: Vec<(Source, bool, Guest)> = Vec::new();
         let load = |stage: &plan::Stage| {
             let Job::Guest { source, options, .. } = &stage.job else { return Ok(None) };
-            let (engine, fueled) = match (&with_fuel, options.fuel) {
+            let (engine, fueled) = match (&with_fuel, options.limits.fuel) {
                 (Some(with_fuel), Some(_)) => (with_fuel, true),
                 _ => (&engine, false),
             };
@@ -393,7 +395,7 @@ fn guest_stage(code: Code, prepared: Prepared, options: &GuestOptions) -> pipeli
         granting::reserve_for_files(&folders)?;
         prepared.with_children(children).setup()
     });
-    pipeline::Stage::Guest { engine, guest, prepare, timeout: options.timeout }
+    pipeline::Stage::Guest { engine, guest, prepare, timeout: options.limits.timeout }
 }
 
 /// The ends of all pipes between stages, until they are given to those.
@@ -550,9 +552,9 @@ impl Plan {
     /// by itself.
     fn totals(&self, args: &TotalsArgs) -> Totals {
         let most = |of: fn(&GuestOptions) -> Option<usize>| self.guests().filter_map(of).max();
-        let memory = self.guests().filter_map(|options| options.max_memory).max();
-        let pipes = most(|options| options.max_pipes).unwrap_or(0);
-        let children = most(|options| options.max_children).unwrap_or(DEFAULT_MAX_CHILDREN);
+        let memory = self.guests().filter_map(|options| options.limits.max_memory).max();
+        let pipes = most(|options| options.limits.max_pipes).unwrap_or(0);
+        let children = most(|options| options.limits.max_children).unwrap_or(DEFAULT_MAX_CHILDREN);
         Totals::new(
             args.max_total_memory.unwrap_or(DEFAULT_MAX_TOTAL_MEMORY.max(memory.unwrap_or(0))),
             args.max_total_pipes.unwrap_or(DEFAULT_MAX_TOTAL_PIPES.max(pipes)),

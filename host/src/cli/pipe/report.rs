@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::super::args::GuestOptions;
 use super::super::exit::{Failure, OrStatus, Status};
+use super::super::limit_names::option_of;
 use super::super::source::status_of;
 use super::super::stats::{PipeStats, StageStats, Stats, Used};
 use super::super::verdict;
 use super::plan::{EndRef, Job, Plan};
+use crate::limits::GuestLimits;
 use crate::pipeline::{Report, StageEnd};
 use crate::sys::{self, Direction, NativeEnd, SystemError};
 
@@ -63,17 +64,17 @@ impl Plan {
         };
         match &report.end {
             StageEnd::Guest(outcome) => {
-                let none = GuestOptions::default();
-                let options = options.map_or(&none, |options| &**options);
-                verdict::of(outcome, options, &report.reached)
+                let none = GuestLimits::default();
+                let limits = options.map_or(&none, |options| &options.limits);
+                verdict::of(outcome, limits, &report.reached)
             }
             StageEnd::Unfit(error) => {
-                let met = report.reached.first().map(|limit| format!(" ({limit})"));
+                let met = report.reached.first().map(|limit| format!(" ({})", option_of(limit)));
                 (status_of(error), Some(format!("{error}{}", met.unwrap_or_default())))
             }
             StageEnd::Unprepared(failure) => (failure.status, Some(format!("{:#}", failure.error))),
             StageEnd::TimedOut => {
-                let limit = options.and_then(|options| options.timeout).unwrap_or_default();
+                let limit = options.and_then(|options| options.limits.timeout).unwrap_or_default();
                 let limit = humantime::format_duration(limit);
                 (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
             }

@@ -18,7 +18,7 @@ use wasmtime_wasi::{WasiView, async_trait};
 use super::super::PipesView;
 use super::{MOST_AT_ONCE, Opened, Special, WhenSpecial, bytes, descriptor, is_special};
 use crate::engine_names::FILES_0_2;
-use crate::pipe::{Held, Holdings};
+use crate::limits::{GuestQuotas, HeldBytes, Permit};
 use crate::sys::{FileKind, SystemError};
 
 type TimesArgs = (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp);
@@ -90,10 +90,10 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
             let (data, held) = (store.data_mut(), of.held(&file));
             let stream = data.filesystem().read_via_stream(file, offset);
             let stream = stream.and_then(|stream| {
-                let holdings = data.pipes().ctx.holdings().clone();
+                let quotas = data.pipes().ctx.quotas().clone();
                 let table = data.pipes().table;
                 let inner = table.delete(stream)?;
-                let stream = FileInput { inner, holdings, held: None, kept: 0, _file: held };
+                let stream = FileInput { inner, quotas, held: None, kept: 0, _file: held };
                 Ok(table.push::<DynInputStream>(Box::new(stream))?)
             });
             Ok((told(stream)?,))
@@ -138,7 +138,7 @@ async fn open_at<T: PipesView + WasiView>(
             }
         }
     }
-    let held = descriptor(data.pipes().ctx.holdings())?;
+    let held = descriptor(data.pipes().ctx.quotas())?;
     let file =
         data.filesystem().open_at(borrowed(), path_flags, path.clone(), open_flags, flags).await?;
     let special = is_special(data.pipes().table.get(&file)?);
@@ -180,12 +180,12 @@ fn kind(kind: DescriptorType) -> FileKind {
 fn counted<T: PipesView>(
     data: &mut T,
     stream: FsResult<Resource<DynOutputStream>>,
-    held: Option<Arc<Held>>,
+    held: Option<Arc<Permit>>,
 ) -> FsResult<Resource<DynOutputStream>> {
-    let holdings = data.pipes().ctx.holdings().clone();
+    let quotas = data.pipes().ctx.quotas().clone();
     let table = data.pipes().table;
     let inner = table.delete(stream?)?;
-    let stream = FileOutput { inner, holdings, under_way: None, _file: held };
+    let stream = FileOutput { inner, quotas, under_way: None, _file: held };
     Ok(table.push::<DynOutputStream>(Box::new(stream))?)
 }
 
@@ -207,12 +207,12 @@ const READ_AHEAD: usize = 4096;
 /// guest does not take. How much it keeps can only be bounded from here.
 struct FileInput {
     inner: DynInputStream,
-    holdings: Holdings,
+    quotas: GuestQuotas,
     /// What is held for it, if it may keep anything.
-    held: Option<Held>,
+    held: Option<HeldBytes>,
     /// It keeps so many bytes at most, or is about to.
     kept: usize,
-    _file: Option<Arc<Held>>,
+    _file: Option<Arc<Permit>>,
 }
 
 impl FileInput {
@@ -220,8 +220,8 @@ impl FileInput {
     fn reads(&mut self, size: usize) -> std::io::Result<()> {
         let size = size.min(MOST_AT_ONCE);
         match &mut self.held {
-            Some(held) => self.holdings.raise(held, size).map_err(|_| SystemError::NoMemory)?,
-            None => self.held = Some(bytes(&self.holdings, size)?),
+            Some(held) => held.raise_to(size).map_err(|_| SystemError::NoMemory)?,
+            None => self.held = Some(bytes(&self.quotas, size)?),
         }
         self.kept = self.kept.max(size);
         Ok(())
@@ -275,15 +275,15 @@ impl Pollable for FileInput {
 /// An `output-stream` over a file. wasmtime-wasi's keeps what is written until a thread has done it.
 struct FileOutput {
     inner: DynOutputStream,
-    holdings: Holdings,
-    under_way: Option<Held>,
-    _file: Option<Arc<Held>>,
+    quotas: GuestQuotas,
+    under_way: Option<HeldBytes>,
+    _file: Option<Arc<Permit>>,
 }
 
 #[async_trait]
 impl OutputStream for FileOutput {
     fn write(&mut self, contents: Bytes) -> StreamResult<()> {
-        self.under_way = Some(bytes(&self.holdings, contents.len()).map_err(refused)?);
+        self.under_way = Some(bytes(&self.quotas, contents.len()).map_err(refused)?);
         self.inner.write(contents)
     }
 
@@ -300,7 +300,7 @@ impl OutputStream for FileOutput {
     }
 
     async fn blocking_write_and_flush(&mut self, contents: Bytes) -> StreamResult<()> {
-        let _held = bytes(&self.holdings, contents.len()).map_err(refused)?;
+        let _held = bytes(&self.quotas, contents.len()).map_err(refused)?;
         let written = self.inner.blocking_write_and_flush(contents).await;
         self.under_way = None;
         written

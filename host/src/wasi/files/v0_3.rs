@@ -25,7 +25,7 @@ use wasmtime_wasi::{FsPerms, WasiView};
 use super::super::PipesView;
 use super::{Opened, Special, WhenSpecial, bytes, descriptor, is_special};
 use crate::engine_names::FILES_0_3;
-use crate::pipe::Held;
+use crate::limits::{HeldBytes, Permit};
 use crate::sys::{self, FileKind};
 
 /// How much of a file is read or written at once.
@@ -183,7 +183,7 @@ async fn open_at<T: PipesView + WasiView + 'static>(
         }
     }
     let held = accessor
-        .with(|mut store| descriptor(store.get().pipes().ctx.holdings()))
+        .with(|mut store| descriptor(store.get().pipes().ctx.quotas()))
         .map_err(|error| FilesystemError::from(ErrorCode::from(error)))?;
     let file = HostDescriptorWithStore::<T>::open_at(
         &files,
@@ -244,7 +244,7 @@ fn kind(kind: &DescriptorType) -> FileKind {
 struct OpenFile {
     file: Arc<std::fs::File>,
     /// What is held for it: also by a call that is under way on a thread, after its stream is gone.
-    held: Arc<(Option<Arc<Held>>, Held)>,
+    held: Arc<(Option<Arc<Permit>>, HeldBytes)>,
 }
 
 impl Opened {
@@ -267,7 +267,7 @@ impl Opened {
         if writes && matches!(file.perms, FsPerms::ReadOnly) {
             return Ok(Err(ErrorCode::NotPermitted));
         }
-        Ok(match bytes(pipes.ctx.holdings(), CHUNK) {
+        Ok(match bytes(pipes.ctx.quotas(), CHUNK) {
             Ok(buffer) => {
                 let held = Arc::new((self.held(descriptor), buffer));
                 Ok(OpenFile { file: file.file, held })

@@ -83,7 +83,7 @@ async fn open<T: ModuleView>(
             }
         }
     }
-    let Ok(held) = caller.data_mut().standard().holdings.descriptors(1) else {
+    let Ok(held) = caller.data_mut().standard().quotas.descriptors(1) else {
         return Ok(errno::MFILE);
     };
     let errno = other!(

@@ -1,5 +1,4 @@
-//! What an operator permits each end of a guest's pipes: so many bytes (`--max-bytes`), and so many a
-//! second (`--rate`).
+//! What each end of a guest's pipes may move: so many bytes in all, and so many a second.
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Label;
-use super::reached::{Limit, Reached};
+use super::{Limit, Quota, Reached};
+use crate::names::Label;
 use crate::sys::{Direction, PIPE_BUF};
 
 /// What an end that has been silent may catch up on at once: so much of its rate. Longer than a timer
@@ -17,15 +16,15 @@ const BURST: Duration = Duration::from_millis(100);
 
 /// What each end of a guest's pipes may move. Default: whatever it likes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct EndLimits {
-    pub(super) max_bytes: Option<u64>,
+pub(crate) struct EndLimits {
+    pub(crate) max_bytes: Option<u64>,
     /// Bytes a second.
-    pub(super) rate: Option<NonZeroU64>,
+    pub(crate) rate: Option<NonZeroU64>,
 }
 
 /// How much an end may move now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Allowance {
+pub(crate) enum Allowance {
     /// Up to so many bytes; at least one, where one was asked for.
     Bytes(usize),
     /// Nothing yet, because of the rate.
@@ -37,22 +36,15 @@ pub(super) enum Allowance {
 /// What one end may move, all the times together that it is open. An end that is given to a child
 /// takes its budget along.
 #[derive(Debug)]
-pub(super) struct Budget {
-    /// What was permitted in total, and how it is called when it is used up.
-    most: Option<(u64, Limit)>,
-    spent: Mutex<Spent>,
+pub(crate) struct Budget {
+    bytes: Option<Quota>,
+    bucket: Option<Mutex<Bucket>>,
     reached: Reached,
-}
-
-#[derive(Debug)]
-struct Spent {
-    bytes: u64,
-    bucket: Option<Bucket>,
 }
 
 impl EndLimits {
     /// A budget for this end; `None` where nothing bounds it, which then costs nothing.
-    pub(super) fn budget(
+    pub(crate) fn budget(
         self,
         label: &Label,
         direction: Direction,
@@ -63,77 +55,71 @@ impl EndLimits {
         }
         let limit = |bytes| Limit::MaxBytes { label: label.clone(), direction, bytes };
         Some(Arc::new(Budget {
-            most: self.max_bytes.map(|bytes| (bytes, limit(bytes))),
-            spent: Mutex::new(Spent {
-                bytes: 0,
-                bucket: self.rate.map(|rate| Bucket::new(rate, Instant::now())),
-            }),
+            bytes: self.max_bytes.map(|bytes| Quota::new(bytes, limit(bytes), None)),
+            bucket: self.rate.map(|rate| Mutex::new(Bucket::new(rate, Instant::now()))),
             reached: reached.clone(),
         }))
     }
 }
 
 impl Budget {
-    fn spent(&self) -> MutexGuard<'_, Spent> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn bucket(&self) -> Option<MutexGuard<'_, Bucket>> {
+        Some(self.bucket.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn left(&self, spent: &Spent) -> u64 {
-        self.most.as_ref().map_or(u64::MAX, |(most, _)| most.saturating_sub(spent.bytes))
+    fn left(&self) -> usize {
+        let left = self.bytes.as_ref().map_or(u64::MAX, Quota::left);
+        usize::try_from(left).unwrap_or(usize::MAX)
     }
 
     /// How many of `want` bytes may move now.
-    pub(super) fn allow(&self, want: usize) -> Allowance {
-        let spent = self.spent();
-        let left = self.left(&spent);
+    pub(crate) fn allow(&self, want: usize) -> Allowance {
         if want == 0 {
             return Allowance::Bytes(0);
         }
-        if left == 0 {
-            return Allowance::Spent;
-        }
-        let want = usize::try_from(left).unwrap_or(usize::MAX).min(want);
-        match &spent.bucket {
-            None => Allowance::Bytes(want),
-            Some(bucket) => match bucket.allow(want, Instant::now()) {
-                0 => Allowance::Later,
-                n => Allowance::Bytes(n),
-            },
+        let want = match self.left() {
+            0 => return Allowance::Spent,
+            left => left.min(want),
+        };
+        match self.bucket().map_or(want, |bucket| bucket.allow(want, Instant::now())) {
+            0 => Allowance::Later,
+            n => Allowance::Bytes(n),
         }
     }
 
     /// How many of `most` bytes a writer may be handed. All of them where nothing is left: it is the
     /// write that fails then, and one that never comes is no failure.
-    pub(super) fn permit(&self, most: usize) -> usize {
-        match usize::try_from(self.left(&self.spent())).unwrap_or(usize::MAX) {
+    pub(crate) fn permit(&self, most: usize) -> usize {
+        match self.left() {
             0 => most,
             left => left.min(most),
         }
     }
 
-    /// So many bytes have moved.
-    pub(super) fn spend(&self, bytes: usize) {
-        let mut spent = self.spent();
-        spent.bytes = spent.bytes.saturating_add(bytes as u64);
-        if let Some(bucket) = &mut spent.bucket {
+    /// Counts bytes that have moved.
+    pub(crate) fn spend(&self, bytes: usize) {
+        if let Some(quota) = &self.bytes {
+            quota.spend(bytes as u64);
+        }
+        if let Some(mut bucket) = self.bucket() {
             bucket.spend(bytes, Instant::now());
         }
     }
 
     /// Until when the rate keeps it waiting, if it does.
-    pub(super) fn later(&self) -> Option<Instant> {
-        self.spent().bucket.as_ref()?.later(Instant::now())
+    pub(crate) fn later(&self) -> Option<Instant> {
+        self.bucket()?.later(Instant::now())
     }
 
     /// Whether nothing is left of it.
-    pub(super) fn is_spent(&self) -> bool {
-        self.left(&self.spent()) == 0
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left() == 0
     }
 
-    /// Tells the operator that there was more to be moved than is permitted.
-    pub(super) fn exceeded(&self) {
-        if let Some((_, limit)) = &self.most {
-            self.reached.note(limit.clone());
+    /// Notes that there was more to be moved than is permitted.
+    pub(crate) fn exceeded(&self) {
+        if let Some(quota) = &self.bytes {
+            self.reached.note(quota.limit().clone());
         }
     }
 }
@@ -182,15 +168,8 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use super::super::journal::Bounds;
-    use super::super::{
-        ErrorCode, Journal, PERMIT, PendingWrites, Reader, Transfer, TransferFault, Writer,
-        transfer,
-    };
     use super::*;
-    use crate::sys::End;
     use proptest::prelude::*;
-    use std::io::{Read as _, Write as _};
 
     fn budget(max_bytes: Option<u64>, rate: Option<u64>) -> Arc<Budget> {
         let limits = EndLimits { max_bytes, rate: rate.and_then(NonZeroU64::new) };
@@ -219,80 +198,6 @@ mod tests {
         budget.exceeded();
         budget.exceeded();
         assert_eq!(budget.reached.limits().len(), 1);
-    }
-
-    /// Ends whose guest may move so many bytes through each.
-    fn journal(max_bytes: u64) -> Journal {
-        let ends = EndLimits { max_bytes: Some(max_bytes), rate: None };
-        Journal::within(Bounds { ends, ..Bounds::default() })
-    }
-
-    #[test]
-    fn an_end_that_is_opened_again_or_passed_on_has_what_is_left() {
-        let (journal, label) = (journal(10), Label::Pipe("x".into()));
-        journal.meter(&label, Direction::Read).moved(4);
-        let mut again = journal.meter(&label, Direction::Read);
-        assert_eq!(again.allow(100), Allowance::Bytes(6));
-        assert_eq!(journal.meter(&label, Direction::Write).allow(100), Allowance::Bytes(10));
-        again.moved(3);
-        let childs = journal.of_child().meter(&Label::Pipe("in".into()), Direction::Read);
-        assert_eq!(childs.allow(100), Allowance::Bytes(100));
-        assert_eq!(again.passed_on(childs).allow(100), Allowance::Bytes(3));
-    }
-
-    /// Where only the writer is bounded, a byte more is told of when there is one, and stays in its
-    /// pipe.
-    #[tokio::test]
-    async fn a_writer_that_may_write_no_more_takes_nothing_from_the_reader() {
-        let (from, mut feed) = os_pipe::pipe().unwrap();
-        let (mut drain, to) = os_pipe::pipe().unwrap();
-        let free = Journal::new();
-        let mut reader = Reader::new(
-            End::owned(from.into(), Direction::Read).unwrap(),
-            None,
-            Label::Pipe("from".into()),
-            &free,
-        );
-        let to = End::owned(to.into(), Direction::Write).unwrap();
-        let journal = journal(5);
-        let mut writer =
-            Writer::new(to, None, Label::Pipe("to".into()), &PendingWrites::new(), &journal);
-        feed.write_all(b"123").unwrap();
-        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
-        feed.write_all(b"45").unwrap();
-        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(2)));
-        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::NoBytes));
-        assert!(journal.reached().limits().is_empty());
-        feed.write_all(b"6").unwrap();
-        let fault = TransferFault::Writing(ErrorCode::LimitExceeded.into());
-        assert_eq!(transfer(&mut reader, &mut writer, 100), Err(fault));
-        assert_eq!(reader.available(), Ok(1));
-        assert_eq!(journal.reached().limits().len(), 1);
-        // Which has closed it.
-        let mut all = String::new();
-        drain.read_to_string(&mut all).unwrap();
-        assert_eq!(all, "12345");
-    }
-
-    #[tokio::test]
-    async fn the_end_of_file_is_one_though_nothing_more_may_move() {
-        let (from, mut feed) = os_pipe::pipe().unwrap();
-        let (_drain, to) = os_pipe::pipe().unwrap();
-        let (free, bounded) = (Journal::new(), journal(3));
-        let from = End::owned(from.into(), Direction::Read).unwrap();
-        let mut reader = Reader::new(from, None, Label::Pipe("from".into()), &free);
-        let to = End::owned(to.into(), Direction::Write).unwrap();
-        let mut writer =
-            Writer::new(to, None, Label::Pipe("to".into()), &PendingWrites::new(), &bounded);
-        feed.write_all(b"123").unwrap();
-        drop(feed);
-        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
-        assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::End));
-        // What is left is permitted at once, and the next byte is not taken.
-        assert_eq!(writer.permit(), Ok(PERMIT));
-        assert!(bounded.reached().limits().is_empty());
-        assert_eq!(writer.accept(b"x"), Err(ErrorCode::LimitExceeded.into()));
-        assert_eq!(bounded.reached().limits().len(), 1);
     }
 
     proptest! {

@@ -1,16 +1,19 @@
-//! Which of its operator's limits a guest has met.
+//! Which of its limits a guest has met.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Label;
+use super::Size;
+use crate::names::Label;
 use crate::sys::Direction;
 
 /// A guest has as many ends as it has grants; so many limits are told of.
 const MOST: usize = 8;
 
-/// A limit that a guest has met. Its text is the option and the value, as an operator types them.
+/// A limit that a guest has met: of [`GuestLimits`](super::GuestLimits), of [`Totals`](super::Totals), or of the
+/// host's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Limit {
     /// The bytes that an end may move.
     MaxBytes {
@@ -45,36 +48,19 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxBytes { label, direction, bytes } => {
-                let way = direction.doing();
-                write!(f, "--max-bytes {} of `{label}` ({way})", Size(*bytes))
+                write!(f, "{} bytes of `{label}` ({})", Size(*bytes), direction.doing())
             }
-            Self::MaxMemory(bytes) => write!(f, "--max-memory {}", Size(*bytes)),
-            Self::MaxPipes(count) => write!(f, "--max-pipes {count}"),
-            Self::MaxChildren(count) => write!(f, "--max-children {count}"),
-            Self::Fuel(units) => write!(f, "--fuel {units}"),
-            Self::MaxTotalMemory(bytes) => write!(f, "--max-total-memory {}", Size(*bytes)),
-            Self::MaxTotalPipes(count) => write!(f, "--max-total-pipes {count}"),
-            Self::MaxTotalChildren(count) => write!(f, "--max-total-children {count}"),
-            Self::Descriptors(count) => {
-                write!(f, "its share of {count} descriptors (raise `ulimit -n`)")
-            }
+            Self::MaxMemory(bytes) => write!(f, "{} bytes of memory", Size(*bytes)),
+            Self::MaxPipes(count) => write!(f, "{count} open pipes"),
+            Self::MaxChildren(count) => write!(f, "{count} children at once"),
+            Self::Fuel(units) => write!(f, "{units} units of fuel for children"),
+            Self::MaxTotalMemory(bytes) => write!(f, "{} bytes of memory in all", Size(*bytes)),
+            Self::MaxTotalPipes(count) => write!(f, "{count} open pipes in all"),
+            Self::MaxTotalChildren(count) => write!(f, "{count} children at once in all"),
+            Self::Descriptors(count) => write!(f, "its share of {count} descriptors"),
             Self::HeldBytes(bytes) => {
                 write!(f, "the {} that the host holds for a guest at once", Size(*bytes as u64))
             }
-        }
-    }
-}
-
-/// Bytes in the largest unit in which they are a whole number.
-struct Size(u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
-        let fits = |&&(shift, _): &&(u32, &str)| self.0 != 0 && self.0.is_multiple_of(1 << shift);
-        match units.iter().find(fits) {
-            Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
-            None => write!(f, "{}", self.0),
         }
     }
 }
@@ -102,17 +88,6 @@ impl Reached {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_are_told_as_they_are_typed() {
-        let label = Label::Pipe("out".into());
-        let bytes = Limit::MaxBytes { label, direction: Direction::Write, bytes: 3 << 20 };
-        assert_eq!(bytes.to_string(), "--max-bytes 3M of `out` (writing)");
-        let sizes = [(0, "0"), (1023, "1023"), (1024, "1K"), (1 << 30, "1G"), (5 << 41, "10T")];
-        for (size, text) in sizes {
-            assert_eq!(Limit::MaxMemory(size).to_string(), format!("--max-memory {text}"));
-        }
-    }
 
     #[test]
     fn each_is_told_once_and_not_without_end() {

@@ -1,11 +1,8 @@
-//! How much a guest may compute: `--fuel`.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+//! How much a guest may compute.
 
 use wasmtime::Store;
 
-use crate::pipe::Limit;
+use super::{Exceeded, Limit, Quota, Reached};
 
 /// What a guest may burn, and its children together once more.
 ///
@@ -15,35 +12,26 @@ use crate::pipe::Limit;
 #[derive(Clone, Debug)]
 pub(crate) struct Fuel {
     units: u64,
-    for_children: Arc<AtomicU64>,
+    for_children: Quota,
     is_childs: bool,
-    /// As the operator gave it.
-    limit: u64,
 }
 
 impl Fuel {
+    /// So many units, of about one WebAssembly instruction each.
     pub(crate) fn new(units: u64) -> Self {
-        Self {
-            units,
-            for_children: Arc::new(AtomicU64::new(units)),
-            is_childs: false,
-            limit: units,
-        }
+        let for_children = Quota::new(units, Limit::Fuel(units), None);
+        Self { units, for_children, is_childs: false }
     }
 
     /// For a child that is about to run.
     ///
     /// # Errors
     /// Where none is left.
-    pub(crate) fn of_child(&self) -> Result<Self, Limit> {
-        let half = |left: u64| left - left.div_ceil(2);
-        let left = self
-            .for_children
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                (left > 0).then_some(half(left))
-            })
-            .map_err(|_| Limit::Fuel(self.limit))?;
-        Ok(Self { units: left - half(left), is_childs: true, ..self.clone() })
+    pub(crate) fn of_child(&self, reached: &Reached) -> Result<Self, Exceeded> {
+        let share = self.for_children.take_half(reached)?;
+        let units = share.amount();
+        share.spend_all_but(0);
+        Ok(Self { units, is_childs: true, ..self.clone() })
     }
 
     /// Fills a store, which must be of a metering engine.
@@ -54,8 +42,7 @@ impl Fuel {
     /// Takes back what a guest that has ended has not burnt.
     pub(crate) fn take_back<T>(&self, store: &Store<T>) {
         if self.is_childs {
-            let rest = store.get_fuel().unwrap_or(0);
-            self.for_children.fetch_add(rest, Ordering::Relaxed);
+            self.for_children.give_back(store.get_fuel().unwrap_or(0));
         }
     }
 }
@@ -66,14 +53,12 @@ mod tests {
 
     #[test]
     fn children_never_have_more_than_there_was() {
-        let fuel = Fuel::new(100);
+        let (fuel, reached) = (Fuel::new(100), Reached::default());
         let mut sum = 0;
-        while let Ok(child) = fuel.of_child() {
+        while let Ok(child) = fuel.of_child(&reached) {
             sum += child.units;
             assert!(child.units > 0 && sum <= 100);
         }
-        assert_eq!(sum, 100);
-        assert_eq!(fuel.of_child().unwrap_err(), Limit::Fuel(100));
-        assert_eq!(fuel.of_child().unwrap_err().to_string(), "--fuel 100");
+        assert_eq!((sum, reached.limits()), (100, vec![Limit::Fuel(100)]));
     }
 }

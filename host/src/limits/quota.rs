@@ -1,0 +1,231 @@
+//! An amount that is bounded, and what is taken of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Limit, Reached};
+
+/// A bounded amount: bytes, pipes, children, descriptors, fuel.
+///
+/// A quota may be within another, its parent: what is taken of it is taken of the parent too. So a child's memory
+/// lies within its family's, and a family's within its pipeline's. Cloning gives another handle to the same quota.
+#[derive(Clone, Debug)]
+pub(crate) struct Quota(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    most: u64,
+    used: AtomicU64,
+    peak: AtomicU64,
+    /// What an operator knows it as.
+    limit: Limit,
+    parent: Option<Quota>,
+}
+
+/// A quota has too little left. [`Reached`] knows by now which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exceeded;
+
+impl Quota {
+    /// So much, and no more than `parent` has left.
+    pub(crate) fn new(most: u64, limit: Limit, parent: Option<&Self>) -> Self {
+        let (used, peak, parent) = (AtomicU64::new(0), AtomicU64::new(0), parent.cloned());
+        Self(Arc::new(Inner { most, used, peak, limit, parent }))
+    }
+
+    /// Takes `amount` until the permit is dropped.
+    ///
+    /// # Errors
+    /// Where this quota or one around it has less left: the innermost of those is noted in `reached`, and nothing is
+    /// taken of any.
+    pub(crate) fn take(&self, amount: u64, reached: &Reached) -> Result<Permit, Exceeded> {
+        self.take_all(amount, reached)?;
+        Ok(Permit { quota: self.clone(), amount })
+    }
+
+    /// Takes half of what is left, and at least one. For a quota without a parent.
+    ///
+    /// # Errors
+    /// Where nothing is left.
+    pub(crate) fn take_half(&self, reached: &Reached) -> Result<Permit, Exceeded> {
+        let Inner { most, used, limit, parent, .. } = &*self.0;
+        debug_assert!(parent.is_none());
+        let half = |used: u64| most.saturating_sub(used).div_ceil(2);
+        let taken = |used: u64| (half(used) > 0).then(|| used + half(used));
+        match used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken) {
+            Ok(before) => Ok(Permit { quota: self.clone(), amount: half(before) }),
+            Err(_) => {
+                reached.note(limit.clone());
+                Err(Exceeded)
+            }
+        }
+    }
+
+    fn take_all(&self, amount: u64, reached: &Reached) -> Result<(), Exceeded> {
+        let Inner { most, used, peak, limit, parent } = &*self.0;
+        let sum = |used: u64| used.checked_add(amount).filter(|sum| sum <= most);
+        let Ok(before) = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum) else {
+            reached.note(limit.clone());
+            return Err(Exceeded);
+        };
+        if let Some(parent) = parent
+            && let Err(error) = parent.take_all(amount, reached)
+        {
+            used.fetch_sub(amount, Ordering::Relaxed);
+            return Err(error);
+        }
+        peak.fetch_max(before + amount, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Uses up to `amount` for good.
+    pub(crate) fn spend(&self, amount: u64) {
+        let Inner { most, used, parent, .. } = &*self.0;
+        let spent = |used: u64| Some(used.saturating_add(amount).min(*most));
+        let _ = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent);
+        if let Some(parent) = parent {
+            parent.spend(amount);
+        }
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn give_back(&self, amount: u64) {
+        self.0.used.fetch_sub(amount, Ordering::Relaxed);
+        if let Some(parent) = &self.0.parent {
+            parent.give_back(amount);
+        }
+    }
+
+    /// How much is left of it, whatever its parent has left.
+    pub(crate) fn left(&self) -> u64 {
+        self.0.most.saturating_sub(self.0.used.load(Ordering::Relaxed))
+    }
+
+    /// The most that was in use at once.
+    pub(crate) fn peak(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed)
+    }
+
+    /// What an operator knows it as.
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.0.limit
+    }
+}
+
+/// An amount that is taken of a quota, given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    quota: Quota,
+    amount: u64,
+}
+
+impl Permit {
+    /// One for nothing yet.
+    pub(crate) fn nothing(quota: &Quota) -> Self {
+        Self { quota: quota.clone(), amount: 0 }
+    }
+
+    /// How much it is.
+    pub(crate) fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// Takes `more` as well.
+    ///
+    /// # Errors
+    /// As [`Quota::take`]; the permit stays as it was.
+    pub(crate) fn grow(&mut self, more: u64, reached: &Reached) -> Result<(), Exceeded> {
+        self.quota.take_all(more, reached)?;
+        self.amount += more;
+        Ok(())
+    }
+
+    /// Keeps all but `rest` from being given back, ever.
+    pub(crate) fn spend_all_but(mut self, rest: u64) {
+        self.amount = self.amount.min(rest);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.quota.give_back(self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pipes(most: u64, parent: Option<&Quota>) -> Quota {
+        Quota::new(most, Limit::MaxPipes(most as usize), parent)
+    }
+
+    #[test]
+    fn what_is_dropped_can_be_taken_again() {
+        let (quota, reached) = (pipes(1, None), Reached::default());
+        let permit = quota.take(1, &reached).unwrap();
+        assert!(reached.limits().is_empty());
+        assert_eq!(quota.take(1, &reached).unwrap_err(), Exceeded);
+        assert_eq!(reached.limits(), [Limit::MaxPipes(1)]);
+        drop(permit);
+        quota.take(1, &reached).unwrap();
+    }
+
+    #[test]
+    fn what_is_spent_stays_spent() {
+        let (outer, reached) = (pipes(10, None), Reached::default());
+        let inner = pipes(8, Some(&outer));
+        inner.take(5, &reached).unwrap().spend_all_but(2);
+        assert_eq!((inner.left(), outer.left()), (5, 7));
+        inner.spend(100);
+        assert_eq!((inner.left(), outer.left()), (0, 0));
+    }
+
+    #[test]
+    fn halves_come_to_an_end() {
+        let (quota, reached) = (pipes(100, None), Reached::default());
+        let mut sum = 0;
+        while let Ok(half) = quota.take_half(&reached) {
+            assert!(half.amount() > 0);
+            sum += half.amount();
+            half.spend_all_but(0);
+        }
+        assert_eq!((sum, reached.limits()), (100, vec![Limit::MaxPipes(100)]));
+    }
+
+    proptest! {
+        /// However two quotas within a third are taken of, each stays within its bounds and their sum within
+        /// the third's; what fits is given; what is refused takes nothing of either.
+        #[test]
+        fn sums_stay_within_all_bounds(
+            outer in 0u64..100, first in 0u64..100, second in 0u64..100,
+            steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0u64..30), 0..60),
+        ) {
+            let reached = Reached::default();
+            let outer = pipes(outer, None);
+            let quotas = [pipes(first, Some(&outer)), pipes(second, Some(&outer))];
+            let mut held = [Vec::new(), Vec::new()];
+            let sum = |permits: &Vec<Permit>| permits.iter().map(Permit::amount).sum::<u64>();
+            for (of_second, gives_back, amount) in steps {
+                let at = usize::from(of_second);
+                if gives_back {
+                    held[at].pop();
+                    continue;
+                }
+                let [own, all] = [sum(&held[at]), sum(&held[0]) + sum(&held[1])];
+                let fits = own + amount <= quotas[at].0.most && all + amount <= outer.0.most;
+                let taken = quotas[at].take(amount, &reached);
+                prop_assert_eq!(taken.is_ok(), fits);
+                held[at].extend(taken.ok());
+                for (quota, permits) in quotas.iter().zip(&held) {
+                    prop_assert_eq!(quota.left(), quota.0.most - sum(permits));
+                }
+                prop_assert_eq!(outer.left(), outer.0.most - sum(&held[0]) - sum(&held[1]));
+                prop_assert!(outer.peak() >= outer.0.most - outer.left());
+            }
+            drop(held);
+            prop_assert_eq!(outer.left(), outer.0.most);
+        }
+    }
+}
