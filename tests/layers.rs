@@ -28,6 +28,7 @@ const LAYERS: &[&str] = &[
     "setup",
     "spawning",
     "run",
+    "launch",
     "pipeline",
     "bundled",
     "cli",

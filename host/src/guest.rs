@@ -84,7 +84,7 @@ pub enum GuestError {
         lines: Vec<String>,
     },
     /// It needs more memory to start than it may have.
-    #[error("needs at least {0} bytes of memory to start; give it --max-memory {0}")]
+    #[error("needs at least {0} bytes of memory to start")]
     TooLittleMemory(u64),
     /// It imports what pipehost has not.
     #[error(

@@ -59,6 +59,7 @@ pub mod engine;
 mod engine_names;
 pub mod guest;
 pub mod interfaces;
+pub mod launch;
 pub mod limits;
 mod names;
 mod needs;

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::deadlines::{STAGE_STOP, after};
+use crate::deadlines::STAGE_STOP;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
+use crate::launch::{Ended, run_until};
 use crate::limits::{Limit, MemoryUse};
 use crate::outcome::Outcome;
 use crate::pipe::{Journal, Total};
@@ -35,8 +36,6 @@ pub enum Stage<E> {
         guest: Guest,
         /// What it is given; called on its thread, inside its runtime.
         prepare: Prepare<E>,
-        /// How long it may run.
-        timeout: Option<Duration>,
     },
     /// A native command.
     Native(NativeCommand),
@@ -51,8 +50,6 @@ pub enum StageEnd<E> {
     Unfit(GuestError),
     /// What a guest was to be given could not be opened.
     Unprepared(E),
-    /// A guest, by its own time limit.
-    TimedOut,
     /// A native command.
     Native(NativeEnd),
     /// A native command that could not be started, or a guest without a thread to be had.
@@ -108,7 +105,6 @@ struct WaitingGuest<E> {
     engine: Engine,
     guest: Guest,
     prepare: Prepare<E>,
-    timeout: Option<Duration>,
 }
 
 impl<E> std::fmt::Debug for WaitingGuest<E> {
@@ -124,11 +120,10 @@ impl<E: Send + 'static> WaitingGuest<E> {
         stopped: watch::Receiver<Option<Stop>>,
         turn: Turn,
     ) {
-        let Self { at, engine, guest, prepare, timeout } = self;
+        let Self { at, engine, guest, prepare } = self;
         let report = announce.clone();
         let run = move || {
-            let whole =
-                AssertUnwindSafe(|| on_thread(&engine, &guest, prepare, timeout, stopped, turn));
+            let whole = AssertUnwindSafe(|| on_thread(&engine, &guest, prepare, stopped, turn));
             let ended = catch_unwind(whole);
             let ended = ended.unwrap_or_else(|_| Report::of(StageEnd::Panicked));
             let _ = report.send((at, ended));
@@ -169,8 +164,8 @@ impl<E: Send + 'static> Pipeline<E> {
                         }
                     }
                 }
-                Stage::Guest { engine, guest, prepare, timeout } => {
-                    guests.push(WaitingGuest { at, engine, guest, prepare, timeout });
+                Stage::Guest { engine, guest, prepare } => {
+                    guests.push(WaitingGuest { at, engine, guest, prepare });
                 }
             }
         }
@@ -316,7 +311,6 @@ fn on_thread<E>(
     engine: &Engine,
     guest: &Guest,
     prepare: Prepare<E>,
-    timeout: Option<Duration>,
     mut stopped: watch::Receiver<Option<Stop>>,
     turn: Turn,
 ) -> Report<E> {
@@ -332,23 +326,16 @@ fn on_thread<E>(
             Err(error) => return StageEnd::Unprepared(error),
         };
         seen = Some((setup.journal(), setup.memory()));
-        let pending_writes = setup.pending_writes();
-        let ended = tokio::select! {
-            // A guest that is always busy must not keep these from being looked at.
+        tokio::select! {
             biased;
-            _ = stopping(&mut stopped) => StageEnd::Stopped,
-            () = after(timeout) => StageEnd::TimedOut,
-            ended = async {
-                turn.come().await;
-                setup.run(engine, guest).await
-            } => return match ended {
-                Ok(outcome) => StageEnd::Guest(outcome),
-                Err(error) => StageEnd::Unfit(error),
-            },
-        };
-        // What it had accepted may still go out.
-        let _ = tokio::time::timeout(STAGE_STOP, pending_writes.idle()).await;
-        ended
+            _ = stopping(&mut stopped) => return StageEnd::Stopped,
+            () = turn.come() => {}
+        }
+        match run_until(setup, engine, guest, stopping(&mut stopped), STAGE_STOP).await {
+            Ok(Ended::Guest(outcome)) => StageEnd::Guest(outcome),
+            Ok(Ended::Stopped(_)) => StageEnd::Stopped,
+            Err(error) => StageEnd::Unfit(error),
+        }
     });
     // All ends are closed from here on; a file operation that is under way is not waited for.
     runtime.shutdown_background();
@@ -381,7 +368,6 @@ mod tests {
             engine: engine.clone(),
             guest: guest.clone(),
             prepare,
-            timeout: None,
         };
         let stages = vec![
             stage(Box::new(setup)),

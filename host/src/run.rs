@@ -5,14 +5,14 @@ use wasmtime::{ExternType, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p2, p3};
 
-use crate::deadlines::{LAST_DELIVERY, after};
+use crate::deadlines::after;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError, Kind};
 use crate::interfaces::WasiVersion;
 use crate::limits::{Fuel, Limit, MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget, Reached};
 use crate::needs;
 use crate::outcome::{GuestEnd, Outcome};
-use crate::pipe::{ErrorCode, Note, Pipes, Remarks};
+use crate::pipe::{ErrorCode, Event, Events, Note, Pipes};
 pub use crate::setup::Setup;
 use crate::spawning::{self, with_children};
 use crate::threads;
@@ -41,9 +41,9 @@ impl Setup {
         let (pending_writes, hushed) = (self.pending_writes(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
         let (idle, timeout) = (self.pipes.idle(), self.pipes.limits().timeout);
-        let (granted, hint) = (self.pipes.grant_use(), self.names_hint);
-        let is_child = self.is_child;
-        let _sum_up = (!self.is_child).then(|| SumUp(self.journal().remarks().clone()));
+        let granted = self.pipes.grant_use();
+        let (is_child, grace) = (self.is_child, self.grace);
+        let _sum_up = (!self.is_child).then(|| SumUp(self.journal().events().clone()));
         let running = async {
             let end = self.run_guest(engine, guest).await;
             pending_writes.idle().await;
@@ -73,13 +73,13 @@ impl Setup {
             Ok(end) => end,
             Err(ended) => {
                 // The guest is gone by now. What its writers had accepted may still go out.
-                let _ = tokio::time::timeout(LAST_DELIVERY, pending_writes.idle()).await;
+                let _ = tokio::time::timeout(grace, pending_writes.idle()).await;
                 return Ok(ended);
             }
         };
-        let remarks = journal.remarks();
+        let events = journal.events();
         if let GuestEnd::Trapped(error) = &end {
-            remarks.detail(in_full(error));
+            events.tell(&Event::Trapped(in_full(error)));
         }
         let mut notes = journal.notes();
         for (label, journal) in &inherited {
@@ -94,19 +94,15 @@ impl Setup {
         }
         pending_writes.idle().await;
         let has_failed = matches!(outcome, Outcome::Exited(1..) | Outcome::Trapped(_));
-        if has_failed
-            && !is_child
-            && let Some(missing) = granted.missing()
-        {
-            remarks.warn(missing);
-        } else if matches!(outcome, Outcome::Exited(_))
+        let missing = has_failed && !is_child && granted.tell_missing(events);
+        if !missing
+            && matches!(outcome, Outcome::Exited(_))
             && journal.reached().limits().is_empty()
-            && let Some(names) = granted.unopened()
         {
-            remarks.warn(format_args!("none of the granted pipes was opened: {names}; {hint}"));
+            granted.tell_unopened(events);
         }
         if matches!(outcome, Outcome::Exited(1..)) {
-            tell_causes(&notes, remarks);
+            tell_causes(&notes, events);
         }
         Ok(outcome)
     }
@@ -283,7 +279,7 @@ fn in_full(error: &wasmtime::Error) -> String {
 }
 
 /// Tells, whichever way a run ends, how much was not told of it.
-struct SumUp(Remarks);
+struct SumUp(Events);
 
 impl Drop for SumUp {
     fn drop(&mut self) {
@@ -292,12 +288,12 @@ impl Drop for SumUp {
 }
 
 /// Tells what the interfaces have no name for, so that a guest can only say that there was an error.
-fn tell_causes(notes: &[Note], remarks: &Remarks) {
+fn tell_causes(notes: &[Note], events: &Events) {
     let mut told = Vec::new();
     for Note { label, fault, .. } in notes.iter().filter(|it| it.fault.code == ErrorCode::Io) {
         if !told.contains(&(label, fault)) {
             told.push((label, fault));
-            remarks.warn(format_args!("`{label}`: {fault}"));
+            events.tell(&Event::PipeFailed { label: label.clone(), fault: *fault });
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What one guest is given, before it runs.
 
+use std::time::Duration;
+
 use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::children::Children;
+use crate::deadlines::LAST_DELIVERY;
 use crate::limits::{MemoryUse, Reached};
 use crate::pipe::{Journal, Label, PendingWrites, Pipes, Reader, Writer};
 use crate::sys::{self, Direction, Handle};
@@ -36,8 +39,8 @@ pub struct Setup {
     pub(crate) inherited: Vec<(Label, Journal)>,
     /// Another guest has started it.
     pub(crate) is_child: bool,
-    /// What to do if the guest opens none of its pipes.
-    pub(crate) names_hint: &'static str,
+    /// How long what its writers had accepted may take to go out once it is ended where it stands.
+    pub(crate) grace: Duration,
 }
 
 impl std::fmt::Debug for Setup {
@@ -59,7 +62,7 @@ impl Setup {
             children: None,
             inherited: Vec::new(),
             is_child: false,
-            names_hint: "look by which names the guest opens its pipes",
+            grace: LAST_DELIVERY,
         }
     }
 
@@ -94,12 +97,6 @@ impl Setup {
         &mut self.wasi
     }
 
-    /// What to do if the guest opens none of its pipes.
-    pub(crate) fn names_hint(&mut self, hint: &'static str) -> &mut Self {
-        self.names_hint = hint;
-        self
-    }
-
     /// Which limits the guest and its children meet, to be asked about later.
     pub fn reached(&self) -> Reached {
         self.pipes.journal().reached()
@@ -121,6 +118,14 @@ impl Setup {
     pub(crate) fn inherits(&mut self, streams: Vec<(Label, Journal)>) -> &mut Self {
         self.inherited = streams;
         self.is_child = true;
+        // What it had accepted goes out as what its parent has.
+        self.grace = Duration::ZERO;
+        self
+    }
+
+    /// How long what the guest's writers had accepted may take to go out once it is ended where it stands.
+    pub(crate) fn grace(&mut self, grace: Duration) -> &mut Self {
+        self.grace = grace;
         self
     }
 

@@ -12,15 +12,14 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use crate::children::{Children, MAX_DEPTH, Program};
-use crate::deadlines::after;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::{HeldBytes, Permit};
 use crate::outcome::{GuestEnd, Outcome};
 use crate::pipe::Label;
 use crate::pipe::{
-    Child, ChildRun, ChildStatus, ChildStream, ErrorCode, Family, Fault, Grant, Kept, PassedEnd,
-    PipeName, Pipes, Reader, Remarks, Spawn, SpawnRequest, Writer,
+    Child, ChildFailure, ChildRun, ChildStatus, ChildStream, ErrorCode, Event, Events, Family,
+    Fault, Grant, Kept, PassedEnd, PipeName, Pipes, Reader, Spawn, SpawnRequest, Writer,
 };
 use crate::setup::Setup;
 use crate::sys::{self, Direction, End, Handle, Native, NativeCommand, NativeEnd};
@@ -52,7 +51,7 @@ pub(crate) fn spawner(
         children,
         engine: engine.clone(),
         stdio: stdio.clone(),
-        complaints: Complaints::of(pipes.journal().remarks()),
+        complaints: Complaints::of(pipes.journal().events()),
         family: pipes.family(),
         runner,
         queue,
@@ -125,12 +124,12 @@ impl Spawn for Spawner {
         let job = match program {
             Program::Guest { guest, program, spawn, max_memory, timeout } => {
                 let children = Children { depth: self.children.depth + 1, ..self.children.clone() };
-                let mut setup = self.setup(request, program, *max_memory)?;
+                let mut setup = self.setup(request, program, *max_memory, *timeout)?;
                 if *spawn {
                     setup.children(children);
                 }
                 let ended = (self.runner)(setup, self.engine.clone(), guest.clone());
-                run_guest(ended, *timeout, run)
+                run_guest(ended, run)
             }
             Program::Native { program, args } => {
                 let (native, kept) = self.native(name, program, args, request)?;
@@ -177,8 +176,9 @@ impl Spawner {
         request: SpawnRequest,
         program: &str,
         max_memory: Option<u64>,
+        timeout: Option<Duration>,
     ) -> Result<Setup, Fault> {
-        let pipes = self.family.pipes(granted(request.pipes)?, max_memory)?;
+        let pipes = self.family.pipes(granted(request.pipes)?, max_memory, timeout)?;
         let journal = pipes.journal();
         // What goes wrong on a stream that is another guest's, too, is noted with that.
         let mut inherited = Vec::new();
@@ -231,10 +231,7 @@ impl Spawner {
         request: SpawnRequest,
     ) -> Result<(Native, Vec<Kept>), Fault> {
         if let Some(label) = self.bounded_end(&request) {
-            let text = format!(
-                "a native command cannot have `{label}`: --max-bytes and --rate would not hold for it"
-            );
-            self.complaints.say(name, &text);
+            self.complaints.tell(name, ChildFailure::BoundedEnd(label));
             return Err(ErrorCode::Unsupported.into());
         }
         let mut kept = Vec::new();
@@ -272,9 +269,10 @@ impl Spawner {
         match command.start() {
             Ok(native) => Ok((native, kept)),
             Err(error) => {
-                let text = format!("{} cannot be started: {error}", program.display());
-                self.complaints.say(name, &text);
-                Err(error.into())
+                let fault = Fault::from(&error);
+                let failure = ChildFailure::NotStarted { program: program.clone(), error };
+                self.complaints.tell(name, failure);
+                Err(fault)
             }
         }
     }
@@ -291,21 +289,21 @@ fn keeping(given: Result<(Handle, Kept), Fault>, kept: &mut Vec<Kept>) -> Result
 #[derive(Clone, Debug)]
 struct Complaints {
     about: Arc<Mutex<Vec<PipeName>>>,
-    remarks: Remarks,
+    events: Events,
 }
 
 impl Complaints {
-    fn of(remarks: &Remarks) -> Self {
-        Self { about: Arc::default(), remarks: remarks.clone() }
+    fn of(events: &Events) -> Self {
+        Self { about: Arc::default(), events: events.clone() }
     }
 
-    fn say(&self, name: &PipeName, text: &str) {
+    fn tell(&self, name: &PipeName, failure: ChildFailure) {
         let mut about = self.about.lock().unwrap_or_else(PoisonError::into_inner);
         match about.contains(name) {
-            true => tracing::debug!("child `{name}`: {text}"),
+            true => tracing::debug!("child `{name}`: {failure}"),
             false => {
                 about.push(name.clone());
-                self.remarks.warn(format_args!("child `{name}`: {text}"));
+                self.events.tell(&Event::ChildFailed { name: name.clone(), failure });
             }
         }
     }
@@ -351,32 +349,33 @@ fn granted(pipes: Vec<(String, PassedEnd)>) -> Result<Vec<Grant>, ErrorCode> {
     Ok(ends.into_iter().map(|(name, reader, writer)| Grant::passed(name, reader, writer)).collect())
 }
 
-fn run_guest(ended: Ended, timeout: Option<Duration>, run: Run) -> Job {
+fn run_guest(ended: Ended, run: Run) -> Job {
     Box::pin(async move {
-        let failed = |text: &str| {
-            run.complaints.say(&run.name, text);
+        let failed = |failure| {
+            run.complaints.tell(&run.name, failure);
             ChildStatus::Failed
         };
         let status = tokio::select! {
             biased;
             () = run.child.killed() => ChildStatus::Killed,
-            () = after(timeout) => ChildStatus::TimedOut,
             ended = ended => match ended {
                 Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
                 Ok(Outcome::Trapped(error)) => {
-                    let text = match GuestEnd::is_out_of_fuel(&error) {
-                        true => "ran out of its share of --fuel".to_owned(),
-                        false => format!("trapped: {}", GuestEnd::trap_summary(&error)),
+                    let failure = match GuestEnd::is_out_of_fuel(&error) {
+                        true => ChildFailure::OutOfFuel,
+                        false => ChildFailure::Trapped(GuestEnd::trap_summary(&error)),
                     };
-                    run.complaints.say(&run.name, &text);
+                    run.complaints.tell(&run.name, failure);
                     ChildStatus::Trapped
                 }
                 Ok(Outcome::BrokenPipe) => ChildStatus::BrokenPipe,
                 Ok(Outcome::NoPeer { .. } | Outcome::Silent(_) | Outcome::TimedOut(_)) => {
                     ChildStatus::TimedOut
                 },
-                Ok(Outcome::Failed { label, fault }) => failed(&format!("{label}: {fault}")),
-                Err(error) => failed(&error.to_string()),
+                Ok(Outcome::Failed { label, fault }) => {
+                    failed(ChildFailure::StreamFailed { label, fault })
+                }
+                Err(error) => failed(ChildFailure::Unfit(error.to_string())),
             },
         };
         run.ended(status);
@@ -393,7 +392,7 @@ fn run_native(mut native: Native, kept: Vec<Kept>, run: Run) -> Job {
                 Ok((end, _)) if end.is_broken_pipe() => ChildStatus::BrokenPipe,
                 Ok((NativeEnd::Signaled(number), _)) => ChildStatus::Signaled(number),
                 Err(error) => {
-                    run.complaints.say(&run.name, &format!("cannot be waited for: {error}"));
+                    run.complaints.tell(&run.name, ChildFailure::NotWaitedFor(error));
                     ChildStatus::Failed
                 }
             },

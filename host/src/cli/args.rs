@@ -10,7 +10,11 @@ use clap::{
 };
 
 use super::part::Part;
-use super::values::{self, ChildSpec, DirSpec, ExecSpec, FdSpec, FifoSpec, StdioSpec};
+use super::source::Source;
+use super::values;
+use crate::launch::{
+    ChildSpec, CommandSpec, DescriptorSpec, FifoSpec, FolderSpec, GuestPlan, PipeSpec, StreamSpec,
+};
 use crate::limits::{self, GuestLimits};
 
 const STATUSES: &str = "\
@@ -136,20 +140,20 @@ pub(crate) struct GuestOptions {
     /// Grant an inherited descriptor that is a pipe, such as the shell's <(...). NAME defaults to
     /// fdN.
     #[arg(long, value_name = "[NAME=]N[,r|w]", value_parser = values::fd)]
-    pub(crate) fd: Vec<FdSpec>,
+    pub(crate) fd: Vec<DescriptorSpec>,
 
     /// What the guest reads: inherit (the default), null, a file's path, or fifo:PATH, with the
     /// keys of --fifo: fifo:/tmp/x,eof=reopen.
     #[arg(long, value_name = "WHAT", value_parser = path(values::stdin))]
-    pub(crate) stdin: Option<StdioSpec>,
+    pub(crate) stdin: Option<StreamSpec>,
 
     /// What the guest writes to: inherit (the default), null, a file's path, or fifo:PATH.
     #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
-    pub(crate) stdout: Option<StdioSpec>,
+    pub(crate) stdout: Option<StreamSpec>,
 
     /// Where the guest's messages go: inherit (the default), null, a file's path, or fifo:PATH.
     #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
-    pub(crate) stderr: Option<StdioSpec>,
+    pub(crate) stderr: Option<StreamSpec>,
 
     /// Set a variable of the guest's environment, which is empty otherwise.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env)]
@@ -157,7 +161,7 @@ pub(crate) struct GuestOptions {
 
     /// Grant a folder, under the name GUEST, or its own; `ro` for reading only.
     #[arg(long, value_name = "HOST[::GUEST][,ro]", value_parser = path(values::dir))]
-    pub(crate) dir: Vec<DirSpec>,
+    pub(crate) dir: Vec<FolderSpec>,
 
     /// Let the guest start another under NAME, which gets what the guest passes on, and nothing
     /// else. KEY: spawn (it may itself start what the guest may), max-memory=SIZE,
@@ -168,7 +172,7 @@ pub(crate) struct GuestOptions {
     /// Let the guest start a native command under NAME, with these first arguments: it decides about
     /// those that follow. Quotes are understood as in a shell, and nothing else of it.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = values::exec)]
-    pub(crate) exec: Vec<ExecSpec>,
+    pub(crate) exec: Vec<CommandSpec>,
 
     #[command(flatten)]
     pub(crate) limits: GuestLimits,
@@ -221,6 +225,28 @@ impl GuestOptions {
         order.sort_unstable_by_key(|(place, _)| *place);
         self.order = order.into_iter().map(|(_, grant)| grant).collect();
         self
+    }
+
+    /// What the guest in `source` is to be given, with these arguments of its own.
+    pub(crate) fn plan(&self, source: &Source, args: &[String]) -> GuestPlan {
+        let pipe = |grant: &GrantRef| match grant {
+            GrantRef::Fifo(at) => PipeSpec::Fifo(self.fifo[*at].clone()),
+            GrantRef::Fd(at) => PipeSpec::Descriptor(self.fd[*at].clone()),
+        };
+        GuestPlan {
+            program: source.program(),
+            args: args.to_vec(),
+            env: self.env.clone(),
+            pipes: self.order.iter().map(pipe).collect(),
+            stdin: self.stdin.clone(),
+            stdout: self.stdout.clone(),
+            stderr: self.stderr.clone(),
+            folders: self.dir.clone(),
+            children: self.child.clone(),
+            commands: self.exec.clone(),
+            limits: self.limits.clone(),
+            raw_terminal: self.raw_terminal,
+        }
     }
 
     /// Grants and limits for every guest of a pipeline, and what one has of its own: its own limits

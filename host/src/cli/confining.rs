@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use anyhow::{Context, anyhow};
 
-use super::args::{GuestOptions, SandboxMode};
+use super::args::SandboxMode;
 use super::exit::{Failure, OrStatus, Status};
-use super::values::StdioSpec;
+use crate::launch::GuestPlan;
 use crate::sys::{self, Missing, SandboxPolicy};
 
 /// Starts the monitor, if these guests need one: for FIFOs, which it opens and removes, and for the native commands
@@ -17,15 +17,15 @@ use crate::sys::{self, Missing, SandboxPolicy};
 /// Where no process is to be had.
 pub(crate) fn provide<'a>(
     mode: SandboxMode,
-    guests: impl Iterator<Item = &'a GuestOptions> + Clone,
+    guests: impl Iterator<Item = &'a GuestPlan> + Clone,
     has_fifos: bool,
 ) -> Result<(), Failure> {
     let confined = mode != SandboxMode::Off;
-    if confined && guests.clone().any(|options| !options.dir.is_empty()) {
+    if confined && guests.clone().any(|guest| !guest.folders.is_empty()) {
         sys::expect_folders();
     }
     let commands: Vec<Vec<OsString>> = guests
-        .flat_map(|options| &options.exec)
+        .flat_map(|guest| &guest.commands)
         .filter(|_| confined)
         .map(|spec| std::iter::once(&spec.program).chain(&spec.args).map(Into::into).collect())
         .collect();
@@ -35,13 +35,6 @@ pub(crate) fn provide<'a>(
     sys::start_monitor(commands)
         .context("a process that removes FIFOs and starts commands cannot be made")
         .or_status(Status::Io)
-}
-
-/// Whether a guest with these options has FIFOs.
-pub(crate) fn has_fifos(options: &GuestOptions) -> bool {
-    let streams = [&options.stdin, &options.stdout, &options.stderr];
-    let is_fifo = |stream: &&Option<StdioSpec>| matches!(stream, Some(StdioSpec::Fifo(..)));
-    !options.fifo.is_empty() || streams.iter().any(is_fifo)
 }
 
 /// Bounds which files threads can open that are started from now on, as far as `mode` asks for it: see

@@ -8,9 +8,9 @@ mod confining;
 mod exit;
 #[doc(hidden)]
 pub mod fuzzing;
-mod granting;
 mod graph;
 mod inspect;
+mod launching;
 mod limit_names;
 mod log;
 mod mistake;

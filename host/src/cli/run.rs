@@ -1,22 +1,28 @@
 //! `pipehost run`: one guest, from its arguments to its end.
 
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use super::args::RunArgs;
+use super::args::{RunArgs, SandboxMode};
 use super::compile::{engine_for, metering};
-use super::confining::{confine, has_fifos, provide};
+use super::confining::{confine, provide};
 use super::exit::{Failure, OrStatus, Status};
-use super::granting::{self, Granting, Stream, Wiring};
-use super::signals::{Leftovers, SignalWatch, clean_up, hard_deadline, say_stopped};
+use super::launching::listener;
+use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
 use super::{mistake, say, verdict};
+use crate::children::Children;
 use crate::deadlines::{HARD_DEADLINE, LAST_DELIVERY, after};
+use crate::engine::Engine;
+use crate::guest::Guest;
+use crate::launch::{
+    self, Ended, GuestPlan, Leftovers, Opened, Opener, Stream, Streams, reserve_for_files,
+    run_until,
+};
 use crate::limits::MemoryUse;
-use crate::pipe::{Journal, PendingWrites};
+use crate::pipe::Journal;
 use crate::setup::Setup;
 use crate::sys;
 use crate::threads;
@@ -27,10 +33,13 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         let error = anyhow!(mistake::useless(&source.display(), arg, "run"));
         return Err(error).or_status(Status::Usage);
     }
-    provide(args.sandbox.sandbox, std::iter::once(&args.options), has_fifos(&args.options))?;
-    let timeout = args.options.limits.timeout;
+    let mut plan = args.options.plan(&source, &args.args);
+    plan.check([].into_iter())?;
+    provide(args.sandbox.sandbox, std::iter::once(&plan), plan.has_fifos())?;
+    // It bounds more than the guest: compiling, too.
+    let timeout = plan.limits.timeout.take();
     supervised(HARD_DEADLINE, timeout, async |leftovers, signals| {
-        supervise(args, leftovers, signals).await
+        run(args, source, plan, timeout, leftovers, signals).await
     })
 }
 
@@ -48,12 +57,12 @@ pub(crate) fn supervised<T>(
     // Whichever way this is left.
     let _clean_up = CleanUp(&leftovers);
     if let Some(timeout) = timeout {
-        hard_deadline(timeout, patience, Arc::clone(&leftovers))
+        hard_deadline(timeout, patience, leftovers.clone())
             .context("there is no thread to watch the time limit")
             .or_status(Status::Io)?;
     }
     let outcome = runtime.block_on(async {
-        let signals = SignalWatch::start(Arc::clone(&leftovers), patience)
+        let signals = SignalWatch::start(leftovers.clone(), patience)
             .context("signals cannot be watched")
             .or_status(Status::Io)?;
         work(&leftovers, signals).await
@@ -67,40 +76,127 @@ struct CleanUp<'a>(&'a Leftovers);
 
 impl Drop for CleanUp<'_> {
     fn drop(&mut self) {
-        clean_up(self.0);
+        self.0.clean_up();
     }
 }
 
 /// Runs the guest until it ends, or a signal or the time limit ends it.
-async fn supervise(
+async fn run(
     args: RunArgs,
+    source: Source,
+    plan: GuestPlan,
+    timeout: Option<Duration>,
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
-    let timeout = args.options.limits.timeout;
-    let begun = OnceLock::new();
-    let (form, source) = (args.stats.stats, Source::of(&args.guest)?);
-    let stopped = tokio::select! {
-        // A guest that is always busy must not keep these from being looked at.
-        biased;
-        signal = signals.received() => Status::Signal(signal.number()),
-        () = after(timeout) => Status::TimedOut,
-        ended = run(args, source.clone(), leftovers, &begun) => return ended,
+    let mut stopped = std::pin::pin!(async {
+        tokio::select! {
+            biased;
+            signal = signals.received() => Status::Signal(signal.number()),
+            () = after(timeout) => Status::TimedOut,
+        }
+    });
+    let engine = engine_for(&args.cache, plan.writable_folders())?;
+    let engine = match plan.limits.fuel {
+        Some(_) => metering(&engine)?,
+        None => engine,
     };
-    // The guest is gone with the future above. What its writers had accepted may still go out.
-    if let Some(begun) = begun.get() {
-        let _ = tokio::time::timeout(LAST_DELIVERY, begun.pending_writes.idle()).await;
+    // The pipes come first: peers may be about to open them, and would make regular files.
+    let mut opener = Opener::new(leftovers, args.sandbox.sandbox != SandboxMode::Off);
+    let opened = open(&mut opener, &plan, &source)?;
+    let fifos = FifoStats::of(&source.program(), opened.fifos());
+    let mut setup = opened.setup()?;
+    let used = InUse::of(&setup, fifos);
+    let ends_with = |status| {
+        if let Some(form) = args.stats.stats {
+            used.stats(&source, status).print(form);
+        }
+        Ok(status)
+    };
+
+    let loaded = tokio::select! {
+        biased;
+        status = &mut stopped => Err(status),
+        loaded = load(&source, &plan, &engine, timeout.is_some()) => Ok(loaded?),
+    };
+    let (guest, children) = match loaded {
+        Ok(loaded) => loaded,
+        Err(status) => {
+            say_stopped(status, timeout);
+            return ends_with(status);
+        }
+    };
+    if let Some(children) = children {
+        setup.children(children);
     }
-    say_stopped(stopped, timeout);
-    if let (Some(form), Some(begun)) = (form, begun.get()) {
-        begun.stats(&source, stopped).print(form);
-    }
-    Ok(stopped)
+    // The guest has copies of those that it is to have.
+    sys::retire_standard_input_and_output()
+        .context("the standard streams cannot be given up")
+        .or_status(Status::Io)?;
+    confine(args.sandbox.sandbox, opener.into_policy())?;
+    reserve_for_files(&plan.folders)?;
+    #[cfg(test)]
+    super::breakout::broken_out();
+    tracing::debug!("running {}", source.display());
+    let reached = setup.reached();
+    let ended = run_until(setup, &engine, &guest, stopped, LAST_DELIVERY).await;
+    let ended = ended.map_err(|error| source.failure(error).with_reached(&reached))?;
+    // The process is about to end, and with it the code: nothing is gained by unmapping it.
+    std::mem::forget((guest, engine));
+    let status = match ended {
+        Ended::Stopped(status) => {
+            say_stopped(status, timeout);
+            status
+        }
+        Ended::Guest(outcome) => {
+            let (status, line) = verdict::of(&outcome, &plan.limits, &reached.limits());
+            if let Some(line) = line {
+                say(&line);
+            }
+            status
+        }
+    };
+    ends_with(status)
 }
 
-/// What there is to be told of a run, for whoever outlives it.
-struct Begun {
-    pending_writes: PendingWrites,
+/// Opens what the guest is granted; its standard streams are this process's, where nothing else is said.
+fn open(opener: &mut Opener, plan: &GuestPlan, source: &Source) -> Result<Opened, Failure> {
+    let inherit = |number| move || sys::standard(number).map(Stream::Shared);
+    let streams = Streams {
+        stdin: opener.stream(0, plan.stdin.as_ref(), inherit(0))?,
+        stdout: opener.stream(1, plan.stdout.as_ref(), inherit(1))?,
+        stderr: opener.stream(2, plan.stderr.as_ref(), inherit(2))?,
+    };
+    Ok(opener.open(plan, streams, Vec::new(), listener(source))?)
+}
+
+/// The guest, and what it may start. With a time limit the file system may not keep this thread waiting.
+async fn load(
+    source: &Source,
+    plan: &GuestPlan,
+    engine: &Engine,
+    has_time_limit: bool,
+) -> Result<(Guest, Option<Children>), Failure> {
+    let at_hand = if has_time_limit { None } else { source.load_cached(engine) };
+    let guest = match at_hand {
+        Some(guest) => guest,
+        None => {
+            let (source, engine) = (source.clone(), engine.clone());
+            let guest = threads::elsewhere(move || source.load(&engine)).await;
+            guest.context("compiling failed").or_status(Status::Io)??
+        }
+    };
+    if plan.children.is_empty() && plan.commands.is_empty() {
+        return Ok((guest, None));
+    }
+    let (plan, engine) = (plan.clone(), engine.clone());
+    let load = move || launch::children(&plan, |spec| Source::load_child(spec, &engine));
+    let children = threads::elsewhere(load).await;
+    Ok((guest, children.context("compiling failed").or_status(Status::Io)??))
+}
+
+/// What a run uses, to be told at its end.
+struct InUse {
     journal: Journal,
     memory: MemoryUse,
     started: Instant,
@@ -108,10 +204,9 @@ struct Begun {
     fifos: Vec<FifoStats>,
 }
 
-impl Begun {
+impl InUse {
     fn of(setup: &Setup, fifos: Vec<FifoStats>) -> Self {
         Self {
-            pending_writes: setup.pending_writes(),
             journal: setup.journal(),
             memory: setup.memory(),
             started: Instant::now(),
@@ -129,73 +224,4 @@ impl Begun {
         let stats = Stats::of_run(source, status, used, &self.journal.totals());
         Stats { fifos: self.fifos.clone(), ..stats }
     }
-}
-
-async fn run(
-    args: RunArgs,
-    source: Source,
-    leftovers: &Leftovers,
-    begun: &OnceLock<Begun>,
-) -> Result<Status, Failure> {
-    let options = &args.options;
-    granting::check(options, [].into_iter())?;
-    let writable = options.dir.iter().filter(|dir| !dir.read_only);
-    let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
-    let engine = match options.limits.fuel {
-        Some(_) => metering(&engine)?,
-        None => engine,
-    };
-    // The pipes come first: peers may be about to open them, and would make regular files.
-    let granting = Granting::new(leftovers, args.sandbox.sandbox);
-    let inherit = |number| move || sys::standard(number).map(Stream::Shared);
-    let wiring = Wiring {
-        stdin: granting.input(options.stdin.as_ref(), inherit(0))?,
-        stdout: granting.output(options.stdout.as_ref(), 1, inherit(1))?,
-        stderr: granting.output(options.stderr.as_ref(), 2, inherit(2))?,
-        named: Vec::new(),
-    };
-    let mut setup = granting.prepare(options, wiring, &source, &args.args)?.setup()?;
-    let begun = begun.get_or_init(|| Begun::of(&setup, granting.fifos()));
-
-    // With a time limit the file system may not keep this thread waiting either.
-    let at_hand = if options.limits.timeout.is_none() { source.load_cached(&engine) } else { None };
-    let guest = match at_hand {
-        Some(guest) => guest,
-        None => {
-            let (source, engine) = (source.clone(), engine.clone());
-            let guest = threads::elsewhere(move || source.load(&engine)).await;
-            guest.context("compiling failed").or_status(Status::Io)??
-        }
-    };
-    if !options.child.is_empty() || !options.exec.is_empty() {
-        let (options, engine) = (options.clone(), engine.clone());
-        let load = move || granting::children(&options, |source| source.load_runnable(&engine));
-        let children = threads::elsewhere(load).await;
-        if let Some(children) = children.context("compiling failed").or_status(Status::Io)?? {
-            setup.children(children);
-        }
-    }
-
-    // The guest has copies of those that it is to have.
-    sys::retire_standard_input_and_output()
-        .context("the standard streams cannot be given up")
-        .or_status(Status::Io)?;
-    confine(args.sandbox.sandbox, granting.into_policy())?;
-    granting::reserve_for_files(&options.dir)?;
-    #[cfg(test)]
-    super::breakout::broken_out();
-    tracing::debug!("running {}", source.display());
-    let reached = setup.reached();
-    let outcome = setup.run(&engine, &guest).await;
-    let outcome = outcome.map_err(|error| source.failure(error).with_reached(&reached))?;
-    // The process is about to end, and with it the code: nothing is gained by unmapping it.
-    std::mem::forget((guest, engine));
-    let (status, line) = verdict::of(&outcome, &options.limits, &reached.limits());
-    if let Some(line) = line {
-        say(&line);
-    }
-    if let Some(form) = args.stats.stats {
-        begun.stats(&source, status).print(form);
-    }
-    Ok(status)
 }

@@ -3,17 +3,14 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::exit::Status;
 use super::say;
-use crate::sys::{self, Fifo, Stop};
-
-/// The FIFOs that must not be left behind, whichever way the process ends.
-pub(crate) type Leftovers = Arc<Mutex<Vec<Arc<Fifo>>>>;
+use crate::launch::Leftovers;
+use crate::sys::{self, Stop};
 
 /// The signals of this process, watched by a thread of its own: it works whatever the guest or a
 /// file system does to the main thread.
@@ -35,7 +32,7 @@ impl SignalWatch {
                             seen = Some(stop);
                             // Fails where the run is over already.
                             let _ = announce.send(Some(stop));
-                            let leftovers = Arc::clone(&leftovers);
+                            let leftovers = leftovers.clone();
                             let cut_short = move || {
                                 std::thread::sleep(patience);
                                 leave(&leftovers, Status::Signal(stop.number()), None);
@@ -61,15 +58,6 @@ impl SignalWatch {
         // The thread is gone, and with it all that could come.
         std::future::pending().await
     }
-}
-
-/// Removes what must not be left behind, and ends native commands that still run.
-pub(crate) fn clean_up(leftovers: &Leftovers) {
-    for fifo in leftovers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        fifo.remove();
-    }
-    sys::kill_natives();
-    sys::end_monitor();
 }
 
 /// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
@@ -110,7 +98,7 @@ pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
 }
 
 fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> ! {
-    clean_up(leftovers);
+    leftovers.clean_up();
     say_stopped(stopped, timeout);
     std::process::exit(stopped.code().into());
 }

@@ -9,6 +9,7 @@ use super::exit::{Failure, InLines, OrStatus, Status};
 use crate::bundled;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
+use crate::launch::ChildSpec;
 use crate::pipe::PipeName;
 use crate::sys;
 
@@ -81,6 +82,15 @@ impl Source {
         }
     }
 
+    /// As [`Source::load_runnable`], of what a guest may start; and the name that it sees.
+    pub(crate) fn load_child(
+        spec: &ChildSpec,
+        engine: &Engine,
+    ) -> Result<(Guest, String), Failure> {
+        let source = Self::of(&spec.guest)?;
+        Ok((source.load_runnable(engine)?, source.program()))
+    }
+
     /// The status and the text of what is wrong with the guest.
     pub(crate) fn failure(&self, error: GuestError) -> Failure {
         let status = status_of(&error);
@@ -97,7 +107,7 @@ impl Source {
                 let first = format!("{}:{place}: {what}", self.display());
                 anyhow!(InLines { first, lines })
             }
-            (false, error) => anyhow!("{}: {error}", self.display()),
+            (false, error) => anyhow!("{}: {}", self.display(), line_of(&error)),
         };
         Failure { status, error }
     }
@@ -139,6 +149,14 @@ impl Source {
             Self::Bundled(name, _) => format!("@{name}"),
             Self::File(path) => path.display().to_string(),
         }
+    }
+}
+
+/// What is wrong with a guest, and what to write.
+pub(crate) fn line_of(error: &GuestError) -> String {
+    match error {
+        GuestError::TooLittleMemory(bytes) => format!("{error}; give it --max-memory {bytes}"),
+        _ => error.to_string(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `--stats`: what was used and moved, and who waited for whom.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use super::args::StatsForm;
 use super::exit::Status;
 use super::source::Source;
-use crate::pipe::{Total, quoted_in_line, quoted_json};
+use crate::pipe::{PipeName, Total, quoted_in_line, quoted_json};
 use crate::sys::{self, Direction};
 
 /// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the
@@ -31,6 +32,18 @@ pub(crate) struct FifoStats {
     pub(crate) stage: String,
     pub(crate) name: String,
     pub(crate) path: String,
+}
+
+impl FifoStats {
+    /// Those that the guest of `stage` was granted.
+    pub(crate) fn of(stage: &str, fifos: &[(PipeName, PathBuf)]) -> Vec<Self> {
+        let fifo = |(name, path): &(PipeName, PathBuf)| Self {
+            stage: stage.into(),
+            name: name.to_string(),
+            path: path.display().to_string(),
+        };
+        fifos.iter().map(fifo).collect()
+    }
 }
 
 #[derive(Debug, Serialize)]

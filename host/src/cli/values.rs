@@ -5,79 +5,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use crate::launch::{
+    ChildSpec, CommandSpec, DescriptorSpec, FifoSpec, FolderSpec, StreamFifo, StreamSpec,
+};
 use crate::limits::{duration, size};
 use crate::pipe::{Directions, EofPolicy, PipeName};
 use crate::sys::{self, FifoOptions};
 
 /// A message for the operator, naming what to type.
 type Parsed<T> = Result<T, String>;
-
-/// `--fifo [NAME=]PATH[,KEY...]`, `--fifo NAME=[,KEY...]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FifoSpec {
-    pub(crate) name: PipeName,
-    /// None: in a private folder.
-    pub(crate) path: Option<PathBuf>,
-    pub(crate) options: FifoOptions,
-    pub(crate) directions: Directions,
-    pub(crate) eof: EofPolicy,
-    pub(crate) capacity: Option<u64>,
-}
-
-/// `--fd [NAME=]N[,r|w]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FdSpec {
-    pub(crate) name: PipeName,
-    pub(crate) number: i32,
-    /// None where no key says.
-    pub(crate) directions: Option<Directions>,
-}
-
-/// `--stdin`, `--stdout`, `--stderr`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StdioSpec {
-    Inherit,
-    Null,
-    File(PathBuf),
-    Fifo(StandardFifo),
-}
-
-/// `fifo:PATH[,KEY...]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StandardFifo {
-    pub(crate) path: PathBuf,
-    pub(crate) options: FifoOptions,
-    pub(crate) eof: EofPolicy,
-    pub(crate) capacity: Option<u64>,
-}
-
-/// `--dir HOST[::GUEST][,ro]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DirSpec {
-    pub(crate) host: PathBuf,
-    pub(crate) guest: String,
-    pub(crate) read_only: bool,
-}
-
-/// `--child NAME=GUEST[,KEY...]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ChildSpec {
-    pub(crate) name: PipeName,
-    pub(crate) guest: PathBuf,
-    pub(crate) spawn: bool,
-    pub(crate) max_memory: Option<u64>,
-    pub(crate) timeout: Option<Duration>,
-}
-
-/// `--exec NAME=COMMAND`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ExecSpec {
-    pub(crate) name: PipeName,
-    pub(crate) program: String,
-    pub(crate) args: Vec<String>,
-}
 
 /// The parts of a value, which stand between commas. Two commas are one of a part's own.
 fn parts(text: &OsStr) -> Vec<OsString> {
@@ -201,7 +138,7 @@ fn default_name(path: &Path) -> Parsed<PipeName> {
         .ok_or_else(|| "its file name cannot be the pipe's name; give it one: NAME=PATH".to_owned())
 }
 
-pub(crate) fn fd(text: &str) -> Parsed<FdSpec> {
+pub(crate) fn fd(text: &str) -> Parsed<DescriptorSpec> {
     let mut parts = text.split(',');
     let (name, number) = split_name(parts.next().unwrap_or("").as_ref())?;
     let number = number.to_string_lossy();
@@ -227,7 +164,7 @@ pub(crate) fn fd(text: &str) -> Parsed<FdSpec> {
         }
     }
     let directions = (read || write).then_some(Directions { read, write });
-    Ok(FdSpec { name, number, directions })
+    Ok(DescriptorSpec { name, number, directions })
 }
 
 pub(crate) fn child(text: impl AsRef<OsStr>) -> Parsed<ChildSpec> {
@@ -251,12 +188,12 @@ pub(crate) fn child(text: impl AsRef<OsStr>) -> Parsed<ChildSpec> {
     Ok(spec)
 }
 
-pub(crate) fn exec(text: &str) -> Parsed<ExecSpec> {
+pub(crate) fn exec(text: &str) -> Parsed<CommandSpec> {
     let (name, command) = child_name(text.as_ref(), "NAME=COMMAND")?;
     let words = shlex::split(&command.to_string_lossy()).ok_or("a quote is not closed")?;
     let mut words = words.into_iter();
     match words.next() {
-        Some(program) => Ok(ExecSpec { name, program, args: words.collect() }),
+        Some(program) => Ok(CommandSpec { name, program, args: words.collect() }),
         None => Err("the command is missing; write NAME=COMMAND".into()),
     }
 }
@@ -273,34 +210,34 @@ fn child_name(text: &OsStr, form: &str) -> Parsed<(PipeName, OsString)> {
 }
 
 /// What a guest reads.
-pub(crate) fn stdin(text: impl AsRef<OsStr>) -> Parsed<StdioSpec> {
+pub(crate) fn stdin(text: impl AsRef<OsStr>) -> Parsed<StreamSpec> {
     stdio(text.as_ref(), true)
 }
 
 /// What a guest writes to.
-pub(crate) fn output(text: impl AsRef<OsStr>) -> Parsed<StdioSpec> {
+pub(crate) fn output(text: impl AsRef<OsStr>) -> Parsed<StreamSpec> {
     stdio(text.as_ref(), false)
 }
 
-fn stdio(text: &OsStr, reads: bool) -> Parsed<StdioSpec> {
+fn stdio(text: &OsStr, reads: bool) -> Parsed<StreamSpec> {
     let spec = match text.to_str() {
         Some("") => {
             return Err("the value is missing; there are inherit, null, FILE and fifo:PATH".into());
         }
-        Some("inherit") => StdioSpec::Inherit,
-        Some("null") => StdioSpec::Null,
+        Some("inherit") => StreamSpec::Inherit,
+        Some("null") => StreamSpec::Null,
         _ => match split_once(text, "fifo:") {
             Some((before, fifo)) if before.is_empty() => {
-                StdioSpec::Fifo(standard_fifo(&fifo, reads)?)
+                StreamSpec::Fifo(standard_fifo(&fifo, reads)?)
             }
-            _ => StdioSpec::File(text.into()),
+            _ => StreamSpec::File(text.into()),
         },
     };
     Ok(spec)
 }
 
 /// What stands behind `fifo:`.
-fn standard_fifo(text: &OsStr, reads: bool) -> Parsed<StandardFifo> {
+fn standard_fifo(text: &OsStr, reads: bool) -> Parsed<StreamFifo> {
     let mut parts = parts(text).into_iter();
     let path = PathBuf::from(parts.next().unwrap_or_default());
     if path.as_os_str().is_empty() {
@@ -315,7 +252,7 @@ fn standard_fifo(text: &OsStr, reads: bool) -> Parsed<StandardFifo> {
         (false, _, _, Some(_)) => {
             Err("a guest meets no end of file where it writes; drop the key eof".into())
         }
-        _ => Ok(StandardFifo { path, options, eof: eof.unwrap_or_default(), capacity }),
+        _ => Ok(StreamFifo { path, options, eof: eof.unwrap_or_default(), capacity }),
     }
 }
 
@@ -326,7 +263,7 @@ pub(crate) fn env(text: &str) -> Parsed<(String, String)> {
     }
 }
 
-pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<DirSpec> {
+pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<FolderSpec> {
     let mut parts = parts(text.as_ref()).into_iter();
     let folders = parts.next().unwrap_or_default();
     let mut read_only = false;
@@ -361,13 +298,14 @@ pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<DirSpec> {
         let guest = guest.display();
         format!("a guest's paths are UTF-8, and `{guest}` is not; give it another: HOST::GUEST")
     })?;
-    Ok(DirSpec { host: host.into(), guest, read_only })
+    Ok(FolderSpec { host: host.into(), guest, read_only })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     #[test]
     fn a_fifo_in_full() {
@@ -459,15 +397,15 @@ mod tests {
 
     #[test]
     fn standard_streams_take_the_keys_of_a_fifo() {
-        let Ok(StdioSpec::Fifo(spec)) = stdin("fifo:/tmp/x,eof=reopen,keep,capacity=1M") else {
+        let Ok(StreamSpec::Fifo(spec)) = stdin("fifo:/tmp/x,eof=reopen,keep,capacity=1M") else {
             panic!("it is a FIFO");
         };
         assert_eq!((spec.path.as_path(), spec.eof), (Path::new("/tmp/x"), EofPolicy::Reopen));
         assert_eq!((spec.options.keep, spec.capacity), (true, Some(1 << 20)));
-        let Ok(StdioSpec::Fifo(spec)) = output("fifo:a,,b,w") else { panic!("it is a FIFO") };
+        let Ok(StreamSpec::Fifo(spec)) = output("fifo:a,,b,w") else { panic!("it is a FIFO") };
         assert_eq!(spec.path, Path::new("a,b"));
-        assert_eq!(stdin("a,b"), Ok(StdioSpec::File("a,b".into())));
-        assert_eq!(stdin("x/fifo:y"), Ok(StdioSpec::File("x/fifo:y".into())));
+        assert_eq!(stdin("a,b"), Ok(StreamSpec::File("a,b".into())));
+        assert_eq!(stdin("x/fifo:y"), Ok(StreamSpec::File("x/fifo:y".into())));
     }
 
     #[test]
@@ -480,7 +418,7 @@ mod tests {
             sys::text([before.as_bytes(), b"\xff", after.as_bytes()].concat())
         };
         assert_eq!(fifo(odd("in=/a", "b,r")).unwrap().path, Some(odd("/a", "b").into()));
-        assert_eq!(stdin(odd("/a", ",b")), Ok(StdioSpec::File(odd("/a", ",b").into())));
+        assert_eq!(stdin(odd("/a", ",b")), Ok(StreamSpec::File(odd("/a", ",b").into())));
         assert_eq!(dir(odd("/a", "::/b")).unwrap().host, PathBuf::from(odd("/a", "")));
         assert!(dir(odd("/a", "")).unwrap_err().contains("HOST::GUEST"));
         assert!(fifo(odd("/a", "")).unwrap_err().contains("NAME=PATH"));

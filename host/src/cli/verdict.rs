@@ -42,7 +42,10 @@ fn of_end(outcome: &Outcome, limits: &GuestLimits) -> (Status, Option<String>) {
             )
         }
         Outcome::Silent(limit) => (Status::TimedOut, Some(silent(*limit))),
-        Outcome::TimedOut(_) => (Status::TimedOut, None),
+        Outcome::TimedOut(limit) => {
+            let limit = humantime::format_duration(*limit);
+            (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
+        }
         Outcome::Trapped(error) => {
             let hint = match tracing::enabled!(Level::INFO) {
                 true => "",

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::PipeName;
+use super::{Event, Events, PipeName};
 use crate::sys::Direction;
 
 /// So many pipes that are not granted are remembered.
@@ -46,26 +46,21 @@ pub(crate) struct GrantUse {
 }
 
 impl GrantUse {
-    /// The names of all granted pipes, where there are any and none was opened.
-    pub(crate) fn unopened(&self) -> Option<String> {
-        let none = self.names.is_empty() || self.asked.state().opened;
-        (!none).then(|| self.names.join(", "))
+    /// Tells that the guest has opened nothing, where something was granted to it.
+    pub(crate) fn tell_unopened(&self, events: &Events) {
+        if !self.names.is_empty() && !self.asked.state().opened {
+            events.tell(&Event::NothingOpened { granted: self.names.clone() });
+        }
     }
 
-    /// What the guest asked for and was not granted, if there is any, and what to do about it.
-    pub(crate) fn missing(&self) -> Option<String> {
-        let state = self.asked.state();
-        let (first, _) = state.missing.first()?;
-        let missing = state.missing.iter();
-        let missing = missing.map(|(name, way)| format!("the pipe `{name}` for {}", way.doing()));
-        let listed = missing.collect::<Vec<_>>().join(", ");
-        let granted = match &*self.names {
-            [] => "nothing is".to_owned(),
-            names => format!("granted are {}", names.join(", ")),
-        };
-        Some(format!(
-            "the guest asked for {listed}, which is not granted ({granted}): write --fifo {first}=PATH"
-        ))
+    /// Tells what the guest asked for and was not granted; whether there was any.
+    pub(crate) fn tell_missing(&self, events: &Events) -> bool {
+        let wanted = self.asked.state().missing.clone();
+        let some = !wanted.is_empty();
+        if some {
+            events.tell(&Event::NotGranted { wanted, granted: self.names.clone() });
+        }
+        some
     }
 }
 
@@ -77,14 +72,21 @@ mod tests {
     fn what_is_missing_is_told_once_and_not_without_end() {
         let asked = Asked::default();
         let granted = GrantUse { names: vec!["in".into()], asked: asked.clone() };
-        assert_eq!((granted.missing(), granted.unopened().as_deref()), (None, Some("in")));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&told);
+        let events = Events::to(move |event| list.lock().unwrap().push(event.to_string()));
+        assert!(!granted.tell_missing(&events));
+        granted.tell_unopened(&events);
+        assert_eq!(told.lock().unwrap().drain(..).count(), 1);
         for n in 0..100 {
             asked.missed(format!("p{}", n / 2).parse().unwrap(), Direction::Read);
         }
-        let text = granted.missing().unwrap();
+        assert!(granted.tell_missing(&events));
+        let text = told.lock().unwrap().pop().unwrap();
         assert_eq!(text.matches("the pipe `p").count(), MOST, "{text}");
-        assert!(text.contains("(granted are in): write --fifo p0=PATH"), "{text}");
+        assert!(text.ends_with("(granted are in)"), "{text}");
         asked.opened();
-        assert_eq!(granted.unopened(), None);
+        granted.tell_unopened(&events);
+        assert!(told.lock().unwrap().is_empty());
     }
 }

@@ -94,12 +94,18 @@ impl From<ErrorCode> for Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<&io::Error> for Fault {
+    fn from(error: &io::Error) -> Self {
         let errno = error.raw_os_error();
         let code = if error.kind() == io::ErrorKind::BrokenPipe {
             ErrorCode::BrokenPipe
         } else {
             use SystemError::{Again, BadHandle, NoMemory, ProcessHandles, SystemHandles};
-            match SystemError::of(&error) {
+            match SystemError::of(error) {
                 // Descriptors, memory, threads: no end waits here, that would be another kind of answer.
                 Some(ProcessHandles | SystemHandles | NoMemory | Again) => ErrorCode::LimitExceeded,
                 Some(BadHandle) => ErrorCode::Unsupported,

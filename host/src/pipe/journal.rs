@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Label;
 use super::activity::Activity;
-use super::remarks::Remarks;
+use super::events::{Event, Events};
 use super::{ErrorCode, Fault};
 use crate::limits::{Allowance, Budget, EndLimits, Reached};
 use crate::sys::Direction;
@@ -57,8 +57,8 @@ pub(super) struct Bounds {
     pub(super) reached: Reached,
     /// Those who want to know when something moves.
     pub(super) watched: Vec<Activity>,
-    /// What the operator is told of the guest's family.
-    pub(super) remarks: Remarks,
+    /// Where the events of the guest's family go.
+    pub(super) events: Events,
 }
 
 /// An end, and what counts for it.
@@ -95,8 +95,8 @@ impl Journal {
     /// For the pipes that a guest makes: how it treats those is no concern of its operator's, and both
     /// of their ends are its own. That they move is all that counts.
     pub(super) fn of_own_pipes(&self) -> Self {
-        let Bounds { watched, remarks, .. } = self.bounds.clone();
-        Self::within(Bounds { watched, remarks, ..Bounds::default() })
+        let Bounds { watched, events, .. } = self.bounds.clone();
+        Self::within(Bounds { watched, events, ..Bounds::default() })
     }
 
     /// For a child's ends. What is passed to it takes its bounds along.
@@ -110,9 +110,9 @@ impl Journal {
         self.bounds.reached.clone()
     }
 
-    /// What tells the operator of the guest and its family.
-    pub(crate) fn remarks(&self) -> &Remarks {
-        &self.bounds.remarks
+    /// Where the events of the guest and its family go.
+    pub(crate) fn events(&self) -> &Events {
+        &self.bounds.events
     }
 
     pub(super) fn note(
@@ -127,7 +127,7 @@ impl Journal {
         if notes.iter().filter(|note| note.left_behind == left_behind).count() < MOST_NOTES {
             if fault.code == ErrorCode::Io {
                 // The guest learns that there was an error, and no more.
-                self.bounds.remarks.detail(format_args!("`{label}`: {fault}"));
+                self.bounds.events.tell(&Event::PipeFault { label: label.clone(), fault });
             }
             notes.push(Note { label: label.clone(), direction, fault, left_behind });
         }

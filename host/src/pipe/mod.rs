@@ -5,6 +5,7 @@
 mod activity;
 mod asked;
 mod escape;
+mod events;
 mod fault;
 mod grant;
 mod journal;
@@ -12,7 +13,6 @@ mod opening;
 mod pending_writes;
 mod reader;
 mod registry;
-mod remarks;
 mod spawn;
 mod terminal;
 #[cfg(test)]
@@ -25,16 +25,16 @@ pub use activity::Activity;
 #[cfg(feature = "cli")]
 pub(crate) use escape::acts_on_reader;
 pub use escape::{quoted, quoted_in_line, quoted_json, quoted_name};
+pub(crate) use events::Events;
+pub use events::{ChildFailure, Event};
 pub use fault::{ErrorCode, Fault};
 pub use grant::{Directions, EofPolicy, Grant};
 pub use journal::{Journal, Note, Total};
 pub use pending_writes::PendingWrites;
 pub use reader::{Read, Reader};
-#[cfg(feature = "cli")]
 pub(crate) use registry::deadline;
 pub use registry::{DuplicateName, Pipes, PipesBuilder};
 pub(crate) use registry::{Family, Kept};
-pub(crate) use remarks::Remarks;
 pub use spawn::{Child, ChildStatus, ChildStream, PassedEnd, SpawnRequest};
 pub(crate) use spawn::{ChildRun, Spawn};
 pub use terminal::share_terminals;

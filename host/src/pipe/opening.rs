@@ -4,7 +4,7 @@ use std::future::pending;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Journal, Label};
+use super::{Event, Journal, Label};
 use crate::sys::End;
 
 /// Resolves at `deadline`, or never.
@@ -21,8 +21,6 @@ pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &Label, 
     let Some(bytes) = capacity else { return end.grow() };
     if let Err(error) = end.set_capacity(bytes) {
         let had = end.capacity().unwrap_or(0);
-        journal.remarks().warn(format_args!(
-            "{label}: a capacity of {bytes} bytes is refused ({error}); it stays at {had}"
-        ));
+        journal.events().tell(&Event::CapacityRefused { label: label.clone(), bytes, had, error });
     }
 }

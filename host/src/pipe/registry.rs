@@ -12,8 +12,8 @@ use super::grant::{EofPolicy, Source};
 use super::journal::Bounds;
 use super::spawn::Spawn;
 use super::{
-    Activity, Child, Directions, ErrorCode, Fault, Grant, Journal, PendingWrites, PipeName, Reader,
-    SpawnRequest, Writer,
+    Activity, Child, Directions, ErrorCode, Event, Events, Fault, Grant, Journal, PendingWrites,
+    PipeName, Reader, SpawnRequest, Writer,
 };
 use crate::limits::{EndLimits, GuestLimits, GuestQuotas, Permit, Totals};
 use crate::sys::{self, CapacityLease, Direction};
@@ -47,14 +47,15 @@ struct Granted {
 pub struct PipesBuilder {
     pipes: Pipes,
     watched: Vec<Activity>,
+    events: Events,
     max_descriptors: usize,
     totals: Option<Totals>,
 }
 
 /// Two grants have the same name.
 #[derive(Debug, thiserror::Error)]
-#[error("the pipe name `{0}` is granted twice; give one of them another: NAME=PATH")]
-pub struct DuplicateName(PipeName);
+#[error("the pipe name `{0}` is granted twice")]
+pub struct DuplicateName(pub PipeName);
 
 impl PipesBuilder {
     /// Grants a pipe.
@@ -91,6 +92,12 @@ impl PipesBuilder {
         self
     }
 
+    /// What is told of events, on the thread on which they happen, which it must not keep. Default: `tracing`.
+    pub fn events(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.events = Events::to(listener);
+        self
+    }
+
     /// Has `activity` know, too, when something moves.
     pub fn watched_by(mut self, activity: Activity) -> Self {
         self.watched.push(activity);
@@ -99,14 +106,14 @@ impl PipesBuilder {
 
     /// The pipes. [`GuestLimits::idle_timeout`] counts from here on.
     pub fn build(self) -> Pipes {
-        let Self { pipes, mut watched, max_descriptors, totals } = self;
+        let Self { pipes, mut watched, events, max_descriptors, totals } = self;
         let limits = pipes.limits.clone();
         let idle = limits.idle_timeout.map(|limit| (limit, Activity::new()));
         watched.extend(idle.iter().map(|(_, activity)| activity.clone()));
         let quotas = GuestQuotas::new(&limits, totals.as_ref(), max_descriptors);
         let ends = EndLimits { max_bytes: limits.max_bytes, rate: limits.rate };
         let reached = quotas.reached().clone();
-        let bounds = Bounds { ends, reached, watched, ..Bounds::default() };
+        let bounds = Bounds { ends, reached, watched, events };
         Pipes { quotas, idle, journal: Journal::within(bounds), ..pipes }
     }
 }
@@ -130,6 +137,7 @@ impl Pipes {
                 asked: Asked::default(),
             },
             watched: Vec::new(),
+            events: Events::default(),
             max_descriptors: usize::MAX,
             totals: None,
         }
@@ -342,7 +350,7 @@ impl Family {
 
     /// Sets up the pipes of a child, with these granted: they count with those of its parent, wait for
     /// peers as long, and what the child leaves behind is delivered with what the parent does. The child may have
-    /// `max_memory` bytes of its family's.
+    /// `max_memory` bytes of its family's, and run for `timeout`.
     ///
     /// # Errors
     /// `in-use` where two have the same name; `limit-exceeded` where no fuel is left.
@@ -350,10 +358,12 @@ impl Family {
         &self,
         grants: Vec<Grant>,
         max_memory: Option<u64>,
+        timeout: Option<Duration>,
     ) -> Result<Pipes, ErrorCode> {
+        let open_timeout = self.open_timeout;
         let none = Pipes {
             granted: Vec::new(),
-            limits: GuestLimits { open_timeout: self.open_timeout, ..GuestLimits::default() },
+            limits: GuestLimits { timeout, open_timeout, ..GuestLimits::default() },
             quotas: self.quotas.of_child(max_memory)?,
             idle: None,
             pending_writes: self.pending_writes.of_child(),

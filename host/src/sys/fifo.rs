@@ -14,7 +14,13 @@ pub struct FifoOptions {
     pub insecure: bool,
 }
 
-/// Why a path cannot serve as a FIFO. The text names what to do about it.
+/// A FIFO stands where a file was to be opened, at the end of all links. It was not opened: that alone would release
+/// a peer that waits.
+#[derive(Debug, thiserror::Error)]
+#[error("it is a FIFO")]
+pub struct IsAFifo(pub PathBuf);
+
+/// Why a path cannot serve as a FIFO.
 #[derive(Debug, thiserror::Error)]
 pub enum FifoError {
     /// Something else stands there. It is left alone.
@@ -26,13 +32,13 @@ pub enum FifoError {
         found: &'static str,
     },
     /// The FIFO was asked to exist, and does not.
-    #[error("{}: no such FIFO; make it with mkfifo, or drop the key `existing`", .0.display())]
+    #[error("{}: no such FIFO; make it with mkfifo", .0.display())]
     Missing(PathBuf),
     /// The folder that it should stand in is missing.
     #[error("{}: its folder does not exist; make it first", .0.display())]
     NoFolder(PathBuf),
     /// It belongs to another user.
-    #[error("{}: belongs to another user (uid {owner}); add the key `insecure` to use it all the same", .path.display())]
+    #[error("{}: belongs to another user (uid {owner})", .path.display())]
     NotOurs {
         /// The path.
         path: PathBuf,
@@ -40,10 +46,10 @@ pub enum FifoError {
         owner: u32,
     },
     /// Others may write to it, in a folder where anybody may make one.
-    #[error("{}: others may write to it, in a folder that all may write to; type `chmod go-w {}`, or add the key `insecure`", .0.display(), .0.display())]
+    #[error("{}: others may write to it, in a folder that all may write to; type `chmod go-w {}`", .0.display(), .0.display())]
     Exposed(PathBuf),
     /// Another host uses it the same way.
-    #[error("{}: another pipehost has it for {doing}; end that one, or grant the other way only, by the key `r` or `w`", .path.display())]
+    #[error("{}: another pipehost has it for {doing}; end that one", .path.display())]
     Busy {
         /// The path.
         path: PathBuf,
@@ -51,7 +57,7 @@ pub enum FifoError {
         doing: &'static str,
     },
     /// There is no folder for pipes without a path.
-    #[error("there is no place for a pipe without a path: {0}; name a path: NAME=PATH")]
+    #[error("there is no place for a pipe without a path: {0}")]
     NoPlace(String),
     /// What was checked could not be opened later.
     #[error("{}: /proc is not mounted, and a FIFO is opened by it; type `mount -t proc proc /proc`", .0.display())]

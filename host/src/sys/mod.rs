@@ -25,7 +25,7 @@ use stub as platform;
 
 pub use code::{Code, CodeKey, load as load_code};
 pub use errors::SystemError;
-pub use fifo::{FifoError, FifoOptions};
+pub use fifo::{FifoError, FifoOptions, IsAFifo};
 pub use inherit::InheritError;
 pub use kinds::{Direction, FileKind};
 pub use native::{MOST_OTHERS, NativeCommand, NativeEnd, Usage, descriptor_number};

@@ -463,7 +463,7 @@ pub fn open_input_file(path: &Path) -> io::Result<Handle> {
     File::open(path).map(Handle)
 }
 
-pub fn open_output_file(path: &Path, _: &str) -> io::Result<Handle> {
+pub fn open_output_file(path: &Path) -> io::Result<Handle> {
     File::create(path).map(Handle)
 }
 

@@ -16,7 +16,7 @@ use wasmtime_wasi::filesystem::Descriptor;
 
 use super::PipesView;
 use crate::limits::{GuestQuotas, HeldBytes, Permit};
-use crate::pipe::Remarks;
+use crate::pipe::{Event, Events};
 use crate::sys::{self, FileKind, SystemError};
 
 /// The most that wasmtime-wasi reads or writes of a file at once, in bytes.
@@ -64,34 +64,24 @@ pub(crate) fn add_to_linker<T: PipesView + WasiView + 'static>(
 
 /// What is no file, nor a folder: opening it may take bytes from a peer that nobody reads then.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Special(&'static str);
+pub(super) struct Special(FileKind);
 
 impl Special {
     /// Whether a file of this kind is one.
     pub(super) fn of(kind: FileKind) -> Option<Self> {
-        Some(Self(match kind {
-            FileKind::Fifo => "a FIFO",
-            FileKind::Socket => "a socket",
-            FileKind::CharacterDevice | FileKind::BlockDevice => "a device",
+        match kind {
+            FileKind::Socket | FileKind::CharacterDevice | FileKind::BlockDevice => {
+                Some(Self(kind))
+            }
             // wasmtime-wasi has no other word for a FIFO.
-            FileKind::Unknown => "a FIFO",
-            _ => return None,
-        }))
+            FileKind::Fifo | FileKind::Unknown => Some(Self(FileKind::Fifo)),
+            _ => None,
+        }
     }
 
-    /// What it is, and what to do, for the operator.
-    pub(super) fn tell(self, path: &str, remarks: &Remarks) {
-        let Self(what) = self;
-        let remedy = match what {
-            "a FIFO" => "grant it by --fifo NAME=PATH, or by --stdin fifo:PATH",
-            _ => {
-                "what a guest is to read or write comes by its standard streams, or by a granted pipe"
-            }
-        };
-        let path = crate::pipe::quoted_name(path);
-        remarks.warn(format_args!(
-            "the guest may not open `{path}` of a granted folder: it is {what}; {remedy}"
-        ));
+    /// Tells that the guest tried to open it.
+    pub(super) fn tell(self, path: &str, events: &Events) {
+        events.tell(&Event::SpecialFile { path: path.into(), kind: self.0 });
     }
 }
 

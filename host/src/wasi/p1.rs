@@ -16,7 +16,7 @@ use wiggle::GuestMemory;
 
 use super::Stdio;
 use crate::limits::{GuestQuotas, Permit};
-use crate::pipe::{Pipes, Read, Remarks};
+use crate::pipe::{Events, Pipes, Read};
 use crate::turn;
 
 /// WASI 0.1, and its draft, whose functions are the same here: a module may import from both, and they have the same
@@ -46,7 +46,7 @@ pub(crate) struct Standard {
     /// What the host holds for each file and folder that the module has opened.
     opened: HashMap<i32, Permit>,
     quotas: GuestQuotas,
-    remarks: Remarks,
+    events: Events,
 }
 
 impl Standard {
@@ -57,7 +57,7 @@ impl Standard {
             nonblocking: [false; 3],
             opened: HashMap::new(),
             quotas: pipes.quotas().clone(),
-            remarks: pipes.journal().remarks().clone(),
+            events: pipes.journal().events().clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
-use super::super::granting::file_failure;
+use super::super::launching::file_failure;
 use super::super::mistake;
 use super::super::part::MOST_PIPELINE_BYTES;
 use super::line::outer_streams;
@@ -203,12 +203,12 @@ mod tests {
             plan.stages.iter().map(|stage| &*stage.name).collect::<Vec<_>>(),
             ["clean", "log", "sort"]
         );
-        let Job::Guest { source, options, args } = &plan.stages[0].job else { panic!() };
+        let Job::Guest { source, plan: options } = &plan.stages[0].job else { panic!() };
         assert_eq!(
-            (source.display(), &args[..]),
+            (source.display(), &options.args[..]),
             ("/folder/clean.wasm".into(), &["--strict".to_owned()][..])
         );
-        assert_eq!(options.fifo[0].path.as_deref(), Some(Path::new("/folder/x")));
+        assert_eq!(options.fifos().next().unwrap().path.as_deref(), Some(Path::new("/folder/x")));
         assert_eq!(options.limits.max_memory, Some(16 << 20));
         assert_eq!(options.limits.idle_timeout, Some(std::time::Duration::from_secs(2)));
         assert_eq!(

@@ -10,19 +10,24 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::super::args::PipeArgs;
+use super::super::args::{PipeArgs, SandboxMode};
 use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide};
 use super::super::exit::{Failure, OrStatus, Status};
-use super::super::granting::{self, Granting, Stream, Wiring};
+use super::super::launching::listener;
 use super::super::part::Part;
 use super::super::run::supervised;
-use super::super::signals::{Leftovers, SignalWatch};
-use super::super::values::StdioSpec;
+use super::super::signals::SignalWatch;
+use super::super::source::Source;
 use super::super::verdict;
+use super::ends::Ends;
+use super::of_plan;
 use super::plan::{Job, Plan, Stage};
-use super::{Ends, of_plan};
-use crate::deadlines::{PART_HARD_DEADLINE, PART_LAST_DELIVERY, after};
+use crate::deadlines::{PART_HARD_DEADLINE, PART_LAST_DELIVERY};
+use crate::launch::{
+    self, Ended, GuestPlan, Leftovers, Opener, Stream, StreamSpec, Streams, reserve_for_files,
+    run_until,
+};
 use crate::pipe::Label;
 use crate::pipe::{Grant, PipeName, Total, share_terminals};
 use crate::pipeline::{Report, StageEnd};
@@ -52,6 +57,18 @@ struct TotalReport {
     reads: bool,
     bytes: u64,
     waited: Duration,
+}
+
+impl TotalReport {
+    fn of(total: &Total) -> Self {
+        Self {
+            label: total.label.to_string(),
+            standard: total.label.is_standard(),
+            reads: total.direction == Direction::Read,
+            bytes: total.bytes,
+            waited: total.waited,
+        }
+    }
 }
 
 impl StageReport {
@@ -104,23 +121,23 @@ pub(super) fn command(
     plan: &Plan,
     at: usize,
     ends: &mut Ends,
-    granting: &Granting<'_>,
+    opener: &mut Opener,
     text: Option<&str>,
 ) -> Result<(NativeCommand, File), Failure> {
     let mut others: Vec<(i32, Handle)> = Vec::new();
-    let Job::Guest { options, .. } = &plan.stages[at].job else {
+    let Some(guest) = plan.stages[at].guest() else {
         return Err(anyhow!("only guests have processes of their own")).or_status(Status::Usage);
     };
     // What it is granted by number keeps its number, and goes to nobody else.
     let mut first = 3;
-    for spec in &options.fd {
+    for spec in guest.descriptors() {
         let (fd, _) = sys::take_inherited(spec.number)
             .map_err(|error| Failure { status: Status::Pipe, error: anyhow!("--fd {error}") })?;
         first = first.max(spec.number + 1);
         others.push((spec.number, fd));
     }
     let mut standard = [false; 3];
-    for spec in &options.fifo {
+    for spec in guest.fifos() {
         let number = spec.path.as_deref().and_then(sys::inherited_number);
         let Some(number) = number else { continue };
         if let Some(granted) = usize::try_from(number).ok().and_then(|at| standard.get_mut(at)) {
@@ -163,11 +180,11 @@ pub(super) fn command(
     // Its process opens a FIFO itself, unless its path stands for a descriptor of this process's.
     for number in 0..3 {
         let is_fifo = match plan.stages[at].redirection(number) {
-            Some(StdioSpec::Fifo(spec)) => sys::inherited_number(&spec.path).is_none(),
+            Some(StreamSpec::Fifo(spec)) => sys::inherited_number(&spec.path).is_none(),
             _ => false,
         };
         if !is_fifo || ends.joins(at, number) {
-            let stream = ends.stream(plan, at, number, granting)?;
+            let stream = ends.stream(plan, at, number, opener)?;
             let alone = matches!(stream, Stream::Joined(_));
             if let Stream::Shared(fd) | Stream::Joined(fd) = stream {
                 part.streams[usize::try_from(number).unwrap_or(0)] = Some((give(fd), alone));
@@ -220,7 +237,7 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
 fn prepare(args: &PipeArgs, part: &Part) -> Result<Plan, Failure> {
     let plan = of_plan(args, part.file())?;
     share_terminals();
-    let guest = plan.stages.get(part.stage).and_then(Stage::options);
+    let guest = plan.stages.get(part.stage).and_then(Stage::guest);
     let has_fifos = plan.stages.get(part.stage).is_some_and(Stage::has_fifos);
     provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)?;
     Ok(plan)
@@ -233,86 +250,56 @@ async fn run(
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<StageReport, Failure> {
-    let Some(Job::Guest { source, args: own, options }) =
+    let Some(Job::Guest { source, plan: guest_plan }) =
         plan.stages.get(part.stage).map(|stage| &stage.job)
     else {
         return Err(anyhow!("--part names no guest")).or_status(Status::Usage);
     };
-    let writable = options.dir.iter().filter(|dir| !dir.read_only);
-    let engine = engine_for(&args.cache, writable.map(|dir| dir.host.as_path()))?;
-    let engine = if options.limits.fuel.is_some() { metering(&engine)? } else { engine };
-    let granting = Granting::new(leftovers, args.sandbox.sandbox);
-    let [stdin, stdout, stderr] = part.streams;
-    let given = |given: Option<(i32, bool)>| {
-        move || match given {
-            Some((number, true)) => sys::take_given(number).map(Stream::Joined),
-            Some((number, false)) => sys::take_given(number).map(Stream::Shared),
-            None => sys::null().map(Stream::Shared),
-        }
-    };
-    // What was given comes first: what its options say has been seen to already.
-    let wiring = Wiring {
-        stdin: granting.input(options.stdin.as_ref().filter(|_| stdin.is_none()), given(stdin))?,
-        stdout: granting.output(
-            options.stdout.as_ref().filter(|_| stdout.is_none()),
-            1,
-            given(stdout),
-        )?,
-        stderr: granting.output(
-            options.stderr.as_ref().filter(|_| stderr.is_none()),
-            2,
-            given(stderr),
-        )?,
-        named: joined(&part.pipes)?,
-    };
-    let prepared = granting.prepare(options, wiring, source, own)?;
-    let load = || {
-        let guest = source.load_runnable(&engine)?;
-        let children = granting::children(options, |source| source.load_runnable(&engine))?;
-        Ok((guest, children))
-    };
-    let (guest, children) = load()?;
-    let setup = prepared.with_children(children).setup()?;
-    let (journal, memory, pending_writes) =
-        (setup.journal(), setup.memory(), setup.pending_writes());
-    let reached = setup.reached();
-    confine(args.sandbox.sandbox, granting.into_policy())?;
-    granting::reserve_for_files(&options.dir)?;
+    let engine = engine_for(&args.cache, guest_plan.writable_folders())?;
+    let engine = if guest_plan.limits.fuel.is_some() { metering(&engine)? } else { engine };
+    let mut opener = Opener::new(leftovers, args.sandbox.sandbox != SandboxMode::Off);
+    let streams = streams(part, guest_plan, &mut opener)?;
+    let opened = opener.open(guest_plan, streams, joined(&part.pipes)?, listener(source))?;
+    let guest = source.load_runnable(&engine)?;
+    let children = launch::children(guest_plan, |spec| Source::load_child(spec, &engine))?;
+    let setup = opened.with_children(children).setup()?;
+    let (journal, memory, reached) = (setup.journal(), setup.memory(), setup.reached());
+    confine(args.sandbox.sandbox, opener.into_policy())?;
+    reserve_for_files(&guest_plan.folders)?;
 
-    let report = |status: Status, line: Option<String>| StageReport {
+    let ended = run_until(setup, &engine, &guest, signals.received(), PART_LAST_DELIVERY).await;
+    let ended = ended.map_err(|error| source.failure(error).with_reached(&reached))?;
+    let (status, line) = match ended {
+        Ended::Stopped(signal) => (Status::Signal(signal.number()), None),
+        Ended::Guest(outcome) => verdict::of(&outcome, &guest_plan.limits, &reached.limits()),
+    };
+    // The process is about to end, and with it the code.
+    std::mem::forget((guest, engine));
+    Ok(StageReport {
         status: status.code(),
         line,
         cpu: sys::thread_cpu_time(),
         memory: Some(memory.peak()),
-        totals: journal
-            .totals()
-            .into_iter()
-            .map(|total| TotalReport {
-                label: total.label.to_string(),
-                standard: total.label.is_standard(),
-                reads: total.direction == Direction::Read,
-                bytes: total.bytes,
-                waited: total.waited,
-            })
-            .collect(),
+        totals: journal.totals().iter().map(TotalReport::of).collect(),
+    })
+}
+
+/// Its standard streams. What was given comes first: what its options say has been seen to already.
+fn streams(part: &Part, plan: &GuestPlan, opener: &mut Opener) -> Result<Streams, Failure> {
+    let mut stream = |number: i32, spec: &Option<StreamSpec>, given: Option<(i32, bool)>| {
+        let otherwise = || match given {
+            Some((number, true)) => sys::take_given(number).map(Stream::Joined),
+            Some((number, false)) => sys::take_given(number).map(Stream::Shared),
+            None => sys::null().map(Stream::Shared),
+        };
+        opener.stream(number, spec.as_ref().filter(|_| given.is_none()), otherwise)
     };
-    let stopped = tokio::select! {
-        biased;
-        signal = signals.received() => (Status::Signal(signal.number()), None),
-        () = after(options.limits.timeout) => {
-            let limit = humantime::format_duration(options.limits.timeout.unwrap_or_default());
-            (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
-        }
-        ended = setup.run(&engine, &guest) => {
-            let outcome =
-                ended.map_err(|error| source.failure(error).with_reached(&reached))?;
-            let (status, line) = verdict::of(&outcome, &options.limits, &reached.limits());
-            std::mem::forget((guest, engine));
-            return Ok(report(status, line));
-        }
-    };
-    let _ = tokio::time::timeout(PART_LAST_DELIVERY, pending_writes.idle()).await;
-    Ok(report(stopped.0, stopped.1))
+    let [stdin, stdout, stderr] = part.streams;
+    Ok(Streams {
+        stdin: stream(0, &plan.stdin, stdin)?,
+        stdout: stream(1, &plan.stdout, stdout)?,
+        stderr: stream(2, &plan.stderr, stderr)?,
+    })
 }
 
 /// Its pipes to other stages, as grants.

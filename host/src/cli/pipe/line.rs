@@ -44,7 +44,6 @@ fn guest(at: usize, words: &[OsString], common: &GuestOptions) -> Result<(String
         Ok(stage) => stage,
         Err(error) => return usage(format!("stage {}: {}", at + 1, mistake::line(&error, "pipe"))),
     };
-    let options = Box::new(common.with_own(&stage.options));
     let mut words = stage.words.into_iter();
     let guest = words.next().unwrap_or_default();
     if guest == "exec" {
@@ -53,7 +52,8 @@ fn guest(at: usize, words: &[OsString], common: &GuestOptions) -> Result<(String
     let source = Source::of(guest.as_ref())?;
     let args: Vec<_> = words.collect();
     look_at_arguments(at, &source, &args)?;
-    Ok((source.program(), Job::Guest { source, args, options }))
+    let plan = Box::new(common.with_own(&stage.options).plan(&source, &args));
+    Ok((source.program(), Job::Guest { source, plan }))
 }
 
 /// Looks for what is written behind a guest, and may be meant for pipehost.
@@ -134,7 +134,7 @@ mod tests {
         let line = "--max-memory 1M --env A=1 ./a.wasm --max-memory 2M ! @cat";
         let plan = plan(&words(line), &common).unwrap();
         let options = |at: usize| match &plan.stages[at].job {
-            Job::Guest { options, args, .. } => (options.clone(), args.clone()),
+            Job::Guest { plan, .. } => (plan.clone(), plan.args.clone()),
             Job::Native { .. } => panic!("a guest"),
         };
         let (own, args) = options(0);

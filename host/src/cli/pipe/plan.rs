@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::super::args::GuestOptions;
-use super::super::confining::has_fifos;
+use super::super::args::TotalsArgs;
 use super::super::exit::{Failure, OrStatus, Status};
-use super::super::graph::{Edge, Graph, Kind, Node};
 use super::super::source::Source;
-use super::super::values::StdioSpec;
+use crate::launch::{GuestPlan, StreamSpec};
+use crate::limits::{
+    DEFAULT_MAX_CHILDREN, DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY,
+    DEFAULT_MAX_TOTAL_PIPES, GuestLimits, Totals,
+};
 use crate::pipe::{Label, PipeName};
 
 /// A pipeline.
@@ -31,16 +33,16 @@ pub(crate) struct Stage {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    Guest { source: Source, args: Vec<String>, options: Box<GuestOptions> },
+    Guest { source: Source, plan: Box<GuestPlan> },
     Native { command: Vec<OsString>, streams: Streams },
 }
 
 /// What a native command has as standard streams, where no pipe is joined to them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
-    pub(crate) stdin: Option<StdioSpec>,
-    pub(crate) stdout: Option<StdioSpec>,
-    pub(crate) stderr: Option<StdioSpec>,
+    pub(crate) stdin: Option<StreamSpec>,
+    pub(crate) stdout: Option<StreamSpec>,
+    pub(crate) stderr: Option<StreamSpec>,
 }
 
 /// A pipe from one stage's end to another's.
@@ -86,9 +88,9 @@ impl Stage {
     /// What it runs, in few words.
     pub(crate) fn runs(&self) -> String {
         match &self.job {
-            Job::Guest { source, args, .. } => {
+            Job::Guest { source, plan } => {
                 let mut text = source.display();
-                for arg in args {
+                for arg in &plan.args {
                     text += " ";
                     text += arg;
                 }
@@ -105,10 +107,10 @@ impl Stage {
         }
     }
 
-    /// What it is granted, if it is a guest.
-    pub(crate) fn options(&self) -> Option<&GuestOptions> {
+    /// What it is given, if it is a guest.
+    pub(crate) fn guest(&self) -> Option<&GuestPlan> {
         match &self.job {
-            Job::Guest { options, .. } => Some(options),
+            Job::Guest { plan, .. } => Some(plan),
             Job::Native { .. } => None,
         }
     }
@@ -127,11 +129,9 @@ impl Stage {
     }
 
     /// Where one of its standard streams is to be sent.
-    pub(super) fn redirection_mut(&mut self, number: i32) -> &mut Option<StdioSpec> {
+    pub(super) fn redirection_mut(&mut self, number: i32) -> &mut Option<StreamSpec> {
         let (stdin, stdout, stderr) = match &mut self.job {
-            Job::Guest { options, .. } => {
-                (&mut options.stdin, &mut options.stdout, &mut options.stderr)
-            }
+            Job::Guest { plan, .. } => (&mut plan.stdin, &mut plan.stdout, &mut plan.stderr),
             Job::Native { streams, .. } => {
                 (&mut streams.stdin, &mut streams.stdout, &mut streams.stderr)
             }
@@ -145,14 +145,14 @@ impl Stage {
 
     /// Whether it has FIFOs, by name or as a standard stream.
     pub(super) fn has_fifos(&self) -> bool {
-        let is_fifo = |number| matches!(self.redirection(number), Some(StdioSpec::Fifo(..)));
-        (0..3).any(is_fifo) || self.options().is_some_and(has_fifos)
+        let is_fifo = |number| matches!(self.redirection(number), Some(StreamSpec::Fifo(..)));
+        (0..3).any(is_fifo) || self.guest().is_some_and(GuestPlan::has_fifos)
     }
 
     /// What one of its standard streams goes to, where that was said.
-    pub(super) fn redirection(&self, number: i32) -> Option<&StdioSpec> {
+    pub(super) fn redirection(&self, number: i32) -> Option<&StreamSpec> {
         let (stdin, stdout, stderr) = match &self.job {
-            Job::Guest { options, .. } => (&options.stdin, &options.stdout, &options.stderr),
+            Job::Guest { plan, .. } => (&plan.stdin, &plan.stdout, &plan.stderr),
             Job::Native { streams, .. } => (&streams.stdin, &streams.stdout, &streams.stderr),
         };
         match number {
@@ -206,7 +206,7 @@ impl Plan {
         for stage in &stages {
             if let Job::Native { .. } = stage.job
                 && let Some(path) = (0..3).find_map(|number| match stage.redirection(number) {
-                    Some(StdioSpec::Fifo(spec)) => Some(spec.path.display()),
+                    Some(StreamSpec::Fifo(spec)) => Some(spec.path.display()),
                     _ => None,
                 })
             {
@@ -245,80 +245,59 @@ impl Plan {
         }
         readers
     }
-
-    /// As it is drawn.
-    pub(crate) fn graph(&self) -> Graph {
-        let kind = |stage: &Stage| match stage.job {
-            Job::Guest { .. } => Kind::Guest,
-            Job::Native { .. } => Kind::Native,
-        };
-        let node = |stage: &Stage| Node {
-            name: stage.name.clone(),
-            text: stage.runs(),
-            kind: kind(stage),
-        };
-        let edge = |pipe: &Pipe| Edge {
-            from: pipe.from.stage,
-            to: pipe.to.stage,
-            from_end: pipe.from.end.clone(),
-            to_end: pipe.to.end.clone(),
-            name: pipe.name.clone(),
-        };
-        let mut graph = Graph {
-            nodes: self.stages.iter().map(node).collect(),
-            edges: self.pipes.iter().map(edge).collect(),
-        };
-        let joined =
-            |end: &EndRef| self.pipes.iter().any(|pipe| pipe.from == *end || pipe.to == *end);
-        for (at, stage) in self.stages.iter().enumerate() {
-            let outside = |number, inherited: &str| match stage.redirection(number) {
-                None | Some(StdioSpec::Inherit) => Some(inherited.to_owned()),
-                Some(StdioSpec::Null) => None,
-                Some(StdioSpec::File(path)) => Some(path.display().to_string()),
-                Some(StdioSpec::Fifo(spec)) => Some(spec.path.display().to_string()),
-            };
-            if !joined(&EndRef::new(at, "stdin"))
-                && (at == 0 || stage.redirection(0).is_some())
-                && let Some(from) = outside(0, "stdin")
-            {
-                graph.add_outside(from, at, "stdin", true);
-            }
-            if !joined(&EndRef::new(at, "stdout"))
-                && let Some(to) = outside(1, "stdout")
-            {
-                graph.add_outside(to, at, "stdout", false);
-            }
-            if let Job::Guest { options, .. } = &stage.job {
-                for fifo in &options.fifo {
-                    let path = fifo.path.as_ref().map(|path| path.display().to_string());
-                    let path = path.unwrap_or_else(|| "(private)".into());
-                    if fifo.directions.read {
-                        graph.add_outside(path.clone(), at, fifo.name.as_str(), true);
-                    }
-                    if fifo.directions.write {
-                        graph.add_outside(path, at, fifo.name.as_str(), false);
-                    }
-                }
-            }
-        }
-        graph
-    }
 }
 
-impl Graph {
-    /// Joins a stage's end with something outside, which is one node however often it is joined.
-    fn add_outside(&mut self, name: String, stage: usize, end: &str, incoming: bool) {
-        // A stage may be called the same: what lies outside has no text.
-        let known = self.nodes.iter().position(|node| node.text.is_empty() && node.name == name);
-        let outside = known.unwrap_or_else(|| {
-            let name = name.clone();
-            self.nodes.push(Node { name, text: String::new(), kind: Kind::Outside });
-            self.nodes.len() - 1
-        });
-        let (from, to) = if incoming { (outside, stage) } else { (stage, outside) };
-        let (from_end, to_end) =
-            if incoming { (String::new(), end.into()) } else { (end.into(), String::new()) };
-        self.edges.push(Edge { from, to, from_end, to_end, name: None });
+impl Plan {
+    /// The ends of one stage, each once.
+    fn ends(&self, at: usize) -> Vec<&str> {
+        let ends = self.pipes.iter().flat_map(|pipe| [&pipe.from, &pipe.to]);
+        let mut ends: Vec<_> =
+            ends.filter(|end| end.stage == at).map(|end| end.end.as_str()).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// The names by which a guest opens its pipes to other stages.
+    pub(super) fn names(&self, at: usize) -> Vec<PipeName> {
+        let stage = &self.stages[at];
+        let named = |end: &&str| matches!(stage.end_kind(end), Some(EndKind::Named(_)));
+        self.ends(at).into_iter().filter(named).filter_map(|end| end.parse().ok()).collect()
+    }
+
+    /// The numbers under which a native command has its pipes to other stages.
+    pub(super) fn numbers(&self, at: usize) -> Vec<(String, i32)> {
+        let number = |end: &str| match self.stages[at].end_kind(end) {
+            Some(EndKind::Number(number)) => Some((end.to_owned(), number)),
+            _ => None,
+        };
+        self.ends(at).into_iter().filter_map(number).collect()
+    }
+
+    /// What each guest is given.
+    pub(super) fn guests(&self) -> impl Iterator<Item = &GuestPlan> + Clone {
+        self.stages.iter().filter_map(Stage::guest)
+    }
+
+    /// What all guests may have together: what was said, or what is usual, where none is permitted more
+    /// by itself.
+    pub(super) fn totals(&self, args: &TotalsArgs) -> Totals {
+        let most = |of: fn(&GuestLimits) -> Option<usize>| {
+            self.guests().filter_map(|guest| of(&guest.limits)).max()
+        };
+        let memory = self.guests().filter_map(|guest| guest.limits.max_memory).max();
+        let pipes = most(|limits| limits.max_pipes).unwrap_or(0);
+        let children = most(|limits| limits.max_children).unwrap_or(DEFAULT_MAX_CHILDREN);
+        Totals::new(
+            args.max_total_memory.unwrap_or(DEFAULT_MAX_TOTAL_MEMORY.max(memory.unwrap_or(0))),
+            args.max_total_pipes.unwrap_or(DEFAULT_MAX_TOTAL_PIPES.max(pipes)),
+            args.max_total_children.unwrap_or(DEFAULT_MAX_TOTAL_CHILDREN.max(children)),
+        )
+    }
+
+    /// The folders that guests may write to.
+    pub(super) fn writable_folders(&self) -> impl Iterator<Item = &Path> {
+        self.guests().flat_map(GuestPlan::writable_folders)
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::limit_names::option_of;
-use super::super::source::status_of;
+use super::super::source::{line_of, status_of};
 use super::super::stats::{PipeStats, StageStats, Stats, Used};
 use super::super::verdict;
 use super::plan::{EndRef, Job, Plan};
@@ -58,30 +58,22 @@ impl Plan {
         stopped: Option<Status>,
     ) -> (Status, Option<String>) {
         let stage = &self.stages[at];
-        let options = match &stage.job {
-            Job::Guest { options, .. } => Some(options),
-            Job::Native { .. } => None,
-        };
+        let guest = stage.guest();
         match &report.end {
             StageEnd::Guest(outcome) => {
                 let none = GuestLimits::default();
-                let limits = options.map_or(&none, |options| &options.limits);
+                let limits = guest.map_or(&none, |guest| &guest.limits);
                 verdict::of(outcome, limits, &report.reached)
             }
             StageEnd::Unfit(error) => {
                 let met = report.reached.first().map(|limit| format!(" ({})", option_of(limit)));
-                (status_of(error), Some(format!("{error}{}", met.unwrap_or_default())))
+                (status_of(error), Some(format!("{}{}", line_of(error), met.unwrap_or_default())))
             }
             StageEnd::Unprepared(failure) => (failure.status, Some(format!("{:#}", failure.error))),
-            StageEnd::TimedOut => {
-                let limit = options.and_then(|options| options.limits.timeout).unwrap_or_default();
-                let limit = humantime::format_duration(limit);
-                (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
-            }
             StageEnd::Native(NativeEnd::Exited(status)) => (Status::Exited(*status), None),
             StageEnd::Native(NativeEnd::Signaled(number)) => {
                 let line = format!("its process was ended by signal {number}");
-                (Status::Signal(*number), options.map(|_| line))
+                (Status::Signal(*number), guest.map(|_| line))
             }
             StageEnd::NotStarted(error) => {
                 let program = match &stage.job {

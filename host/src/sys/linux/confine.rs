@@ -61,7 +61,7 @@ pub enum Missing {
     Feature,
     /// The kernel has no Landlock, or it is switched off, and a folder is granted.
     #[error(
-        "this kernel has no Landlock, which Linux 5.13 and later have: with --dir, files are bounded by the engine alone"
+        "this kernel has no Landlock, which Linux 5.13 and later have: granted folders are bounded by the engine alone"
     )]
     Landlock,
     /// A folder is granted, and threads run that Landlock does not bound.

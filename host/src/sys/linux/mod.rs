@@ -42,7 +42,7 @@ use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
 use self::identity::Identity;
-use super::{Direction, FileKind, MOST_OTHERS, NativeCommand, NativeEnd, Usage};
+use super::{Direction, FileKind, IsAFifo, MOST_OTHERS, NativeCommand, NativeEnd, Usage};
 
 #[cfg(test)]
 pub(crate) use confine::breakout;
@@ -185,11 +185,11 @@ fn is_proc_mounted() -> bool {
 /// Opens a file to be read.
 ///
 /// # Errors
-/// Those of open(2); and for a FIFO, which is not opened: that alone would release a writer that
+/// Those of open(2); and [`IsAFifo`] for a FIFO, which is not opened: that alone would release a writer that
 /// waits for its reader.
 pub fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
     let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    refuse_fifo(&handle, path, "--stdin")?;
+    refuse_fifo(&handle, path)?;
     pipe_pair::blocking(reopen(handle, OFlags::RDONLY | OFlags::NONBLOCK)?)
 }
 
@@ -206,14 +206,14 @@ pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
     (bytes.len() as u64 <= most).then_some(bytes)
 }
 
-/// Makes or empties a file to be written, with `option` named in the error for a FIFO.
+/// Makes or empties a file to be written.
 ///
 /// # Errors
 /// As [`open_input_file`].
-pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
+pub fn open_output_file(path: &Path) -> io::Result<OwnedFd> {
     match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Ok(handle) => {
-            refuse_fifo(&handle, path, option)?;
+            refuse_fifo(&handle, path)?;
             let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK;
             pipe_pair::blocking(reopen(handle, flags)?)
         }
@@ -221,7 +221,7 @@ pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).custom_flags(NONBLOCK).open(path)?;
             // It may have come in between. Nothing is written to it then.
-            refuse_fifo(&file, path, option)?;
+            refuse_fifo(&file, path)?;
             file.set_len(0)?;
             pipe_pair::blocking(file.into())
         }
@@ -232,12 +232,11 @@ pub fn open_output_file(path: &Path, option: &str) -> io::Result<OwnedFd> {
 /// Keeps open(2) itself from blocking, on a device or a FIFO that comes in between.
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
 
-fn refuse_fifo(fd: impl AsFd, path: &Path, option: &str) -> io::Result<()> {
+fn refuse_fifo(fd: impl AsFd, path: &Path) -> io::Result<()> {
     match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
         FileType::Fifo => {
-            // Where links led to it, the option wants to know the end of them.
-            let path = path.canonicalize().unwrap_or_else(|_| path.into());
-            Err(io::Error::other(format!("it is a FIFO: write {option} fifo:{}", path.display())))
+            // Where links led to it, who grants it wants to know the end of them.
+            Err(io::Error::other(IsAFifo(path.canonicalize().unwrap_or_else(|_| path.into()))))
         }
         _ => Ok(()),
     }

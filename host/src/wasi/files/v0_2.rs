@@ -55,7 +55,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
                 let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
                 // It is opened for that.
                 if let Some(special) = special(data, borrowed(), links, &path).await {
-                    special.tell(&path, data.pipes().ctx.journal().remarks());
+                    special.tell(&path, data.pipes().ctx.journal().events());
                     return Ok((Err(ErrorCode::Unsupported),));
                 }
                 let mut files = data.filesystem();
@@ -133,7 +133,7 @@ async fn open_at<T: PipesView + WasiView>(
             WhenSpecial::Fails => {}
             WhenSpecial::NotDirectory => return Err(ErrorCode::NotDirectory.into()),
             WhenSpecial::Refused => {
-                special.tell(&path, data.pipes().ctx.journal().remarks());
+                special.tell(&path, data.pipes().ctx.journal().events());
                 return Err(ErrorCode::Unsupported.into());
             }
         }
@@ -144,7 +144,7 @@ async fn open_at<T: PipesView + WasiView>(
     let special = is_special(data.pipes().table.get(&file)?);
     if let Some(special) = special {
         data.pipes().table.delete(file)?;
-        special.tell(&path, data.pipes().ctx.journal().remarks());
+        special.tell(&path, data.pipes().ctx.journal().events());
         return Err(ErrorCode::Unsupported.into());
     }
     opened.add(&file, held);

@@ -224,7 +224,7 @@ async fn special<T: PipesView + WasiView + 'static>(
 }
 
 fn tell<T: PipesView + 'static>(accessor: &Accessor<T>, special: Special, path: &str) {
-    accessor.with(|mut store| special.tell(path, store.get().pipes().ctx.journal().remarks()));
+    accessor.with(|mut store| special.tell(path, store.get().pipes().ctx.journal().events()));
 }
 
 fn kind(kind: &DescriptorType) -> FileKind {

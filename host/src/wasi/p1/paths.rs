@@ -34,7 +34,7 @@ pub(super) fn shadow<T: ModuleView + 'static>(
                 // It is opened for that.
                 let asked = (folder, lookup, path, length);
                 if let Some((path, special)) = special(&mut caller, asked).await {
-                    special.tell(&path, &caller.data_mut().standard().remarks);
+                    special.tell(&path, &caller.data_mut().standard().events);
                     return Ok(errno::NOTSUP);
                 }
                 other!(
@@ -78,7 +78,7 @@ async fn open<T: ModuleView>(
             WhenSpecial::Fails => {}
             WhenSpecial::NotDirectory => return Ok(errno::NOTDIR),
             WhenSpecial::Refused => {
-                special.tell(path, &caller.data_mut().standard().remarks);
+                special.tell(path, &caller.data_mut().standard().events);
                 return Ok(errno::NOTSUP);
             }
         }
@@ -100,7 +100,7 @@ async fn open<T: ModuleView>(
         // It may have come in between.
         if let Some(special) = kind_of_opened(caller, number).await.and_then(Special::of) {
             let path = path_of(caller, path, length).unwrap_or_default();
-            special.tell(&path, &caller.data_mut().standard().remarks);
+            special.tell(&path, &caller.data_mut().standard().events);
             caller.data_mut().standard().touch(number);
             other!(caller, fd_close(number).await)?;
             return Ok(errno::NOTSUP);

@@ -11,9 +11,9 @@ use toml::{Spanned, Value};
 use super::super::super::args::GuestOptions;
 use super::super::super::mistake;
 use super::super::super::source::Source;
-use super::super::super::values::{StandardFifo, StdioSpec};
 use super::super::plan::{Job, Streams, program_name};
 use super::unknown_key;
+use crate::launch::{StreamFifo, StreamSpec};
 
 /// A table of the file's.
 pub(super) type Table = BTreeMap<Spanned<String>, Value>;
@@ -87,11 +87,11 @@ impl StageTable {
                 let source = guest_at(folder, guest.as_ref());
                 let source =
                     Source::of(&source).map_err(|failure| format!("{:#}", failure.error))?;
-                let options = Box::new(common.with_own(&own));
                 if let Some(arg) = source.useless(&args) {
                     return Err(mistake::useless(&source.display(), arg, "file"));
                 }
-                Ok((source.program(), Job::Guest { source, args, options }))
+                let plan = Box::new(common.with_own(&own).plan(&source, &args));
+                Ok((source.program(), Job::Guest { source, plan }))
             }
         }
     }
@@ -212,10 +212,10 @@ fn from_folder(mut options: GuestOptions, folder: &Path) -> GuestOptions {
     let streams = [&mut options.stdin, &mut options.stdout, &mut options.stderr];
     for spec in streams.into_iter().flatten() {
         match spec {
-            StdioSpec::File(path) | StdioSpec::Fifo(StandardFifo { path, .. }) => {
+            StreamSpec::File(path) | StreamSpec::Fifo(StreamFifo { path, .. }) => {
                 *path = from(folder, path);
             }
-            StdioSpec::Inherit | StdioSpec::Null => {}
+            StreamSpec::Inherit | StreamSpec::Null => {}
         }
     }
     for path in options.fifo.iter_mut().filter_map(|fifo| fifo.path.as_mut()) {

@@ -1,0 +1,195 @@
+//! What the library says of a guest that is launched, in the words of the command line.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::exit::{Failure, Status};
+use super::source::Source;
+use super::{say, without_error_numbers};
+use crate::launch::{Conflict, Given, LaunchError, Listener};
+use crate::names::Label;
+use crate::pipe::{ChildFailure, Event};
+use crate::sys::{FifoError, FileKind, IsAFifo, SystemError};
+
+impl Given {
+    /// The option by which it is given.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Stdin => "--stdin",
+            Self::Stdout => "--stdout",
+            Self::Stderr => "--stderr",
+            Self::Pipe => "--fifo",
+            Self::Descriptor => "--fd",
+            Self::Folder => "--dir",
+        }
+    }
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        let (status, line) = match error {
+            LaunchError::Conflict(conflict) => return conflict.into(),
+            LaunchError::File { what, path, error } => {
+                return file_failure(what.option(), &path, &error);
+            }
+            LaunchError::Fifo { what, error } => {
+                (fifo_status(&error), format!("{} {}", what.option(), fifo_line(&error)))
+            }
+            LaunchError::InheritedStream { what, number, error } => {
+                (Status::Io, format!("{} /dev/fd/{number}: {error}", what.option()))
+            }
+            LaunchError::InheritedPipe { what: what @ Given::Descriptor, error, .. } => {
+                (Status::Pipe, format!("{} {error}", what.option()))
+            }
+            LaunchError::InheritedPipe { what, name, error } => {
+                (Status::Pipe, format!("{} {name}: {error}", what.option()))
+            }
+            LaunchError::Reopened { number } => (
+                Status::Usage,
+                format!(
+                    "descriptor {number} is open already, and eof=reopen opens a FIFO again: make one \
+                     with mkfifo, and write its path"
+                ),
+            ),
+            error @ LaunchError::Resources { .. } => (Status::Io, error.to_string()),
+        };
+        Self { status, error: anyhow!(line) }
+    }
+}
+
+impl From<Conflict> for Failure {
+    fn from(conflict: Conflict) -> Self {
+        let remedy = match &conflict {
+            Conflict::StandardName(name) => {
+                format!(": say --{name} for that, or give the pipe another name: NAME=PATH")
+            }
+            Conflict::PipeTwice(_) => "; give one another: NAME=PATH".into(),
+            Conflict::DescriptorTwice(_) => "; grant it once, for both ways".into(),
+            Conflict::EndTwice { .. } => "; drop one of the two".into(),
+            Conflict::ChildTwice(_) => "; rename one".into(),
+        };
+        let conflict = match &conflict {
+            Conflict::EndTwice { path, direction, ends } => {
+                let end = |label: &Label| match label {
+                    Label::Pipe(name) => name.to_string(),
+                    standard => format!("--{standard}"),
+                };
+                let (path, way) = (path.display(), direction.doing());
+                let [first, second] = [end(&ends[0]), end(&ends[1])];
+                format!("{path} is granted twice for {way}, as {first} and as {second}")
+            }
+            conflict => conflict.to_string(),
+        };
+        Self { status: Status::Usage, error: anyhow!("{conflict}{remedy}") }
+    }
+}
+
+/// What is wrong with a FIFO, and what to write.
+fn fifo_line(error: &FifoError) -> String {
+    let remedy = match error {
+        FifoError::Missing(_) => ", or drop the key `existing`",
+        FifoError::NotOurs { .. } => "; add the key `insecure` to use it all the same",
+        FifoError::Exposed(_) => ", or add the key `insecure`",
+        FifoError::Busy { .. } => ", or grant the other way only, by the key `r` or `w`",
+        FifoError::NoPlace(_) => "; name a path: NAME=PATH",
+        _ => "",
+    };
+    format!("{error}{remedy}")
+}
+
+fn fifo_status(error: &FifoError) -> Status {
+    let exhausted = |error: &std::io::Error| {
+        let error = SystemError::of(error);
+        matches!(error, Some(SystemError::ProcessHandles | SystemError::SystemHandles))
+    };
+    match error {
+        _ if error.is_permission() => Status::NotPermitted,
+        // There are no descriptors left: another path would be no better.
+        FifoError::Io { error, .. } if exhausted(error) => Status::Io,
+        _ => Status::Pipe,
+    }
+}
+
+/// A file that `option` names cannot be opened.
+pub(crate) fn file_failure(option: &str, path: &Path, error: &std::io::Error) -> Failure {
+    let status = match error.kind() {
+        std::io::ErrorKind::NotFound => Status::Missing,
+        std::io::ErrorKind::PermissionDenied => Status::NotPermitted,
+        _ => Status::Io,
+    };
+    let remedy = match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(IsAFifo(fifo)) => format!(": write {option} fifo:{}", fifo.display()),
+        None => String::new(),
+    };
+    Failure { status, error: anyhow!("{option} {}: {error}{remedy}", path.display()) }
+}
+
+/// Tells an operator of what happens to the guest in `source` while it runs.
+pub(crate) fn listener(source: &Source) -> Listener {
+    let is_bundled = matches!(source, Source::Bundled(..));
+    Arc::new(move |event| match event {
+        Event::PrivateFifo { .. } => say(&event.to_string()),
+        event if event.is_detail() => tracing::info!("{event}"),
+        event => tracing::warn!("{}", line(event, is_bundled)),
+    })
+}
+
+/// An event, and what to write.
+fn line(event: &Event, is_bundled: bool) -> String {
+    let remedy = match event {
+        Event::NotGranted { wanted, .. } => match wanted.first() {
+            Some((name, _)) => format!(": write --fifo {name}=PATH"),
+            None => String::new(),
+        },
+        Event::NothingOpened { .. } if is_bundled => {
+            "; a guest that comes with pipehost opens `in` and `out`: write in=PATH, out=PATH"
+                .into()
+        }
+        Event::NothingOpened { .. } => "; look by which names the guest opens its pipes".into(),
+        Event::SpecialFile { kind: FileKind::Fifo, .. } => {
+            "; grant it by --fifo NAME=PATH, or by --stdin fifo:PATH".into()
+        }
+        Event::SpecialFile { .. } => {
+            "; what a guest is to read or write comes by its standard streams, or by a granted pipe"
+                .into()
+        }
+        Event::ChildFailed { name, failure: ChildFailure::BoundedEnd(label) } => {
+            return format!(
+                "child `{name}`: a native command cannot have `{label}`: --max-bytes and --rate would \
+                 not hold for it"
+            );
+        }
+        Event::ChildFailed { name, failure: ChildFailure::OutOfFuel } => {
+            return format!("child `{name}`: ran out of its share of --fuel");
+        }
+        _ => String::new(),
+    };
+    without_error_numbers(&format!("{event}{remedy}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_granted_comes_with_what_to_write() {
+        let wanted = vec![("p0".parse().unwrap(), crate::sys::Direction::Read)];
+        let text = line(&Event::NotGranted { wanted, granted: vec!["in".into()] }, false);
+        let expected = "the guest asked for the pipe `p0` for reading, which is not granted (granted \
+                        are in): write --fifo p0=PATH";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn conflicts_come_with_what_to_write() {
+        let path = "/x".into();
+        let ends = [Label::Stdout, Label::Pipe("a".into())];
+        let direction = crate::sys::Direction::Write;
+        let failure = Failure::from(Conflict::EndTwice { path, direction, ends });
+        let text = "/x is granted twice for writing, as --stdout and as a; drop one of the two";
+        assert_eq!(failure.error.to_string(), text);
+        assert_eq!(failure.status, Status::Usage);
+    }
+}

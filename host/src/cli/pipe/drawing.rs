@@ -1,0 +1,82 @@
+//! A pipeline as a graph.
+
+use super::super::graph::{Edge, Graph, Kind, Node};
+use super::plan::{EndRef, Job, Pipe, Plan, Stage};
+use crate::launch::StreamSpec;
+
+impl Plan {
+    /// As it is drawn.
+    pub(crate) fn graph(&self) -> Graph {
+        let kind = |stage: &Stage| match stage.job {
+            Job::Guest { .. } => Kind::Guest,
+            Job::Native { .. } => Kind::Native,
+        };
+        let node = |stage: &Stage| Node {
+            name: stage.name.clone(),
+            text: stage.runs(),
+            kind: kind(stage),
+        };
+        let edge = |pipe: &Pipe| Edge {
+            from: pipe.from.stage,
+            to: pipe.to.stage,
+            from_end: pipe.from.end.clone(),
+            to_end: pipe.to.end.clone(),
+            name: pipe.name.clone(),
+        };
+        let mut graph = Graph {
+            nodes: self.stages.iter().map(node).collect(),
+            edges: self.pipes.iter().map(edge).collect(),
+        };
+        let joined =
+            |end: &EndRef| self.pipes.iter().any(|pipe| pipe.from == *end || pipe.to == *end);
+        for (at, stage) in self.stages.iter().enumerate() {
+            let outside = |number, inherited: &str| match stage.redirection(number) {
+                None | Some(StreamSpec::Inherit) => Some(inherited.to_owned()),
+                Some(StreamSpec::Null) => None,
+                Some(StreamSpec::File(path)) => Some(path.display().to_string()),
+                Some(StreamSpec::Fifo(spec)) => Some(spec.path.display().to_string()),
+            };
+            if !joined(&EndRef::new(at, "stdin"))
+                && (at == 0 || stage.redirection(0).is_some())
+                && let Some(from) = outside(0, "stdin")
+            {
+                graph.add_outside(from, at, "stdin", true);
+            }
+            if !joined(&EndRef::new(at, "stdout"))
+                && let Some(to) = outside(1, "stdout")
+            {
+                graph.add_outside(to, at, "stdout", false);
+            }
+            if let Some(plan) = stage.guest() {
+                for fifo in plan.fifos() {
+                    let path = fifo.path.as_ref().map(|path| path.display().to_string());
+                    let path = path.unwrap_or_else(|| "(private)".into());
+                    if fifo.directions.read {
+                        graph.add_outside(path.clone(), at, fifo.name.as_str(), true);
+                    }
+                    if fifo.directions.write {
+                        graph.add_outside(path, at, fifo.name.as_str(), false);
+                    }
+                }
+            }
+        }
+        graph
+    }
+}
+
+impl Graph {
+    /// Joins a stage's end with something outside, which is one node however often it is joined.
+    fn add_outside(&mut self, name: String, stage: usize, end: &str, incoming: bool) {
+        // A stage may be called the same: what lies outside has no text.
+        let known = self.nodes.iter().position(|node| node.text.is_empty() && node.name == name);
+        let outside = known.unwrap_or_else(|| {
+            let name = name.clone();
+            self.nodes.push(Node { name, text: String::new(), kind: Kind::Outside });
+            self.nodes.len() - 1
+        });
+        let (from, to) = if incoming { (outside, stage) } else { (stage, outside) };
+        let (from_end, to_end) =
+            if incoming { (String::new(), end.into()) } else { (end.into(), String::new()) };
+        self.edges.push(Edge { from, to, from_end, to_end, name: None });
+    }
+}

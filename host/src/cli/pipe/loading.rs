@@ -1,0 +1,72 @@
+//! Reading and compiling the guests of a pipeline.
+
+use anyhow::Context;
+
+use super::super::compile::metering;
+use super::super::exit::{Failure, OrStatus, Status};
+use super::super::source::Source;
+use super::plan::{Job, Plan, Stage};
+use crate::children::Children;
+use crate::engine::Engine;
+use crate::guest::Guest;
+use crate::launch;
+use crate::threads;
+
+/// A stage's code, and that of what it may start.
+pub(super) struct Code {
+    pub(super) engine: Engine,
+    pub(super) guest: Guest,
+    pub(super) children: Option<Children>,
+}
+
+/// Reads and compiles all guests, those that may be started included, each once, on a thread.
+///
+/// Those with fuel are compiled apart, so that the others do not count what they compute.
+pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure> {
+    let (stages, engine) = (plan.stages.clone(), engine.clone());
+    let load = move || {
+        let with_fuel =
+            match stages.iter().filter_map(Stage::guest).any(|it| it.limits.fuel.is_some()) {
+                true => Some(metering(&engine)?),
+                false => None,
+            };
+        let mut known: Vec<(Source, bool, Guest)> = Vec::new();
+        let load = |stage: &Stage| {
+            let Job::Guest { source, plan } = &stage.job else { return Ok(None) };
+            let (engine, fueled) = match (&with_fuel, plan.limits.fuel) {
+                (Some(with_fuel), Some(_)) => (with_fuel, true),
+                _ => (&engine, false),
+            };
+            let mut guest = |source: &Source| {
+                let same =
+                    |(known, with, _): &&(Source, bool, Guest)| known == source && *with == fueled;
+                if let Some((.., guest)) = known.iter().find(same) {
+                    return Ok::<_, Failure>(guest.clone());
+                }
+                let guest = source.load_runnable(engine)?;
+                known.push((source.clone(), fueled, guest.clone()));
+                Ok(guest)
+            };
+            let mut load = || {
+                let (code, engine) = (guest(source)?, engine.clone());
+                let children = launch::children(plan, |spec| {
+                    let source = Source::of(&spec.guest)?;
+                    Ok::<_, Failure>((guest(&source)?, source.program()))
+                })?;
+                Ok(Some(Code { engine, guest: code, children }))
+            };
+            load().map_err(|failure: Failure| {
+                let failure = match matches!(failure.status, Status::Missing | Status::NotUsable)
+                    && source.is_command()
+                {
+                    true => failure
+                        .with_hint(&format!("a native command is written: exec {}", stage.runs())),
+                    false => failure,
+                };
+                failure.of_stage(&stage.name)
+            })
+        };
+        stages.iter().map(load).collect()
+    };
+    threads::elsewhere(load).await.context("compiling failed").or_status(Status::Io)?
+}

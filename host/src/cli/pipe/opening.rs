@@ -1,0 +1,83 @@
+//! Opening all that a pipeline's stages are given.
+
+use std::fs::File;
+
+use anyhow::anyhow;
+
+use super::super::exit::{Failure, OrStatus, Status};
+use super::super::launching::listener;
+use super::super::stats::FifoStats;
+use super::ends::Ends;
+use super::isolated;
+use super::loading::Code;
+use super::plan::{Job, Plan};
+use crate::launch::{GuestPlan, Leftovers, Opened, Opener, Shared, reserve_for_files};
+use crate::pipeline;
+use crate::sys::{CapacityLease, SandboxPolicy};
+
+/// The stages with all that they are given, and what this process needs for it.
+pub(super) struct Ready {
+    pub(super) stages: Vec<pipeline::Stage<Failure>>,
+    /// The room that its pipes have taken.
+    pub(super) leases: Vec<CapacityLease>,
+    /// The FIFOs that are granted.
+    pub(super) fifos: Vec<FifoStats>,
+    pub(super) policy: SandboxPolicy,
+    /// Where the processes of guests leave their reports.
+    pub(super) reports: Vec<Option<File>>,
+}
+
+/// Opens all that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
+/// `isolated`, with the text of the pipeline's file, if guests are to have processes of their own.
+pub(super) fn open(
+    plan: &Plan,
+    loaded: Vec<Option<Code>>,
+    shared: &Shared,
+    isolated: Option<Option<&str>>,
+    leftovers: &Leftovers,
+    confined: bool,
+) -> Result<Ready, Failure> {
+    let mut ends = Ends::make(plan)?;
+    let mut opener = Opener::new(leftovers, confined);
+    let (mut stages, mut reports, mut fifos) = (Vec::new(), Vec::new(), Vec::new());
+    for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
+        let mut report = None;
+        let opened = match (&stage.job, loaded) {
+            (Job::Guest { .. }, _) if let Some(text) = isolated => {
+                isolated::command(plan, at, &mut ends, &mut opener, text).map(|(command, file)| {
+                    report = Some(file);
+                    pipeline::Stage::Native(command)
+                })
+            }
+            (Job::Guest { source, plan: guest }, Some(code)) => ends
+                .wiring(plan, at, &mut opener)
+                .and_then(|(streams, named)| {
+                    Ok(opener.open(guest, streams, named, listener(source))?)
+                })
+                .map(|opened| {
+                    fifos.extend(FifoStats::of(&stage.name, opened.fifos()));
+                    guest_stage(code, opened.shared(shared.clone()), guest)
+                }),
+            (Job::Native { command, .. }, _) => {
+                ends.command(plan, at, command, &mut opener).map(pipeline::Stage::Native)
+            }
+            (Job::Guest { .. }, None) => {
+                Err(anyhow!("it has not been compiled")).or_status(Status::NotUsable)
+            }
+        };
+        stages.push(opened.map_err(|failure| failure.of_stage(&stage.name))?);
+        reports.push(report);
+    }
+    let leases = ends.into_leases();
+    Ok(Ready { stages, leases, fifos, policy: opener.into_policy(), reports })
+}
+
+fn guest_stage(code: Code, opened: Opened, plan: &GuestPlan) -> pipeline::Stage<Failure> {
+    let Code { engine, guest, children } = code;
+    let folders = plan.folders.clone();
+    let prepare = Box::new(move || {
+        reserve_for_files(&folders)?;
+        Ok(opened.with_children(children).setup()?)
+    });
+    pipeline::Stage::Guest { engine, guest, prepare }
+}

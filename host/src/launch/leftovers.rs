@@ -1,0 +1,26 @@
+//! What must not be left behind, whichever way a process ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::sys::{self, Fifo};
+
+/// The FIFOs that are to be removed. Cloning gives another handle to the same list: threads that end the process
+/// have one.
+#[derive(Clone, Debug, Default)]
+pub struct Leftovers(Arc<Mutex<Vec<Arc<Fifo>>>>);
+
+impl Leftovers {
+    /// Has `fifo` removed at the end.
+    pub fn add(&self, fifo: Arc<Fifo>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fifo);
+    }
+
+    /// Removes the FIFOs, and ends native commands that still run. To be called last: it ends the monitor, too.
+    pub fn clean_up(&self) {
+        for fifo in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            fifo.remove();
+        }
+        sys::kill_natives();
+        sys::end_monitor();
+    }
+}

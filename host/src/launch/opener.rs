@@ -1,0 +1,285 @@
+//! Opening what plans grant.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{
+    DescriptorSpec, FifoSpec, Given, GuestPlan, LaunchError, Leftovers, Opened, PipeSpec,
+    StreamFifo, StreamSpec,
+};
+use crate::names::PipeName;
+use crate::pipe::{Directions, EofPolicy, Event, Grant};
+use crate::setup::bounded_wasi;
+use crate::sys::{
+    self, Direction, Fifo, FifoError, FifoWatch, Handle, InheritError, SandboxPolicy,
+};
+
+/// What is told of events.
+pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// What a standard stream goes to.
+#[derive(Debug)]
+pub enum Stream {
+    /// A descriptor whose description others may share.
+    Shared(Handle),
+    /// The end of a pipe that nobody else holds.
+    Joined(Handle),
+    /// A FIFO, opened when the guest starts.
+    Fifo {
+        /// The FIFO.
+        fifo: Arc<Fifo>,
+        /// What the last writer's close means, if it is read.
+        eof: EofPolicy,
+        /// What it is to hold, in bytes.
+        capacity: Option<u64>,
+    },
+}
+
+/// The standard streams of one guest.
+#[derive(Debug)]
+pub struct Streams {
+    /// What it reads.
+    pub stdin: Stream,
+    /// What it writes to.
+    pub stdout: Stream,
+    /// Where its messages go.
+    pub stderr: Stream,
+}
+
+/// Opens what plans grant, those of all guests of a process, while it has one thread. Must be used inside a tokio
+/// runtime.
+pub struct Opener {
+    leftovers: Leftovers,
+    /// What looks after the FIFOs, once there is one; `None` inside where there is none to be had.
+    watch: Option<Option<FifoWatch>>,
+    /// The files that are written to: several that write to one share their place in it.
+    outputs: Vec<(PathBuf, Handle)>,
+    /// The inherited descriptors that were taken over, by number, but for those that are granted by name.
+    inherited: Vec<(i32, Handle)>,
+    /// What this process must still be able to do for what it has granted; `None` if it will not be confined.
+    policy: Option<SandboxPolicy>,
+}
+
+impl Opener {
+    /// Notes in `leftovers` what must not be left behind. Where the process will be confined,
+    /// [`Opener::into_policy`] gives what it needs then.
+    pub fn new(leftovers: &Leftovers, confined: bool) -> Self {
+        Self {
+            leftovers: leftovers.clone(),
+            watch: None,
+            outputs: Vec::new(),
+            inherited: Vec::new(),
+            policy: confined.then(SandboxPolicy::default),
+        }
+    }
+
+    /// What this process needs for all that has been opened.
+    pub fn into_policy(self) -> SandboxPolicy {
+        self.policy.unwrap_or_default()
+    }
+
+    /// Opens what `plan` grants, after `joined`, for a guest of whose events `listener` is told. The plan is to be
+    /// checked before: see [`GuestPlan::check`].
+    ///
+    /// # Errors
+    /// The first thing that cannot be had.
+    pub fn open(
+        &mut self,
+        plan: &GuestPlan,
+        streams: Streams,
+        joined: Vec<Grant>,
+        listener: Listener,
+    ) -> Result<Opened, LaunchError> {
+        let (mut grants, mut fifos) = (joined, Vec::new());
+        for pipe in &plan.pipes {
+            grants.push(match pipe {
+                PipeSpec::Fifo(spec) => self.fifo(spec, &listener, &mut fifos)?,
+                PipeSpec::Descriptor(spec) => descriptor(spec)?,
+            });
+        }
+        let mut wasi = bounded_wasi();
+        wasi.arg(&plan.program).args(&plan.args).envs(&plan.env);
+        for folder in &plan.folders {
+            folder.grant_in(&mut wasi)?;
+        }
+        self.keep(plan, &grants, &streams)
+            .map_err(LaunchError::resources("what is granted cannot be kept"))?;
+        Ok(Opened::new(plan, wasi, grants, streams, fifos, listener))
+    }
+
+    /// Notes what a guest's grants take later.
+    fn keep(&mut self, plan: &GuestPlan, grants: &[Grant], streams: &Streams) -> io::Result<()> {
+        let Some(policy) = &mut self.policy else { return Ok(()) };
+        grants.iter().try_for_each(|grant| grant.keep(policy))?;
+        for (stream, direction) in [
+            (&streams.stdin, Direction::Read),
+            (&streams.stdout, Direction::Write),
+            (&streams.stderr, Direction::Write),
+        ] {
+            match stream {
+                Stream::Shared(fd) => policy.stream(fd, direction)?,
+                Stream::Fifo { fifo, .. } => policy.fifo(fifo, &[direction])?,
+                Stream::Joined(_) => {}
+            }
+        }
+        plan.folders.iter().try_for_each(|it| policy.folder(&it.host, !it.read_only))
+    }
+
+    /// Opens the standard stream of this number as `spec` has it, or as `otherwise` does where nothing is said.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn stream(
+        &mut self,
+        number: i32,
+        spec: Option<&StreamSpec>,
+        otherwise: impl FnOnce() -> io::Result<Stream>,
+    ) -> Result<Stream, LaunchError> {
+        let what = Given::stream(number);
+        let way = if number == 0 { Direction::Read } else { Direction::Write };
+        let stream = match spec {
+            None => otherwise(),
+            Some(StreamSpec::Inherit) => sys::standard(number).map(Stream::Shared),
+            Some(StreamSpec::Null) => sys::null().map(Stream::Shared),
+            Some(StreamSpec::File(path)) => {
+                let file = match (sys::inherited_number(path), way) {
+                    (Some(number), _) => return self.inherited(number, way, what),
+                    (None, Direction::Read) => sys::open_input_file(path),
+                    (None, Direction::Write) => self.output_file(path),
+                };
+                return file.map(Stream::Shared).map_err(LaunchError::file(what, path));
+            }
+            Some(StreamSpec::Fifo(fifo)) => return self.stream_fifo(fifo, way, what),
+        };
+        stream.map_err(LaunchError::resources(what.to_string()))
+    }
+
+    fn output_file(&mut self, path: &Path) -> io::Result<Handle> {
+        if let Some((_, file)) = self.outputs.iter().find(|(known, _)| known == path) {
+            return file.try_clone();
+        }
+        let file = sys::open_output_file(path)?;
+        self.outputs.push((path.into(), file.try_clone()?));
+        Ok(file)
+    }
+
+    /// What this process was started with as descriptor `number`, for one of the standard streams.
+    fn inherited(
+        &mut self,
+        number: i32,
+        way: Direction,
+        what: Given,
+    ) -> Result<Stream, LaunchError> {
+        let refused = |error: InheritError| LaunchError::InheritedStream { what, number, error };
+        let copied = |fd: io::Result<Handle>| {
+            fd.map_err(LaunchError::resources(format!("descriptor {number}")))
+        };
+        if number < 3 {
+            let fd = copied(sys::standard(number))?;
+            sys::check_direction(number, &fd, way).map_err(refused)?;
+            return Ok(Stream::Shared(fd));
+        }
+        if let Some((_, fd)) = self.inherited.iter().find(|(known, _)| *known == number) {
+            sys::check_direction(number, fd, way).map_err(refused)?;
+            return copied(fd.try_clone()).map(Stream::Shared);
+        }
+        let fd = sys::take_inherited_stream(number, way).map_err(refused)?;
+        let own = copied(fd.try_clone())?;
+        self.inherited.push((number, fd));
+        Ok(Stream::Shared(own))
+    }
+
+    fn fifo(
+        &mut self,
+        spec: &FifoSpec,
+        listener: &Listener,
+        fifos: &mut Vec<(PipeName, PathBuf)>,
+    ) -> Result<Grant, LaunchError> {
+        if let Some(number) = spec.path.as_deref().and_then(sys::inherited_number) {
+            return descriptor_by_path(number, spec);
+        }
+        let ways = spec.directions.list();
+        let fifo = match &spec.path {
+            Some(path) => Fifo::prepare_alone(path, spec.options, &ways),
+            None => Fifo::private(spec.name.as_str(), &ways),
+        };
+        let fifo = self.look_after(fifo, Given::Pipe)?;
+        let (name, path) = (spec.name.clone(), fifo.path().to_path_buf());
+        if spec.path.is_none() {
+            listener(&Event::PrivateFifo { name: name.clone(), path: path.clone() });
+        }
+        fifos.push((name.clone(), path));
+        let grant = Grant::fifo(name, fifo).directions(spec.directions).eof(spec.eof);
+        Ok(with_capacity(grant, spec.capacity))
+    }
+
+    fn stream_fifo(
+        &mut self,
+        spec: &StreamFifo,
+        way: Direction,
+        what: Given,
+    ) -> Result<Stream, LaunchError> {
+        if let Some(number) = sys::inherited_number(&spec.path) {
+            refuse_reopening(number, spec.eof)?;
+            return self.inherited(number, way, what);
+        }
+        let fifo = Fifo::prepare_alone(&spec.path, spec.options, &[way]);
+        let fifo = self.look_after(fifo, what)?;
+        Ok(Stream::Fifo { fifo, eof: spec.eof, capacity: spec.capacity })
+    }
+
+    /// Sees to it that a FIFO is not left behind, and that it is told if somebody else removes it.
+    fn look_after(
+        &mut self,
+        fifo: Result<Fifo, FifoError>,
+        what: Given,
+    ) -> Result<Arc<Fifo>, LaunchError> {
+        let fifo = Arc::new(fifo.map_err(|error| LaunchError::Fifo { what, error })?);
+        self.leftovers.add(Arc::clone(&fifo));
+        // Without a watch it is told at the end.
+        let watch = self.watch.get_or_insert_with(|| FifoWatch::start().ok());
+        if let Some(Err(error)) = watch.as_ref().map(|watch| watch.add(&fifo)) {
+            tracing::debug!("{}: cannot be watched: {error}", fifo.path().display());
+        }
+        Ok(fifo)
+    }
+}
+
+/// A grant by a path that stands for an inherited descriptor, as the shell's <(...) gives one.
+fn descriptor_by_path(number: i32, spec: &FifoSpec) -> Result<Grant, LaunchError> {
+    refuse_reopening(number, spec.eof)?;
+    // Both ways are what is said where nothing is: as many are meant as it is open for.
+    let asked = (spec.directions != Directions::BOTH).then_some(spec.directions);
+    let grant = Grant::descriptor(spec.name.clone(), number, asked);
+    let grant = grant.map_err(|error| LaunchError::InheritedPipe {
+        what: Given::Pipe,
+        name: spec.name.clone(),
+        error,
+    })?;
+    Ok(with_capacity(grant, spec.capacity))
+}
+
+fn descriptor(spec: &DescriptorSpec) -> Result<Grant, LaunchError> {
+    let grant = Grant::descriptor(spec.name.clone(), spec.number, spec.directions);
+    grant.map_err(|error| LaunchError::InheritedPipe {
+        what: Given::Descriptor,
+        name: spec.name.clone(),
+        error,
+    })
+}
+
+fn with_capacity(grant: Grant, capacity: Option<u64>) -> Grant {
+    match capacity {
+        Some(bytes) => grant.capacity(bytes),
+        None => grant,
+    }
+}
+
+/// What cannot be opened by a path cannot be opened again.
+fn refuse_reopening(number: i32, eof: EofPolicy) -> Result<(), LaunchError> {
+    match eof {
+        EofPolicy::Close => Ok(()),
+        EofPolicy::Reopen => Err(LaunchError::Reopened { number }),
+    }
+}

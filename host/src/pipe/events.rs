@@ -1,0 +1,285 @@
+//! What a host has to tell while a guest and its children run.
+//!
+//! Bounded, as they can make it happen without end: what is left out is counted, and told at the end.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Fault, Label, PipeName};
+use crate::sys::{Direction, FileKind};
+
+/// So many warnings about one family of guests are told.
+const MOST_WARNINGS: usize = 32;
+
+/// So many details.
+const MOST_DETAILS: usize = 1024;
+
+/// Something to be told while a guest runs, as data. Its text is a line for a person, who may know nothing of how the
+/// guest was started.
+///
+/// Given to what [`PipesBuilder::events`](super::PipesBuilder::events) names. Without that it goes to `tracing`: a
+/// detail as `info`, the rest as warnings.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A FIFO was made in a private folder for a grant without a path. Peers are to be told where it is.
+    PrivateFifo {
+        /// The grant.
+        name: PipeName,
+        /// Where the FIFO is.
+        path: PathBuf,
+    },
+    /// The kernel refused the capacity that a pipe was to have. It works with the one that it has.
+    CapacityRefused {
+        /// The pipe.
+        label: Label,
+        /// What was asked for, in bytes.
+        bytes: u64,
+        /// What it has, in bytes.
+        had: u64,
+        /// Why.
+        error: io::Error,
+    },
+    /// A guest that failed had asked for pipes which are not granted.
+    NotGranted {
+        /// What it asked for, at least one; the first few, if they were many.
+        wanted: Vec<(PipeName, Direction)>,
+        /// The names that are granted.
+        granted: Vec<String>,
+    },
+    /// A guest ended by itself and opened none of the pipes that are granted to it.
+    NothingOpened {
+        /// The names that are granted.
+        granted: Vec<String>,
+    },
+    /// A guest that failed had met an error of the system's on a pipe, of which it learnt only that there was one.
+    PipeFailed {
+        /// The pipe.
+        label: Label,
+        /// The error.
+        fault: Fault,
+    },
+    /// A guest tried to open something in a granted folder that is no file: opening it may take bytes from a peer.
+    SpecialFile {
+        /// The path, as the guest gave it.
+        path: String,
+        /// What it is: a FIFO, a socket, a device.
+        kind: FileKind,
+    },
+    /// What a guest started failed. Told once for each name.
+    ChildFailed {
+        /// What it was started as.
+        name: PipeName,
+        /// Why.
+        failure: ChildFailure,
+    },
+    /// So many further events were left out, details aside.
+    LeftOut(usize),
+    /// A detail: a guest trapped. The text has the backtrace in lines of its own.
+    Trapped(String),
+    /// A detail: so many further details were left out.
+    DetailsLeftOut(usize),
+    /// A detail: a pipe failed with an error of the system's, of which the guest learns only that there was one.
+    PipeFault {
+        /// The pipe.
+        label: Label,
+        /// The error.
+        fault: Fault,
+    },
+}
+
+/// Why something that a guest started failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ChildFailure {
+    /// It is a native command, and was to have an end whose bytes are counted: nobody would count what it moves.
+    BoundedEnd(Label),
+    /// It is a native command, and could not be started.
+    NotStarted {
+        /// The command.
+        program: OsString,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is a native command, and could not be waited for.
+    NotWaitedFor(io::Error),
+    /// It burnt its share of the fuel.
+    OutOfFuel,
+    /// It trapped; why, in a few words.
+    Trapped(String),
+    /// It could not be run as it is.
+    Unfit(String),
+    /// One of its standard streams failed, or lost what it had left behind.
+    StreamFailed {
+        /// The stream.
+        label: Label,
+        /// The error.
+        fault: Fault,
+    },
+}
+
+impl Event {
+    /// Whether it is of interest only to somebody who looks for the reason of something.
+    pub fn is_detail(&self) -> bool {
+        matches!(self, Self::Trapped(_) | Self::PipeFault { .. } | Self::DetailsLeftOut(_))
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrivateFifo { name, path } => write!(f, "{name} is at {}", path.display()),
+            Self::CapacityRefused { label, bytes, had, error } => write!(
+                f,
+                "{label}: a capacity of {bytes} bytes is refused ({error}); it stays at {had}"
+            ),
+            Self::NotGranted { wanted, granted } => {
+                let wanted = wanted.iter();
+                let wanted =
+                    wanted.map(|(name, way)| format!("the pipe `{name}` for {}", way.doing()));
+                let wanted = wanted.collect::<Vec<_>>().join(", ");
+                write!(f, "the guest asked for {wanted}, which is not granted ")?;
+                match &granted[..] {
+                    [] => f.write_str("(nothing is)"),
+                    names => write!(f, "(granted are {})", names.join(", ")),
+                }
+            }
+            Self::NothingOpened { granted } => {
+                write!(f, "none of the granted pipes was opened: {}", granted.join(", "))
+            }
+            Self::PipeFailed { label, fault } | Self::PipeFault { label, fault } => {
+                write!(f, "`{label}`: {fault}")
+            }
+            Self::SpecialFile { path, kind } => write!(
+                f,
+                "the guest may not open `{}` of a granted folder: it is {}",
+                super::quoted_name(path),
+                special(*kind)
+            ),
+            Self::ChildFailed { name, failure } => write!(f, "child `{name}`: {failure}"),
+            Self::LeftOut(count) => {
+                write!(f, "{count} more warnings about the guest and its children were left out")
+            }
+            Self::DetailsLeftOut(count) => {
+                write!(f, "{count} more lines about the guest and its children were left out")
+            }
+            Self::Trapped(text) => f.write_str(text),
+        }
+    }
+}
+
+/// What a file that is none is called.
+fn special(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Fifo => "a FIFO",
+        FileKind::Socket => "a socket",
+        _ => "a device",
+    }
+}
+
+impl fmt::Display for ChildFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BoundedEnd(label) => write!(
+                f,
+                "a native command cannot have `{label}`: the limits of its bytes would not hold for it"
+            ),
+            Self::NotStarted { program, error } => {
+                write!(f, "{} cannot be started: {error}", program.display())
+            }
+            Self::NotWaitedFor(error) => write!(f, "cannot be waited for: {error}"),
+            Self::OutOfFuel => f.write_str("ran out of its share of the fuel"),
+            Self::Trapped(summary) => write!(f, "trapped: {summary}"),
+            Self::Unfit(text) => f.write_str(text),
+            Self::StreamFailed { label, fault } => write!(f, "{label}: {fault}"),
+        }
+    }
+}
+
+/// What is told of events.
+type Listener = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// Where the events of one family of guests go. Cloning gives another handle to the same bounds.
+#[derive(Clone, Default)]
+pub(crate) struct Events(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    listener: Option<Listener>,
+    warnings: AtomicUsize,
+    details: AtomicUsize,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// To `listener`.
+    pub(crate) fn to(listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(State { listener: Some(Box::new(listener)), ..State::default() }))
+    }
+
+    /// Tells of `event`, unless there were many.
+    pub(crate) fn tell(&self, event: &Event) {
+        let (count, most) = match event.is_detail() {
+            true => (&self.0.details, MOST_DETAILS),
+            false => (&self.0.warnings, MOST_WARNINGS),
+        };
+        if count.fetch_add(1, Ordering::Relaxed) < most {
+            self.pass_on(event);
+        }
+    }
+
+    /// Tells how much was left out. To be called once, when the family has come to its end.
+    pub(crate) fn sum_up(&self) {
+        let left_out =
+            |count: &AtomicUsize, most| count.load(Ordering::Relaxed).saturating_sub(most);
+        let warnings = left_out(&self.0.warnings, MOST_WARNINGS);
+        let details = left_out(&self.0.details, MOST_DETAILS);
+        if warnings > 0 {
+            self.pass_on(&Event::LeftOut(warnings));
+        }
+        if details > 0 {
+            self.pass_on(&Event::DetailsLeftOut(details));
+        }
+    }
+
+    fn pass_on(&self, event: &Event) {
+        match &self.0.listener {
+            Some(listener) => listener(event),
+            None if event.is_detail() => tracing::info!("{event}"),
+            None => tracing::warn!("{event}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn events_without_end_are_counted_and_not_told() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&told);
+        let events = Events::to(move |event| list.lock().unwrap().push(event.to_string()));
+        for n in 0..MOST_WARNINGS + 5 {
+            events.tell(&Event::NothingOpened { granted: vec![n.to_string()] });
+        }
+        events.tell(&Event::Trapped("at 1\nat 2".into()));
+        events.sum_up();
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), MOST_WARNINGS + 2);
+        assert_eq!(told[0], "none of the granted pipes was opened: 0");
+        assert_eq!(told[MOST_WARNINGS], "at 1\nat 2");
+        let last = "5 more warnings about the guest and its children were left out";
+        assert_eq!(told[MOST_WARNINGS + 1], last);
+    }
+}
