@@ -9,11 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pipehost::engine::Engine;
-use pipehost::guest::Guest;
-use pipehost::outcome::Outcome;
-use pipehost::run::Setup;
-use pipehost::{GuestLimits, Pipes, sys};
+use pipehost::{Engine, Guest, GuestLimits, Outcome, Pipes, Setup, pipes};
 use support::*;
 
 fn root() -> &'static Path {
@@ -81,7 +77,7 @@ async fn a_time_limit_of_the_library_ends_a_guest() {
     for guest in [spin, waiting] {
         // Whose writer stays open, and says nothing.
         let (stdin, _silent) = std::io::pipe().unwrap();
-        let null = || sys::null().unwrap();
+        let null = || pipes::null().unwrap();
         let mut limits = GuestLimits::default();
         limits.timeout = Some(limit);
         let pipes = Pipes::builder().limits(limits).build();

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use pipehost::sys::{Direction, Fifo, FifoError, FifoOptions};
+use pipehost::pipes::{Direction, FifoError};
+use pipehost::{Fifo, FifoOptions};
 use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
 use support::*;
 

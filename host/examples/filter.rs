@@ -2,7 +2,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use pipehost::{GuestLimits, Pipes, engine::Engine, guest::Guest, run::Setup, sys};
+use pipehost::{Engine, Guest, GuestLimits, Pipes, Setup, pipes};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     (limits.timeout, limits.max_memory) = (Some(Duration::from_secs(5)), Some(64 << 20));
     limits.max_bytes = Some(1 << 20);
     let pipes = Pipes::builder().limits(limits).build();
-    let setup = Setup::between(pipes, stdin.into(), stdout.into(), sys::standard(2)?)?;
+    let setup = Setup::between(pipes, stdin.into(), stdout.into(), pipes::standard(2)?)?;
     let outcome = setup.run(&engine, &guest).await?;
     let mut text = String::new();
     from_guest.read_to_string(&mut text)?;

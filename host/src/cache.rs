@@ -59,6 +59,7 @@ impl Turn<'_> {
 
 /// Why there is no cache.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CacheError {
     /// Neither variable names a folder.
     #[error("there is no place for a cache; set XDG_CACHE_HOME or HOME to a folder's whole path")]

@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// As [`Engine::new`], whose guests count what they compute, for
-    /// [`Setup::fuel`](crate::run::Setup::fuel). They are slower for it, by a quarter or so, and
+    /// [`GuestLimits::fuel`](crate::GuestLimits::fuel). They are slower for it, by a quarter or so, and
     /// compiled apart from those of other engines.
     ///
     /// # Errors

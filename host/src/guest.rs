@@ -49,6 +49,7 @@ pub(crate) enum Kind {
 
 /// Why something is no usable guest. The text names what to do about it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GuestError {
     /// It cannot be read.
     #[error("{}: {error}", .path.display())]

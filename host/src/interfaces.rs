@@ -16,7 +16,7 @@ const PROVIDED: [&str; 6] =
 const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
 /// Whether a core module that imports from `module` finds that here.
-pub fn is_provided_module(module: &str) -> bool {
+pub(crate) fn is_provided_module(module: &str) -> bool {
     MODULES.contains(&module)
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for WasiVersion {
 
 /// `package/name@version`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
+pub(crate) struct Interface {
     package: String,
     name: String,
     version: Option<(u64, u64, String)>,
@@ -52,7 +52,7 @@ pub struct Interface {
 /// The text is not the name of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the name of an interface")]
-pub struct NotAnInterface;
+pub(crate) struct NotAnInterface;
 
 impl FromStr for Interface {
     type Err = NotAnInterface;
@@ -83,22 +83,22 @@ impl FromStr for Interface {
 
 impl Interface {
     /// Whether it is `package/name` in any version.
-    pub fn is(&self, package: &str, name: &str) -> bool {
+    pub(crate) fn is(&self, package: &str, name: &str) -> bool {
         self.package == package && self.name == name
     }
 
     /// Whether it is of `package`, in this version of WASI.
-    pub fn is_of(&self, package: &str, version: WasiVersion) -> bool {
+    pub(crate) fn is_of(&self, package: &str, version: WasiVersion) -> bool {
         self.package == package && self.wasi_version() == Some(version)
     }
 
     /// Whether it is of pipehost's package, in any version.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.package == OURS
     }
 
     /// Which version of WASI it is of, or builds on.
-    pub fn wasi_version(&self) -> Option<WasiVersion> {
+    pub(crate) fn wasi_version(&self) -> Option<WasiVersion> {
         if !self.package.starts_with("wasi:") && !self.is_ours() {
             return None;
         }
@@ -110,7 +110,7 @@ impl Interface {
     }
 
     /// Whether a guest that imports it finds it here.
-    pub fn is_provided(&self) -> bool {
+    pub(crate) fn is_provided(&self) -> bool {
         (self.is_ours() || PROVIDED.contains(&self.package.as_str()))
             && self.wasi_version().is_some()
     }

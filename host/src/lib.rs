@@ -39,47 +39,93 @@
 //! `cli` (the command and all that only it needs), `bundled` (its guests `@cat` and so on) and `sandbox` (confining
 //! the process) are on by default. Without them the crate has neither clap nor anyhow nor toml.
 //!
-//! # Layers
+//! # What is where
 //!
-//! [`sys`] has the system calls, [`pipe`] what a pipe is, [`wasi`] what a guest sees of it,
-//! [`cache`], [`engine`] and [`guest`] what makes code of a file, [`run`] and [`outcome`] what runs it,
-//! [`children`] what it starts, [`pipeline`] several at once and [`totals`] what bounds them, `cli` the command line. Each knows only
-//! those before it.
+//! The types that a first program needs are here. [`launch`] goes from a plan, such as a command line gives, to a guest
+//! that runs; [`pipeline`] runs several at once, with native commands between them. [`pipes`] has the ends of pipes,
+//! as a host sees them, and [`limits`] what bounds a guest and tells which limit it met. [`cache`] keeps compiled
+//! guests; [`children`] is what a guest may start; [`sandbox`] confines the process, for programs that do nothing else.
+//!
+//! Nothing here forks, confines or changes the process, but what [`sandbox`] names.
 
-#![cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command uses them"))]
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, unreachable_pub, unused_imports, reason = "the command uses them")
+)]
 
 #[cfg(feature = "cli")]
 mod bundled;
 pub mod cache;
 pub mod children;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 mod deadlines;
-pub mod engine;
+mod engine;
 mod engine_names;
-pub mod guest;
-pub mod interfaces;
+mod guest;
+mod interfaces;
 pub mod launch;
 pub mod limits;
 mod names;
 mod needs;
-pub mod outcome;
-pub mod pipe;
+mod outcome;
+mod pipe;
 pub mod pipeline;
-pub mod run;
-pub mod setup;
+mod run;
+mod setup;
 mod spawning;
 #[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
-pub mod sys;
+mod sys;
 mod threads;
 mod turn;
-pub mod wasi;
+mod wasi;
 
-pub use interfaces::PACKAGES;
+pub use engine::Engine;
+pub use guest::{Guest, GuestError, Kept};
+pub use interfaces::{PACKAGES, WasiVersion};
 pub use limits::GuestLimits;
-pub use pipe::{Grant, Pipes};
+pub use names::{InvalidName, Label, PipeName};
+pub use outcome::{GuestEnd, Outcome};
+pub use pipe::{ChildFailure, Directions, EofPolicy, Event, Grant, Pipes, PipesBuilder};
+pub use setup::Setup;
 pub use sys::{Fifo, FifoOptions};
-pub use wasi::{PipesCtxView, PipesView, add_to_linker};
+pub use wasi::{HasPipes, PipesCtxView, PipesView, Stdio, add_to_linker};
 
 // The engine's types are part of this crate's signatures: the versions must be the same.
 pub use {wasmtime, wasmtime_wasi};
+
+/// The ends of pipes, as a host sees them, and what happens on them.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// // A pipe whose ends are descriptors, for a guest and for whoever is on the other side.
+/// let pair = pipehost::pipes::pipe_pair(None)?;
+/// let (reader, writer) = (pair.reader, pair.writer);
+/// # Ok(())
+/// # }
+/// ```
+pub mod pipes {
+    pub use crate::pipe::{
+        Activity, Child, ChildStatus, ChildStream, DuplicateName, ErrorCode, Fault, Journal, Note,
+        PassedEnd, PendingWrites, Read, Reader, SpawnRequest, Total, Transfer, TransferFault,
+        Writer, transfer,
+    };
+    pub use crate::sys::{
+        CapacityLease, Direction, End, FifoError, FileKind, Handle, InheritError, IsAFifo,
+        PipePair, null, pipe_pair, standard,
+    };
+}
+
+/// Confining this process, for a program that does nothing but run guests: it gives up what its guests' grants do not
+/// take, for good.
+///
+/// 1. [`start_monitor`](sandbox::start_monitor) before the first thread, where guests have FIFOs or may start native
+///    commands: it forks this process once.
+/// 2. [`Opener`](launch::Opener) opens the grants, and knows the [`SandboxPolicy`](sandbox::SandboxPolicy).
+/// 3. [`confine`](sandbox::confine) before the first guest runs.
+pub mod sandbox {
+    pub use crate::sys::{
+        Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,
+    };
+}

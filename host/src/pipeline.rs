@@ -20,7 +20,8 @@ use crate::limits::{Limit, MemoryUse};
 use crate::outcome::Outcome;
 use crate::pipe::{Journal, Total};
 use crate::run::Setup;
-use crate::sys::{self, Native, NativeCommand, NativeEnd, Stop, Usage};
+use crate::sys::{self, Native, Usage};
+pub use crate::sys::{NativeCommand, NativeEnd, Stop};
 use crate::threads;
 
 /// Ties what a guest is given to the thread that it is to run on.
@@ -43,6 +44,7 @@ pub enum Stage<E> {
 
 /// How a stage ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StageEnd<E> {
     /// A guest.
     Guest(Outcome),
@@ -62,6 +64,7 @@ pub enum StageEnd<E> {
 
 /// A stage that has ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Report<E> {
     /// How it ended.
     pub end: StageEnd<E>,

@@ -13,7 +13,7 @@ use crate::limits::{Fuel, Limit, MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget, Reac
 use crate::needs;
 use crate::outcome::{GuestEnd, Outcome};
 use crate::pipe::{ErrorCode, Event, Events, Note, Pipes};
-pub use crate::setup::Setup;
+pub(crate) use crate::setup::Setup;
 use crate::spawning::{self, with_children};
 use crate::threads;
 use crate::wasi::{

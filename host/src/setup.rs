@@ -27,7 +27,7 @@ pub(crate) fn bounded_wasi() -> WasiCtxBuilder {
 /// By default, beyond the pipes and the standard streams: no arguments, no environment, no files,
 /// no network, the clocks and random numbers of the host. Its limits are those of its pipes:
 /// [`PipesBuilder::limits`](crate::pipe::PipesBuilder::limits). The time limit counts from
-/// [`Setup::run`](crate::run) on, and takes in children and what is left to be delivered; a single call into the
+/// [`Setup::run`] on, and takes in children and what is left to be delivered; a single call into the
 /// system that blocks is waited for.
 pub struct Setup {
     pub(crate) wasi: WasiCtxBuilder,

@@ -10,12 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipehost::children::{Children, Program};
-use pipehost::engine::Engine;
-use pipehost::guest::Guest;
-use pipehost::outcome::Outcome;
-use pipehost::run::Setup;
-use pipehost::sys;
-use pipehost::{Fifo, FifoOptions, Grant, Pipes};
+use pipehost::{Engine, Fifo, FifoOptions, Grant, Guest, Outcome, Pipes, Setup, pipes};
 
 use crate::support::*;
 use crate::{alone, form, status_bytes};
@@ -235,7 +230,7 @@ fn setup(
         builder = builder.grant(grant).unwrap();
     }
     let pipes = builder.build();
-    let or_null = |fd: Option<OwnedFd>| fd.unwrap_or_else(|| sys::null().unwrap());
+    let or_null = |fd: Option<OwnedFd>| fd.unwrap_or_else(|| pipes::null().unwrap());
     let setup = Setup::between(pipes, or_null(stdin), or_null(stdout), or_null(None));
     let mut setup = setup.unwrap();
     setup.wasi().arg("guest").args(args);

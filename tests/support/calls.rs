@@ -11,13 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipehost::engine::Engine;
-use pipehost::guest::Guest;
-use pipehost::outcome::Outcome;
-use pipehost::pipe::{ErrorCode, Read, Reader, Writer};
-use pipehost::run::Setup;
-use pipehost::wasi::Stdio;
-use pipehost::{Fifo, FifoOptions, Grant, GuestLimits, Pipes};
+use pipehost::pipes::{ErrorCode, Read, Reader, Writer};
+use pipehost::{
+    Engine, Fifo, FifoOptions, Grant, Guest, GuestLimits, Outcome, Pipes, Setup, Stdio,
+};
 use pipehost_test_calls::{Model, Version};
 use tokio::runtime::Runtime;
 
@@ -97,7 +94,7 @@ impl Caller {
         let mut pipes = Pipes::builder().limits(limits);
         let mut leases = Vec::new();
         for name in ["a", "b"] {
-            let pair = pipehost::sys::pipe_pair(None).unwrap();
+            let pair = pipehost::pipes::pipe_pair(None).unwrap();
             leases.push(pair.lease);
             let (reader, writer) = (Some(pair.reader), Some(pair.writer));
             pipes = pipes.grant(Grant::joined(name.parse().unwrap(), reader, writer)).unwrap();

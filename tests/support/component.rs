@@ -4,12 +4,7 @@
 
 use std::time::Duration;
 
-use pipehost::engine::Engine;
-use pipehost::guest::{Guest, GuestError};
-use pipehost::outcome::Outcome;
-use pipehost::run::Setup;
-use pipehost::wasi::Stdio;
-use pipehost::{GuestLimits, Pipes};
+use pipehost::{Engine, Guest, GuestError, GuestLimits, Outcome, Pipes, Setup, Stdio};
 use tokio::runtime::Runtime;
 
 /// Compiling takes time in proportion.

@@ -1,7 +1,7 @@
 //! What a guest, its family and its pipeline may use up: the limits as they are set, and what counts against them.
 //!
-//! [`GuestLimits`] says what is permitted. [`GuestQuotas`] counts, for one guest and all of its children: each is a
-//! [`Quota`], of which a [`Permit`] is taken, and lies within the quotas of all guests of a pipeline, [`Totals`].
+//! [`GuestLimits`] says what is permitted. `GuestQuotas` counts, for one guest and all of its children: each is a
+//! `Quota`, of which a `Permit` is taken, and lies within the quotas of all guests of a pipeline, [`Totals`].
 //! Whatever refuses notes which limit it was in [`Reached`].
 
 mod end_budget;

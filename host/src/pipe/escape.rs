@@ -240,12 +240,12 @@ fn raw(byte: u8) -> String {
 }
 
 /// A text that quotes a guest, a file or a name, for a message: without colours, of several lines.
-pub fn quoted(text: &str) -> Cow<'_, str> {
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     quote(text, |c, out| out.push_str(&shown(c)))
 }
 
 /// As [`quoted`], in one line: other white space becomes a space.
-pub fn quoted_in_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn quoted_in_line(text: &str) -> Cow<'_, str> {
     if !text.contains(['\n', '\t', '\r']) {
         return quoted(text);
     }
@@ -253,7 +253,7 @@ pub fn quoted_in_line(text: &str) -> Cow<'_, str> {
 }
 
 /// A name that a guest or a file gives, in a text of several lines: none of them can be forged by it.
-pub fn quoted_name(name: &str) -> Cow<'_, str> {
+pub(crate) fn quoted_name(name: &str) -> Cow<'_, str> {
     if !name.contains(acts_on_reader) {
         return Cow::Borrowed(name);
     }
@@ -267,7 +267,7 @@ pub(crate) fn acts_on_reader(c: char) -> bool {
 }
 
 /// JSON that holds the same, with escapes of its own.
-pub fn quoted_json(json: &str) -> Cow<'_, str> {
+pub(crate) fn quoted_json(json: &str) -> Cow<'_, str> {
     quote(json, |c, out| {
         for unit in c.encode_utf16(&mut [0; 2]) {
             // Cannot fail: it is a string.

@@ -20,11 +20,11 @@ mod tests;
 mod transfer;
 mod writer;
 
-pub use crate::names::{InvalidName, Label, PipeName};
+pub(crate) use crate::names::{Label, PipeName};
 pub use activity::Activity;
 #[cfg(feature = "cli")]
 pub(crate) use escape::acts_on_reader;
-pub use escape::{quoted, quoted_in_line, quoted_json, quoted_name};
+pub(crate) use escape::{quoted, quoted_in_line, quoted_json, quoted_name};
 pub(crate) use events::Events;
 pub use events::{ChildFailure, Event};
 pub use fault::{ErrorCode, Fault};
@@ -37,7 +37,7 @@ pub use registry::{DuplicateName, Pipes, PipesBuilder};
 pub(crate) use registry::{Family, Kept};
 pub use spawn::{Child, ChildStatus, ChildStream, PassedEnd, SpawnRequest};
 pub(crate) use spawn::{ChildRun, Spawn};
-pub use terminal::share_terminals;
+pub(crate) use terminal::share_terminals;
 pub use transfer::{Transfer, TransferFault, transfer};
 pub(crate) use writer::PERMIT;
 pub use writer::Writer;

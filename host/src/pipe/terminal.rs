@@ -37,7 +37,7 @@ static SHARED: AtomicBool = AtomicBool::new(false);
 /// To be called by a process that is one of several with a guest each, before it opens anything: what one
 /// of them leaves half written on a terminal, the others do not know of. So colours are escaped, too, and
 /// there is nothing that what comes next could be the rest of.
-pub fn share_terminals() {
+pub(crate) fn share_terminals() {
     SHARED.store(true, Ordering::Relaxed);
 }
 

@@ -17,11 +17,11 @@ const SEAL: usize = blake3::OUT_LEN;
 
 /// What a piece of code was made from and for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CodeKey(pub [u8; blake3::KEY_LEN]);
+pub(crate) struct CodeKey(pub [u8; blake3::KEY_LEN]);
 
 impl CodeKey {
     /// What is to follow `code` in its file.
-    pub fn seal(&self, code: &[u8]) -> [u8; SEAL] {
+    pub(crate) fn seal(&self, code: &[u8]) -> [u8; SEAL] {
         *blake3::keyed_hash(&self.0, code).as_bytes()
     }
 
@@ -41,7 +41,7 @@ impl CodeKey {
 }
 
 /// Code that wasmtime compiles: a component or a module.
-pub trait Code: Send + Sized {
+pub(crate) trait Code: Send + Sized {
     /// Tells the kinds apart in keys.
     const KIND: &'static str;
 
@@ -67,7 +67,7 @@ pub trait Code: Send + Sized {
 ///
 /// # Errors
 /// Those of reading, and wasmtime's where it has a reason of its own to refuse the code.
-pub fn load<C: Code>(
+pub(crate) fn load<C: Code>(
     engine: &Engine,
     file: &PrivateFile,
     key: &CodeKey,

@@ -22,6 +22,7 @@ pub struct IsAFifo(pub PathBuf);
 
 /// Why a path cannot serve as a FIFO.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FifoError {
     /// Something else stands there. It is left alone.
     #[error("{}: is {found}, not a FIFO; name another path", .path.display())]

@@ -2,6 +2,7 @@
 
 /// Why a descriptor number cannot be granted.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InheritError {
     /// Nothing was inherited under that number.
     #[error("descriptor {0} was not inherited: open it in the shell, as in `{0}< FIFO`")]

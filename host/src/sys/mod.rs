@@ -23,24 +23,27 @@ mod stub;
 #[cfg(not(target_os = "linux"))]
 use stub as platform;
 
-pub use code::{Code, CodeKey, load as load_code};
-pub use errors::SystemError;
+pub(crate) use code::{Code, CodeKey, load as load_code};
+pub(crate) use errors::SystemError;
 pub use fifo::{FifoError, FifoOptions, IsAFifo};
 pub use inherit::InheritError;
 pub use kinds::{Direction, FileKind};
-pub use native::{MOST_OTHERS, NativeCommand, NativeEnd, Usage, descriptor_number};
+pub(crate) use native::{MOST_OTHERS, Usage, descriptor_number};
+pub use native::{NativeCommand, NativeEnd};
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use platform::breakout;
 pub use platform::{
-    Allocator, CapacityLease, ERRORS, End, Fifo, FifoWatch, Folder, FolderLock, Handle, Missing,
-    NEEDS_UNWIND_INFO, Native, PIPE_BUF, PipePair, PrivateFile, PrivateFolder, ReaderWait,
-    SandboxPolicy, address_space_limit, anonymous, another_writer, append, bytes, check_direction,
-    confine, demand_standard_output, descriptors_left, end_monitor, expect_folders,
-    file_size_limit, find_command, ignore_file_size_signal, inherited_number, is_no_memory,
-    kill_natives, kind_of, memory_file, null, number_in_path, open_input_file, open_output_file,
-    own_program, pipe_pair, prepare_messages, read_at, read_file, read_small_file, renounce_files,
-    retire_standard_input_and_output, standard, start_monitor, stop_requests, take_given,
+    Allocator, CapacityLease, End, Fifo, Handle, Missing, PipePair, SandboxPolicy, confine,
+    end_monitor, expect_folders, null, pipe_pair, renounce_files, standard, start_monitor,
+};
+pub(crate) use platform::{
+    ERRORS, FifoWatch, Folder, FolderLock, NEEDS_UNWIND_INFO, Native, PIPE_BUF, PrivateFile,
+    PrivateFolder, ReaderWait, address_space_limit, anonymous, another_writer, append, bytes,
+    check_direction, demand_standard_output, descriptors_left, file_size_limit, find_command,
+    ignore_file_size_signal, inherited_number, is_no_memory, kill_natives, kind_of, memory_file,
+    number_in_path, open_input_file, open_output_file, own_program, prepare_messages, read_at,
+    read_file, read_small_file, retire_standard_input_and_output, stop_requests, take_given,
     take_inherited, take_inherited_stream, text, thread_cpu_time, write_at, write_message,
 };
-pub use private::{FileInfo, PrivateError};
+pub(crate) use private::{FileInfo, PrivateError};
 pub use stop::Stop;

@@ -51,10 +51,10 @@ pub struct Usage {
 }
 
 /// How many descriptors a command can be given besides the standard ones.
-pub const MOST_OTHERS: usize = 64;
+pub(crate) const MOST_OTHERS: usize = 64;
 
 /// The number that `name` stands for, as a native command has its descriptors: `fd3` to `fd1023`.
-pub fn descriptor_number(name: &str) -> Option<i32> {
+pub(crate) fn descriptor_number(name: &str) -> Option<i32> {
     let number: i32 = name.strip_prefix("fd")?.parse().ok()?;
     ((3..1024).contains(&number) && name == format!("fd{number}")).then_some(number)
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 /// What [`PrivateFolder::files`](super::PrivateFolder::files) tells of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileInfo {
+pub(crate) struct FileInfo {
     /// Its name in the folder.
     pub name: String,
     /// Its length in bytes.

@@ -21,13 +21,13 @@ use super::{
 };
 
 /// None is told apart.
-pub const ERRORS: &[(SystemError, i32)] = &[];
+pub(crate) const ERRORS: &[(SystemError, i32)] = &[];
 
 /// The least that POSIX has.
-pub const PIPE_BUF: usize = 512;
+pub(crate) const PIPE_BUF: usize = 512;
 
 /// It does on Windows.
-pub const NEEDS_UNWIND_INFO: bool = true;
+pub(crate) const NEEDS_UNWIND_INFO: bool = true;
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::new(
@@ -244,85 +244,81 @@ impl ReaderWait {
 
 /// Watches no FIFO.
 #[derive(Debug)]
-pub struct FifoWatch(Infallible);
+pub(crate) struct FifoWatch(Infallible);
 
 impl FifoWatch {
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         unsupported()
     }
 
-    pub fn add(&self, _: &Arc<Fifo>) -> io::Result<()> {
+    pub(crate) fn add(&self, _: &Arc<Fifo>) -> io::Result<()> {
         match self.0 {}
     }
 }
 
 /// A folder that is being read, of which there is none.
 #[derive(Debug)]
-pub struct Folder(Infallible);
+pub(crate) struct Folder(Infallible);
 
 impl Folder {
-    pub fn open(_: &File) -> io::Result<Self> {
+    pub(crate) fn open(_: &File) -> io::Result<Self> {
         unsupported()
     }
 
-    pub fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileKind)>> {
+    pub(crate) fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileKind)>> {
         match self.0 {}
     }
 }
 
 /// A folder that is this user's alone, of which there is none.
 #[derive(Debug)]
-pub struct PrivateFolder(Infallible);
+pub(crate) struct PrivateFolder(Infallible);
 
 /// A file in one.
 #[derive(Debug)]
-pub struct PrivateFile(Infallible);
+pub(crate) struct PrivateFile(Infallible);
 
 /// A lock in one.
 #[derive(Debug)]
-pub struct FolderLock<'a>(Infallible, std::marker::PhantomData<&'a ()>);
+pub(crate) struct FolderLock<'a>(Infallible, std::marker::PhantomData<&'a ()>);
 
 impl PrivateFolder {
-    pub fn open(path: &Path) -> Result<Self, PrivateError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, PrivateError> {
         let path = PathBuf::from(path);
         unsupported().map_err(|error| PrivateError::Io { path, error })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self.0 {}
     }
 
-    pub fn file(&self, _: &str) -> Option<PrivateFile> {
+    pub(crate) fn file(&self, _: &str) -> Option<PrivateFile> {
         match self.0 {}
     }
 
-    pub fn put(&self, _: &str, _: &[&[u8]]) -> io::Result<()> {
+    pub(crate) fn put(&self, _: &str, _: &[&[u8]]) -> io::Result<()> {
         match self.0 {}
     }
 
-    pub fn is_unfinished(_: &str) -> bool {
-        false
-    }
-
-    pub fn try_lock(&self, _: &str) -> io::Result<Option<FolderLock<'_>>> {
+    pub(crate) fn try_lock(&self, _: &str) -> io::Result<Option<FolderLock<'_>>> {
         match self.0 {}
     }
 
-    pub fn remove(&self, _: &str) -> io::Result<()> {
+    pub(crate) fn remove(&self, _: &str) -> io::Result<()> {
         match self.0 {}
     }
 
-    pub fn files(&self) -> io::Result<Vec<FileInfo>> {
+    pub(crate) fn files(&self) -> io::Result<Vec<FileInfo>> {
         match self.0 {}
     }
 }
 
 impl PrivateFile {
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         match self.0 {}
     }
 
-    pub fn mark_used(&self, _: Duration) {
+    pub(crate) fn mark_used(&self, _: Duration) {
         match self.0 {}
     }
 }
@@ -407,7 +403,7 @@ pub fn confine(_: SandboxPolicy) -> Vec<Missing> {
     vec![Missing::All]
 }
 
-pub fn anonymous() -> io::Result<(End, End)> {
+pub(crate) fn anonymous() -> io::Result<(End, End)> {
     unsupported()
 }
 
@@ -415,7 +411,7 @@ pub fn pipe_pair(_: Option<u64>) -> io::Result<PipePair> {
     unsupported()
 }
 
-pub fn another_writer(_: &Handle) -> io::Result<Handle> {
+pub(crate) fn another_writer(_: &Handle) -> io::Result<Handle> {
     unsupported()
 }
 
@@ -427,74 +423,74 @@ pub fn standard(_: i32) -> io::Result<Handle> {
     unsupported()
 }
 
-pub fn demand_standard_output() -> io::Result<()> {
+pub(crate) fn demand_standard_output() -> io::Result<()> {
     Ok(())
 }
 
-pub fn retire_standard_input_and_output() -> io::Result<()> {
+pub(crate) fn retire_standard_input_and_output() -> io::Result<()> {
     unsupported()
 }
 
-pub fn inherited_number(_: &Path) -> Option<i32> {
+pub(crate) fn inherited_number(_: &Path) -> Option<i32> {
     None
 }
 
-pub fn number_in_path(_: &str) -> Option<&str> {
+pub(crate) fn number_in_path(_: &str) -> Option<&str> {
     None
 }
 
-pub fn take_given(_: i32) -> io::Result<Handle> {
+pub(crate) fn take_given(_: i32) -> io::Result<Handle> {
     unsupported()
 }
 
-pub fn take_inherited(number: i32) -> Result<(Handle, Vec<Direction>), InheritError> {
+pub(crate) fn take_inherited(number: i32) -> Result<(Handle, Vec<Direction>), InheritError> {
     Err(InheritError::NotInherited(number))
 }
 
-pub fn take_inherited_stream(number: i32, _: Direction) -> Result<Handle, InheritError> {
+pub(crate) fn take_inherited_stream(number: i32, _: Direction) -> Result<Handle, InheritError> {
     Err(InheritError::NotInherited(number))
 }
 
-pub fn check_direction(number: i32, _: &Handle, _: Direction) -> Result<(), InheritError> {
+pub(crate) fn check_direction(number: i32, _: &Handle, _: Direction) -> Result<(), InheritError> {
     Err(InheritError::NotInherited(number))
 }
 
-pub fn open_input_file(path: &Path) -> io::Result<Handle> {
+pub(crate) fn open_input_file(path: &Path) -> io::Result<Handle> {
     File::open(path).map(Handle)
 }
 
-pub fn open_output_file(path: &Path) -> io::Result<Handle> {
+pub(crate) fn open_output_file(path: &Path) -> io::Result<Handle> {
     File::create(path).map(Handle)
 }
 
-pub fn memory_file(_: &str, _: u64) -> io::Result<Handle> {
+pub(crate) fn memory_file(_: &str, _: u64) -> io::Result<Handle> {
     unsupported()
 }
 
-pub fn read_file(path: &Path, most: u64, _: Option<Instant>) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, most: u64, _: Option<Instant>) -> io::Result<Vec<u8>> {
     match std::fs::metadata(path)?.len() > most {
         true => Err(io::ErrorKind::FileTooLarge.into()),
         false => std::fs::read(path),
     }
 }
 
-pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
+pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
     read_file(path, most, None).ok()
 }
 
-pub fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+pub(crate) fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
     unsupported()
 }
 
-pub fn write_at(_: &File, _: &[u8], _: u64) -> io::Result<usize> {
+pub(crate) fn write_at(_: &File, _: &[u8], _: u64) -> io::Result<usize> {
     unsupported()
 }
 
-pub fn append(_: &File, _: &[u8]) -> io::Result<usize> {
+pub(crate) fn append(_: &File, _: &[u8]) -> io::Result<usize> {
     unsupported()
 }
 
-pub fn kind_of(file: &File) -> io::Result<FileKind> {
+pub(crate) fn kind_of(file: &File) -> io::Result<FileKind> {
     let kind = file.metadata()?.file_type();
     Ok(match kind {
         kind if kind.is_file() => FileKind::Regular,
@@ -507,15 +503,15 @@ pub(super) fn path_of(_: &File) -> String {
     String::new()
 }
 
-pub fn own_program() -> OsString {
+pub(crate) fn own_program() -> OsString {
     std::env::current_exe().map_or_else(|_| "pipehost".into(), OsString::from)
 }
 
-pub fn find_command(_: &OsStr) -> io::Result<()> {
+pub(crate) fn find_command(_: &OsStr) -> io::Result<()> {
     unsupported()
 }
 
-pub fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
+pub(crate) fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
     // None comes: the process ends as the system has it.
     Ok(std::iter::empty())
 }
@@ -526,46 +522,46 @@ pub fn start_monitor(_: Vec<Vec<OsString>>) -> io::Result<()> {
 
 pub fn end_monitor() {}
 
-pub fn kill_natives() {}
+pub(crate) fn kill_natives() {}
 
 pub fn expect_folders() {}
 
 pub fn renounce_files() {}
 
-pub fn ignore_file_size_signal() {}
+pub(crate) fn ignore_file_size_signal() {}
 
-pub fn address_space_limit() -> Option<u64> {
+pub(crate) fn address_space_limit() -> Option<u64> {
     None
 }
 
-pub fn file_size_limit() -> Option<u64> {
+pub(crate) fn file_size_limit() -> Option<u64> {
     None
 }
 
-pub fn descriptors_left() -> usize {
+pub(crate) fn descriptors_left() -> usize {
     usize::MAX
 }
 
-pub fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
     let of_io = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
     error.downcast_ref::<io::Error>().is_some_and(of_io)
 }
 
-pub fn thread_cpu_time() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     Duration::ZERO
 }
 
-pub fn prepare_messages() {}
+pub(crate) fn prepare_messages() {}
 
-pub fn write_message(message: &[u8]) {
+pub(crate) fn write_message(message: &[u8]) {
     // There is no other place to say it.
     let _ = io::Write::write_all(&mut io::stderr(), message);
 }
 
-pub fn bytes(text: &OsStr) -> &[u8] {
+pub(crate) fn bytes(text: &OsStr) -> &[u8] {
     text.as_encoded_bytes()
 }
 
-pub fn text(bytes: Vec<u8>) -> OsString {
+pub(crate) fn text(bytes: Vec<u8>) -> OsString {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }

@@ -6,8 +6,8 @@ mod files;
 mod folders;
 mod handles;
 mod p1;
-pub mod p2;
-pub mod p3;
+pub(crate) mod p2;
+pub(crate) mod p3;
 mod shared;
 mod stdio;
 
@@ -19,7 +19,7 @@ pub(crate) use files::add_to_linker as add_files_to_linker;
 pub(crate) use folders::add_to_linker as add_folders_to_linker;
 pub(crate) use p1::{ModuleView, Standard, add_to_linker as add_p1_to_linker};
 pub(crate) use shared::{SharedReader, SharedWriter, StreamSlot, transfer, try_transfer};
-pub use stdio::{HushedStderr, Stdio};
+pub use stdio::Stdio;
 pub(crate) use stdio::{StdioCtxView, StdioView, add_to_linker as add_stdio_to_linker};
 
 /// Gives pipehost access to a store's data: implement it for the `T` of your `Store<T>`.

@@ -55,6 +55,7 @@ impl Access {
 
 /// What [`confine`] could not have.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Missing {
     /// This crate was built without its feature `sandbox`.
     #[error("this program was built without the feature `sandbox`")]

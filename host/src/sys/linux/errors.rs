@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::super::SystemError;
 
 /// Each error that is told apart, and its number.
-pub const ERRORS: &[(SystemError, i32)] = &[
+pub(crate) const ERRORS: &[(SystemError, i32)] = &[
     (SystemError::Access, Errno::ACCESS.raw_os_error()),
     (SystemError::Again, Errno::AGAIN.raw_os_error()),
     (SystemError::BadHandle, Errno::BADF.raw_os_error()),

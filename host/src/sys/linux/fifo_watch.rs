@@ -17,7 +17,7 @@ const EVENTS: usize = 1024;
 /// Warns of FIFOs that vanish while they are in use; inotify(7). Once for each, see
 /// [`Fifo::say_if_missing`].
 #[derive(Debug)]
-pub struct FifoWatch {
+pub(crate) struct FifoWatch {
     inotify: Arc<AsyncFd<OwnedFd>>,
     fifos: Arc<Mutex<Vec<Weak<Fifo>>>>,
 }
@@ -30,7 +30,7 @@ impl FifoWatch {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let inotify = Arc::new(register(fd, Direction::Read).map_err(|(_, error)| error)?);
         let fifos = Arc::<Mutex<Vec<Weak<Fifo>>>>::default();
@@ -63,7 +63,7 @@ impl FifoWatch {
     ///
     /// # Errors
     /// Those of inotify_add_watch(2).
-    pub fn add(&self, fifo: &Arc<Fifo>) -> io::Result<()> {
+    pub(crate) fn add(&self, fifo: &Arc<Fifo>) -> io::Result<()> {
         // By its name under /proc: of the path nobody knows where it leads by now. Removing a name
         // changes the number of links, which is an attribute.
         let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;

@@ -11,14 +11,14 @@ use super::super::FileKind;
 /// What is left of a folder. Holds a descriptor and what getdents64(2) gave last, some 32 KiB, however
 /// many entries there are.
 #[derive(Debug)]
-pub struct Folder(Dir);
+pub(crate) struct Folder(Dir);
 
 impl Folder {
     /// Begins with the first entry of `folder`, with a description of its own.
     ///
     /// # Errors
     /// Those of openat(2).
-    pub fn open(folder: &File) -> io::Result<Self> {
+    pub(crate) fn open(folder: &File) -> io::Result<Self> {
         Ok(Self(Dir::read_from(folder)?))
     }
 
@@ -26,7 +26,7 @@ impl Folder {
     ///
     /// # Errors
     /// Those of getdents64(2); and of fstatat(2), where that does not tell the type.
-    pub fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileKind)>> {
+    pub(crate) fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileKind)>> {
         while let Some(entry) = self.0.next() {
             let entry = entry?;
             let name = entry.file_name();
@@ -48,7 +48,7 @@ impl Folder {
 ///
 /// # Errors
 /// Those of pread(2), but for EINTR.
-pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buf, offset))?)
 }
 
@@ -56,7 +56,7 @@ pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
 ///
 /// # Errors
 /// Those of pwrite(2), but for EINTR.
-pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::pwrite(file, bytes, offset))?)
 }
 
@@ -64,7 +64,7 @@ pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
 ///
 /// # Errors
 /// Those of pwritev2(2), but for EINTR.
-pub fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
     let (bytes, flags) = (&[IoSlice::new(bytes)], ReadWriteFlags::APPEND);
     Ok(retry_on_intr(|| rustix::io::pwritev2(file, bytes, 0, flags))?)
 }

@@ -14,7 +14,7 @@ const MOST_LINKS: usize = 40;
 
 /// The number of the descriptor that `path` stands for: /dev/stdin, /dev/fd/N, /proc/self/fd/N, or a link to
 /// one of these. Opens nothing.
-pub fn inherited_number(path: &Path) -> Option<RawFd> {
+pub(crate) fn inherited_number(path: &Path) -> Option<RawFd> {
     let mut path = PathBuf::from(path);
     for _ in 0..MOST_LINKS {
         if let Some(number) = number_of(&path) {
@@ -33,7 +33,7 @@ pub fn inherited_number(path: &Path) -> Option<RawFd> {
 }
 
 /// What stands behind the folder of descriptors in `path`, as the shell's <(...) gives one.
-pub fn number_in_path(path: &str) -> Option<&str> {
+pub(crate) fn number_in_path(path: &str) -> Option<&str> {
     path.strip_prefix("/dev/fd/")
 }
 
@@ -57,7 +57,7 @@ fn number_of(path: &Path) -> Option<RawFd> {
 ///
 /// # Errors
 /// Where nothing was given under that number.
-pub fn take_given(number: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn take_given(number: RawFd) -> io::Result<OwnedFd> {
     if number < 3 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -75,7 +75,10 @@ pub fn take_given(number: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// [`InheritError`], but that it may be anything.
-pub fn take_inherited_stream(number: RawFd, direction: Direction) -> Result<OwnedFd, InheritError> {
+pub(crate) fn take_inherited_stream(
+    number: RawFd,
+    direction: Direction,
+) -> Result<OwnedFd, InheritError> {
     let fd = take_given(number).map_err(|_| InheritError::NotInherited(number))?;
     check_direction(number, &fd, direction)?;
     Ok(fd)
@@ -85,7 +88,7 @@ pub fn take_inherited_stream(number: RawFd, direction: Direction) -> Result<Owne
 ///
 /// # Errors
 /// [`InheritError::WrongDirection`] where it is not.
-pub fn check_direction(
+pub(crate) fn check_direction(
     number: RawFd,
     fd: &OwnedFd,
     direction: Direction,
@@ -113,7 +116,7 @@ fn directions(flags: OFlags) -> Vec<Direction> {
 ///
 /// # Errors
 /// Where nothing was inherited under that number, or what is no pipe.
-pub fn take_inherited(number: RawFd) -> Result<(OwnedFd, Vec<Direction>), InheritError> {
+pub(crate) fn take_inherited(number: RawFd) -> Result<(OwnedFd, Vec<Direction>), InheritError> {
     let none = InheritError::NotInherited(number);
     if number < 0 {
         return Err(none);

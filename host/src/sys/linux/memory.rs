@@ -23,18 +23,18 @@ const STATUS: i32 = 74;
 const PATIENCE: i32 = 50;
 
 /// How many bytes of address space this process may have; `None` without a limit. getrlimit(2), RLIMIT_AS.
-pub fn address_space_limit() -> Option<u64> {
+pub(crate) fn address_space_limit() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
 /// How many bytes a file may have that this process writes to; `None` without a limit. getrlimit(2),
 /// RLIMIT_FSIZE.
-pub fn file_size_limit() -> Option<u64> {
+pub(crate) fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
 /// Whether `error` is ENOMEM.
-pub fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_no_memory(error: &(dyn Error + 'static)) -> bool {
     let of_io = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
     error.downcast_ref::<io::Error>().is_some_and(of_io)
         || error.downcast_ref::<Errno>() == Some(&Errno::NOMEM)

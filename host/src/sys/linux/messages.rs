@@ -86,13 +86,13 @@ impl Way {
 
 /// Sees to how messages are written, while that is still permitted: see [`confine`](super::confine). Opens
 /// one descriptor where stderr is a pipe or a terminal.
-pub fn prepare_messages() {
+pub(crate) fn prepare_messages() {
     STDERR.get_or_init(Way::of_stderr);
 }
 
 /// Writes a message of the host's to stderr, as far as that goes: nobody may read it, and the host must end on time
 /// all the same. Blocks for at most 50 ms.
-pub fn write_message(message: &[u8]) {
+pub(crate) fn write_message(message: &[u8]) {
     let way = STDERR.get_or_init(Way::of_stderr);
     let deadline = Instant::now() + PATIENCE;
     let mut rest = message;

@@ -48,39 +48,42 @@ use super::{Direction, FileKind, IsAFifo, MOST_OTHERS, NativeCommand, NativeEnd,
 pub(crate) use confine::breakout;
 pub use confine::{Missing, SandboxPolicy, confine, expect_folders, renounce_files};
 pub use end::End;
-pub use errors::ERRORS;
+pub(crate) use errors::ERRORS;
 pub use fifo::Fifo;
-pub use fifo_watch::FifoWatch;
-pub use folder::{Folder, append, read_at, write_at};
-pub use inherited::{
+pub(crate) use fifo_watch::FifoWatch;
+pub(crate) use folder::{Folder, append, read_at, write_at};
+pub(crate) use inherited::{
     check_direction, inherited_number, number_in_path, take_given, take_inherited,
     take_inherited_stream,
 };
-pub use memory::{Allocator, address_space_limit, file_size_limit, is_no_memory};
-pub use messages::{prepare_messages, write_message};
+pub use memory::Allocator;
+pub(crate) use memory::{address_space_limit, file_size_limit, is_no_memory};
+pub(crate) use messages::{prepare_messages, write_message};
 pub use monitor::end_monitor;
-pub use native::{Native, kill_natives, retire_standard_input_and_output, thread_cpu_time};
-pub use pipe_pair::{CapacityLease, PipePair, another_writer, pipe_pair};
-pub use private::{FolderLock, PrivateFile, PrivateFolder};
-pub use reader_wait::ReaderWait;
+pub(crate) use native::{Native, kill_natives, retire_standard_input_and_output, thread_cpu_time};
+pub(crate) use pipe_pair::another_writer;
+pub use pipe_pair::{CapacityLease, PipePair, pipe_pair};
+pub(crate) use private::{FolderLock, PrivateFile, PrivateFolder};
+pub(crate) use reader_wait::ReaderWait;
 pub use serving::start_monitor;
-pub use standard::{demand_standard_output, standard};
-pub use stop::stop_requests;
+pub(crate) use standard::demand_standard_output;
+pub use standard::standard;
+pub(crate) use stop::stop_requests;
 
 /// The program that this process runs, to be executed again: also where its file has been removed.
-pub fn own_program() -> OsString {
+pub(crate) fn own_program() -> OsString {
     "/proc/self/exe".into()
 }
 
 /// Whether wasmtime must tell the system how to unwind compiled code. Backtraces do without, and so does whoever
 /// loads the code.
-pub const NEEDS_UNWIND_INFO: bool = false;
+pub(crate) const NEEDS_UNWIND_INFO: bool = false;
 
 /// What kind of file is open there.
 ///
 /// # Errors
 /// Those of fstat(2).
-pub fn kind_of(file: &std::fs::File) -> io::Result<FileKind> {
+pub(crate) fn kind_of(file: &std::fs::File) -> io::Result<FileKind> {
     Ok(kind(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode)))
 }
 
@@ -98,7 +101,7 @@ fn kind(kind: FileType) -> FileKind {
 }
 
 /// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
-pub const PIPE_BUF: usize = 4096;
+pub(crate) const PIPE_BUF: usize = 4096;
 
 /// What stands for something that is open. Dropping it closes it.
 pub type Handle = OwnedFd;
@@ -145,7 +148,7 @@ fn open_same(handle: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// EMFILE and ENFILE where no descriptors are left.
-pub fn anonymous() -> io::Result<(End, End)> {
+pub(crate) fn anonymous() -> io::Result<(End, End)> {
     let (reader, writer) = os_pipe::pipe()?;
     Ok((End::owned(reader.into(), Direction::Read)?, End::owned(writer.into(), Direction::Write)?))
 }
@@ -187,7 +190,7 @@ fn is_proc_mounted() -> bool {
 /// # Errors
 /// Those of open(2); and [`IsAFifo`] for a FIFO, which is not opened: that alone would release a writer that
 /// waits for its reader.
-pub fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
     let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     refuse_fifo(&handle, path)?;
     pipe_pair::blocking(reopen(handle, OFlags::RDONLY | OFlags::NONBLOCK)?)
@@ -195,7 +198,7 @@ pub fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
 
 /// Reads a regular file of up to `most` bytes; `None` where it is anything else. Waits for nobody, but
 /// for the file system.
-pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
+pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).ok()?;
     let metadata = file.metadata().ok()?;
     if !metadata.is_file() || metadata.len() > most {
@@ -210,7 +213,7 @@ pub fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// As [`open_input_file`].
-pub fn open_output_file(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_output_file(path: &Path) -> io::Result<OwnedFd> {
     match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Ok(handle) => {
             refuse_fifo(&handle, path)?;
@@ -243,12 +246,12 @@ fn refuse_fifo(fd: impl AsFd, path: &Path) -> io::Result<()> {
 }
 
 /// The bytes of a text that need not be UTF-8.
-pub fn bytes(text: &OsStr) -> &[u8] {
+pub(crate) fn bytes(text: &OsStr) -> &[u8] {
     text.as_bytes()
 }
 
 /// The text of these bytes.
-pub fn text(bytes: Vec<u8>) -> OsString {
+pub(crate) fn text(bytes: Vec<u8>) -> OsString {
     OsString::from_vec(bytes)
 }
 
@@ -257,7 +260,7 @@ pub fn text(bytes: Vec<u8>) -> OsString {
 ///
 /// # Errors
 /// `TimedOut` at the deadline; `FileTooLarge`; those of open(2) and read(2).
-pub fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io::Result<Vec<u8>> {
     let file = match inherited_number(path) {
         Some(number) if number < 3 => standard(number)?,
         Some(number) => take_inherited_stream(number, Direction::Read).map_err(io::Error::other)?,
@@ -293,7 +296,7 @@ pub fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io::Resul
 ///
 /// # Errors
 /// `NotFound`; `PermissionDenied` where what was found cannot be executed.
-pub fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
+pub(crate) fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
     let look = |path: &Path| {
         rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
         match path.is_dir() {
@@ -334,7 +337,7 @@ static FILE_SIZE_SIGNAL_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// Makes a write beyond RLIMIT_FSIZE an error, EFBIG, as any other: SIGXFSZ would end this process, with all
 /// guests in it. Native commands get the signal back. To be called first of all.
-pub fn ignore_file_size_signal() {
+pub(crate) fn ignore_file_size_signal() {
     if !is_ignored(libc::SIGXFSZ) {
         // SAFETY: ignoring a signal runs no code.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
@@ -353,7 +356,7 @@ fn reset_file_size_signal() {
 
 /// How many descriptors this process can still open, but for a few that it keeps for itself: up to RLIMIT_NOFILE.
 /// Where /proc is not mounted, about so many.
-pub fn descriptors_left() -> usize {
+pub(crate) fn descriptors_left() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let open = std::fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, Iterator::count);
@@ -368,7 +371,7 @@ const OWN: usize = 24;
 ///
 /// # Errors
 /// EMFILE and ENFILE where no descriptors are left.
-pub fn memory_file(name: &str, size: u64) -> io::Result<OwnedFd> {
+pub(crate) fn memory_file(name: &str, size: u64) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = rustix::fs::memfd_create(name, flags)?;
     rustix::fs::ftruncate(&file, size)?;

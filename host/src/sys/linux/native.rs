@@ -341,7 +341,7 @@ pub(super) fn wait_now(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
 
 /// Kills all native commands that this process has started: for one that ends without tidying up. Its monitor kills
 /// those of guests when it ends.
-pub fn kill_natives() {
+pub(crate) fn kill_natives() {
     let mut living = living();
     living.leaving = true;
     for known in &living.commands {
@@ -385,7 +385,7 @@ pub(super) fn signalled() -> Vec<i32> {
 ///
 /// # Errors
 /// Those of open(2) and dup2(2).
-pub fn retire_standard_input_and_output() -> io::Result<()> {
+pub(crate) fn retire_standard_input_and_output() -> io::Result<()> {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
@@ -393,7 +393,7 @@ pub fn retire_standard_input_and_output() -> io::Result<()> {
 }
 
 /// How much time this thread has had on a processor: CLOCK_THREAD_CPUTIME_ID of clock_gettime(2).
-pub fn thread_cpu_time() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }

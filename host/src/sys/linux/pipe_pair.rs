@@ -56,7 +56,7 @@ pub fn pipe_pair(capacity: Option<u64>) -> io::Result<PipePair> {
 ///
 /// # Errors
 /// Those of open(2): EMFILE, and ENOENT where /proc is not mounted.
-pub fn another_writer(writer: &OwnedFd) -> io::Result<OwnedFd> {
+pub(crate) fn another_writer(writer: &OwnedFd) -> io::Result<OwnedFd> {
     blocking(reopen(writer, OFlags::WRONLY | OFlags::NONBLOCK)?)
 }
 

@@ -24,7 +24,7 @@ const UNFINISHED: &str = ".writing-";
 /// A folder of mode 0700 that belongs to this process's user. Held open, so that no swapping of
 /// paths puts another in its place.
 #[derive(Debug)]
-pub struct PrivateFolder {
+pub(crate) struct PrivateFolder {
     path: PathBuf,
     fd: OwnedFd,
 }
@@ -32,11 +32,11 @@ pub struct PrivateFolder {
 /// A regular file in a [`PrivateFolder`] that only its owner, this process's user, can have
 /// written.
 #[derive(Debug)]
-pub struct PrivateFile(File);
+pub(crate) struct PrivateFile(File);
 
 /// A lock that [`PrivateFolder::try_lock`] gave. Dropping it removes its file and gives it back.
 #[derive(Debug)]
-pub struct FolderLock<'a> {
+pub(crate) struct FolderLock<'a> {
     folder: &'a PrivateFolder,
     name: String,
     _fd: OwnedFd,
@@ -54,7 +54,7 @@ impl PrivateFolder {
     ///
     /// # Errors
     /// See [`PrivateError`]. A folder that was found is not changed.
-    pub fn open(path: &Path) -> Result<Self, PrivateError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, PrivateError> {
         let fail = |error: io::Error| PrivateError::Io { path: path.into(), error };
         let open = || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -89,13 +89,13 @@ impl PrivateFolder {
     }
 
     /// Where it was found.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Opens the file `name` to be read; `None` where there is none that could be trusted: it must
     /// be a regular file of ours that nobody else may write to.
-    pub fn file(&self, name: &str) -> Option<PrivateFile> {
+    pub(crate) fn file(&self, name: &str) -> Option<PrivateFile> {
         // Should it be a FIFO, O_NONBLOCK keeps this from waiting.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).ok()?;
@@ -109,7 +109,7 @@ impl PrivateFolder {
     ///
     /// # Errors
     /// Those of the system; nothing is left behind then.
-    pub fn put(&self, name: &str, pieces: &[&[u8]]) -> io::Result<()> {
+    pub(crate) fn put(&self, name: &str, pieces: &[&[u8]]) -> io::Result<()> {
         let scratch = format!("{UNFINISHED}{}", unique());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, &scratch, flags, Mode::RUSR | Mode::WUSR)?;
@@ -125,7 +125,7 @@ impl PrivateFolder {
     }
 
     /// Whether [`PrivateFolder::put`] makes such names before a file is whole.
-    pub fn is_unfinished(name: &str) -> bool {
+    pub(crate) fn is_unfinished(name: &str) -> bool {
         name.strip_prefix(UNFINISHED).is_some_and(|unique| {
             unique.len() == 16 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
@@ -136,7 +136,7 @@ impl PrivateFolder {
     ///
     /// # Errors
     /// Those of open(2) and flock(2).
-    pub fn try_lock(&self, name: &str) -> io::Result<Option<FolderLock<'_>>> {
+    pub(crate) fn try_lock(&self, name: &str) -> io::Result<Option<FolderLock<'_>>> {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
@@ -154,7 +154,7 @@ impl PrivateFolder {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
@@ -162,7 +162,7 @@ impl PrivateFolder {
     ///
     /// # Errors
     /// Those of readdir(3).
-    pub fn files(&self) -> io::Result<Vec<FileInfo>> {
+    pub(crate) fn files(&self) -> io::Result<Vec<FileInfo>> {
         let mut files = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
             let Ok(name) = entry?.file_name().to_str().map(str::to_owned) else { continue };
@@ -193,12 +193,12 @@ impl AsFd for PrivateFolder {
 
 impl PrivateFile {
     /// The file, to be read.
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.0
     }
 
     /// Marks it as used now, if the last mark is older than `after`. futimens(3).
-    pub fn mark_used(&self, after: Duration) {
+    pub(crate) fn mark_used(&self, after: Duration) {
         let recent = rustix::fs::fstat(&self.0)
             .is_ok_and(|stat| modified(&stat).elapsed().is_ok_and(|age| age < after));
         if !recent {

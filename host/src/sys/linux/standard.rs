@@ -64,7 +64,7 @@ fn standard_is_open(number: RawFd) -> bool {
 ///
 /// # Errors
 /// EBADF where it is not there: `std` would take all that is written to it, and say nothing.
-pub fn demand_standard_output() -> io::Result<()> {
+pub(crate) fn demand_standard_output() -> io::Result<()> {
     match standard_is_open(1) {
         true => Ok(()),
         false => Err(Errno::BADF.into()),

@@ -12,7 +12,7 @@ use super::super::Stop;
 ///
 /// # Errors
 /// EMFILE and ENFILE where no descriptors are left.
-pub fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
+pub(crate) fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
     let numbers = Stop::ALL.map(|stop| i32::from(stop.number()));
     let mut signals = Signals::new(numbers.into_iter().filter(|it| !super::is_ignored(*it)))?;
     Ok(std::iter::from_fn(move || {

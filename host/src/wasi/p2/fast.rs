@@ -25,7 +25,7 @@ const MOST_AT_ONCE: usize = 1024 * 1024;
 ///
 /// # Errors
 /// Where a name is taken and may not be shadowed: this sets `allow_shadowing`, and takes it back.
-pub fn add_fast_streams_to_linker<T: PipesView + 'static>(
+pub(crate) fn add_fast_streams_to_linker<T: PipesView + 'static>(
     linker: &mut Linker<T>,
 ) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);

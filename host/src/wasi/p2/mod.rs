@@ -10,7 +10,7 @@ use super::handles::interfaces_alike;
 use super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
 use crate::pipe::{Child, ChildStream, Fault, PassedEnd, Reader, SpawnRequest, Writer};
 
-pub use fast::add_fast_streams_to_linker;
+pub(crate) use fast::add_fast_streams_to_linker;
 pub(super) use streams::{Eof, InputStream, OutputStream};
 
 mod bindings {
@@ -37,7 +37,9 @@ use bindings::pipehost::pipes::{anonymous, named, spawn, types};
 ///
 /// # Errors
 /// Where the linker has an instance of that name already.
-pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: PipesView + 'static>(
+    linker: &mut Linker<T>,
+) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
     anonymous::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
     named::add_to_linker::<T, HasPipes>(linker, T::pipes)?;

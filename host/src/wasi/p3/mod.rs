@@ -38,7 +38,9 @@ use bindings::pipehost::pipes::{anonymous, named, spawn, types};
 ///
 /// # Errors
 /// Where the linker has an instance of that name already.
-pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: PipesView + 'static>(
+    linker: &mut Linker<T>,
+) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
     anonymous::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
     named::add_to_linker::<T, HasPipes>(linker, T::pipes)?;
