@@ -87,6 +87,9 @@ pub enum GuestError {
     /// It needs more memory to start than it may have.
     #[error("needs at least {0} bytes of memory to start")]
     TooLittleMemory(u64),
+    /// It is for a version of WASI that this build leaves out: see the crate's features `p1`, `p2` and `p3`.
+    #[error("is for WASI {0}, which this build of pipehost leaves out")]
+    NotBuilt(WasiVersion),
     /// It imports what pipehost has not.
     #[error(
         "imports `{0}`, which pipehost does not provide; `pipehost inspect` lists what it needs"
@@ -251,6 +254,14 @@ impl Guest {
             None => Kind::Library,
         };
         Self { kind, code: Kept::Not, imports, exports }
+    }
+
+    /// That this build cannot run it, though another could.
+    pub(crate) fn not_built(&self) -> GuestError {
+        match self.version() {
+            Some(version) => GuestError::NotBuilt(version),
+            None => GuestError::NoRun { exports: self.exports.clone() },
+        }
     }
 
     /// Whether its code was in the engine's cache, or is now.

@@ -36,8 +36,13 @@
 //!
 //! # Features
 //!
-//! `cli` (the command and all that only it needs), `bundled` (its guests `@cat` and so on) and `sandbox` (confining
-//! the process) are on by default. Without them the crate has neither clap nor anyhow nor toml.
+//! All are on by default.
+//!
+//! - `p1`, `p2`, `p3`: running guests of WASI 0.1, 0.2 and 0.3. A guest of 0.3 most often imports interfaces of 0.2,
+//!   too.
+//! - `sandbox`: confining the process.
+//! - `cli`: the command, and all that only it needs, clap, anyhow and toml among it.
+//! - `bundled`: the command's own guests, `@cat` and so on.
 //!
 //! # What is where
 //!
@@ -49,8 +54,8 @@
 //! Nothing here forks, confines or changes the process, but what [`sandbox`] names.
 
 #![cfg_attr(
-    not(feature = "cli"),
-    allow(dead_code, unreachable_pub, unused_imports, reason = "the command uses them")
+    not(all(feature = "cli", feature = "p1", feature = "p2", feature = "p3")),
+    allow(dead_code, unreachable_pub, unused_imports, reason = "what is left out uses them")
 )]
 
 #[cfg(feature = "cli")]

@@ -19,7 +19,7 @@ use crate::launch::{Ended, run_until};
 use crate::limits::{Limit, MemoryUse};
 use crate::outcome::Outcome;
 use crate::pipe::{Journal, Total};
-use crate::run::Setup;
+use crate::setup::Setup;
 use crate::sys::{self, Native, Usage};
 pub use crate::sys::{NativeCommand, NativeEnd, Stop};
 use crate::threads;

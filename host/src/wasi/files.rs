@@ -3,7 +3,9 @@
 //! wasmtime-wasi's functions do the work. Those here shadow them, look before they are called, and count what
 //! they hold.
 
+#[cfg(feature = "p2")]
 mod v0_2;
+#[cfg(feature = "p3")]
 mod v0_3;
 
 use std::collections::HashMap;
@@ -52,14 +54,25 @@ pub(crate) fn add_to_linker<T: PipesView + WasiView + 'static>(
     linker: &mut Linker<T>,
     v0_3: bool,
 ) -> wasmtime::Result<()> {
-    let opened = Opened::default();
     linker.allow_shadowing(true);
-    let mut added = v0_2::add(linker, &opened);
-    if v0_3 && added.is_ok() {
-        added = v0_3::add(linker, &opened);
-    }
+    let added = add(linker, v0_3);
     linker.allow_shadowing(false);
     added
+}
+
+fn add<T: PipesView + WasiView + 'static>(
+    linker: &mut Linker<T>,
+    v0_3: bool,
+) -> wasmtime::Result<()> {
+    let opened = Opened::default();
+    #[cfg(feature = "p2")]
+    v0_2::add(linker, &opened)?;
+    #[cfg(feature = "p3")]
+    if v0_3 {
+        v0_3::add(linker, &opened)?;
+    }
+    let _ = (linker, v0_3, opened);
+    Ok(())
 }
 
 /// What is no file, nor a folder: opening it may take bytes from a peer that nobody reads then.

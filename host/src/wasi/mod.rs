@@ -4,10 +4,13 @@
 mod complaint;
 mod files;
 mod folders;
+#[cfg(any(feature = "p2", feature = "p3"))]
 mod handles;
+#[cfg(feature = "p1")]
 mod p1;
 pub(crate) mod p2;
-pub(crate) mod p3;
+#[cfg(feature = "p3")]
+mod p3;
 mod shared;
 mod stdio;
 
@@ -17,9 +20,11 @@ use crate::pipe::Pipes;
 
 pub(crate) use files::add_to_linker as add_files_to_linker;
 pub(crate) use folders::add_to_linker as add_folders_to_linker;
+#[cfg(feature = "p1")]
 pub(crate) use p1::{ModuleView, Standard, add_to_linker as add_p1_to_linker};
 pub(crate) use shared::{SharedReader, SharedWriter, StreamSlot, transfer, try_transfer};
 pub use stdio::Stdio;
+#[cfg(feature = "p3")]
 pub(crate) use stdio::{StdioCtxView, StdioView, add_to_linker as add_stdio_to_linker};
 
 /// Gives pipehost access to a store's data: implement it for the `T` of your `Store<T>`.
@@ -55,6 +60,10 @@ impl HasData for HasPipes {
 /// # Errors
 /// Where the linker has an instance of that name already.
 pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    #[cfg(feature = "p2")]
     p2::add_to_linker(linker)?;
-    p3::add_to_linker(linker)
+    #[cfg(feature = "p3")]
+    p3::add_to_linker(linker)?;
+    let _ = linker;
+    Ok(())
 }

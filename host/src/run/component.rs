@@ -1,0 +1,179 @@
+//! Running a component to its end.
+
+use wasmtime::Store;
+use wasmtime::component::{Linker, ResourceTable};
+#[cfg(feature = "p2")]
+use wasmtime_wasi::p2;
+#[cfg(feature = "p3")]
+use wasmtime_wasi::p3;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::store::{fill, is_of_guest, take_back, yield_at_each_pulse};
+use crate::engine::Engine;
+use crate::guest::{Guest, GuestError};
+use crate::interfaces::WasiVersion;
+use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
+use crate::outcome::GuestEnd;
+use crate::pipe::Pipes;
+use crate::setup::Setup;
+use crate::threads;
+use crate::wasi::{self, PipesCtxView, PipesView, Stdio};
+#[cfg(feature = "p3")]
+use crate::wasi::{StdioCtxView, StdioView};
+
+impl Setup {
+    pub(super) async fn run_component(
+        mut self,
+        engine: &Engine,
+        guest: &Guest,
+        component: &wasmtime::component::Component,
+        version: WasiVersion,
+    ) -> Result<GuestEnd, GuestError> {
+        let explain = |error| guest.explain(&error);
+        let linker = component_linker(engine, guest).map_err(explain)?;
+        let pre = linker.instantiate_pre(component).map_err(explain)?;
+        // Whose `run` has another type than it should is refused here, before it runs.
+        let command = match version {
+            #[cfg(feature = "p3")]
+            WasiVersion::V0_3 => {
+                Command::V0_3(p3::bindings::CommandPre::new(pre).map_err(explain)?)
+            }
+            #[cfg(feature = "p2")]
+            WasiVersion::V0_2 => {
+                Command::V0_2(p2::bindings::CommandPre::new(pre).map_err(explain)?)
+            }
+            _ => return Err(guest.not_built()),
+        };
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        self.wire_stdio(false);
+        let quotas = self.pipes.quotas().clone();
+        let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
+        let mut store = Store::new(
+            engine.wasmtime(),
+            State { wasi: self.wasi.build(), table, stdio: self.stdio, pipes: self.pipes, memory },
+        );
+        store.limiter(|state| &mut state.memory);
+        fill(engine, quotas.fuel(), &mut store).map_err(explain)?;
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_hostcall_fuel(MAX_CALL_BYTES);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(MAX_HANDLES);
+        }
+        yield_at_each_pulse(&mut store);
+
+        let mut instantiated = false;
+        let ended = engine.pulsed(async {
+            match command {
+                #[cfg(feature = "p3")]
+                Command::V0_3(pre) => {
+                    let command = pre.instantiate_async(&mut store).await?;
+                    instantiated = true;
+                    store
+                        .run_concurrent(async |accessor| {
+                            command.wasi_cli_run().call_run(accessor).await
+                        })
+                        .await?
+                }
+                #[cfg(feature = "p2")]
+                Command::V0_2(pre) => {
+                    let command = pre.instantiate_async(&mut store).await?;
+                    instantiated = true;
+                    command.wasi_cli_run().call_run(&mut store).await
+                }
+            }
+        });
+        // A panic below the guest is its own end, as a trap is, and nobody else's.
+        let ended = threads::quietly_await(ended).await;
+        let ended = ended.unwrap_or_else(|text| {
+            instantiated = true;
+            Err(wasmtime::Error::msg(text))
+        });
+        take_back(quotas.fuel(), &store);
+        match ended {
+            Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
+            ended => Ok(GuestEnd::of_command(ended)),
+        }
+    }
+}
+
+/// All that is provided, or as good as.
+fn component_linker(engine: &Engine, guest: &Guest) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine.wasmtime());
+    #[cfg(feature = "p2")]
+    p2::add_to_linker_async(&mut linker)?;
+    #[cfg(feature = "p3")]
+    add_wasi_0_3(&mut linker, guest)?;
+    wasi::add_to_linker(&mut linker)?;
+    #[cfg(feature = "p2")]
+    wasi::p2::add_fast_streams_to_linker(&mut linker)?;
+    let files_of_0_3 = guest.imports_of("wasi:filesystem", WasiVersion::V0_3);
+    wasi::add_folders_to_linker(&mut linker, files_of_0_3)?;
+    wasi::add_files_to_linker(&mut linker, files_of_0_3)?;
+    Ok(linker)
+}
+
+/// WASI 0.3, with our standard streams: of its other packages only those that the guest imports, as linking takes a
+/// tenth of a start.
+#[cfg(feature = "p3")]
+fn add_wasi_0_3(linker: &mut Linker<State>, guest: &Guest) -> wasmtime::Result<()> {
+    use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+    use wasmtime_wasi::p3::bindings::cli;
+
+    type Add = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+    let packages: [(&str, Add); 4] = [
+        ("wasi:clocks", p3::clocks::add_to_linker),
+        ("wasi:filesystem", p3::filesystem::add_to_linker),
+        ("wasi:random", p3::random::add_to_linker),
+        ("wasi:sockets", p3::sockets::add_to_linker),
+    ];
+    for (package, add) in packages {
+        if guest.imports_of(package, WasiVersion::V0_3) {
+            add(linker)?;
+        }
+    }
+    cli::exit::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::environment::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, State::cli)?;
+    wasi::add_stdio_to_linker(linker)
+}
+
+/// A component that was found to have a `run`.
+enum Command {
+    #[cfg(feature = "p2")]
+    V0_2(p2::bindings::CommandPre<State>),
+    #[cfg(feature = "p3")]
+    V0_3(p3::bindings::CommandPre<State>),
+}
+
+/// The data of a component's store.
+struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    stdio: Stdio,
+    pipes: Pipes,
+    memory: MemoryBudget,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl PipesView for State {
+    fn pipes(&mut self) -> PipesCtxView<'_> {
+        PipesCtxView { ctx: &mut self.pipes, table: &mut self.table }
+    }
+}
+
+#[cfg(feature = "p3")]
+impl StdioView for State {
+    fn stdio(&mut self) -> StdioCtxView<'_> {
+        StdioCtxView { ctx: &mut self.stdio }
+    }
+}

@@ -1,0 +1,50 @@
+//! What stores of components and of modules have in common.
+
+use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::engine::Engine;
+use crate::limits::Fuel;
+use crate::setup::Setup;
+
+impl Setup {
+    /// Gives wasmtime-wasi the standard streams; `legacy` for a module of WASI 0.1.
+    pub(super) fn wire_stdio(&mut self, legacy: bool) {
+        self.wasi
+            .stdin(self.stdio.p2_stdin())
+            .stdout(self.stdio.p2_stdout(legacy))
+            .stderr(self.stdio.p2_stderr(legacy));
+    }
+}
+
+/// Gives a store its fuel. Where the engine counts and nothing bounds the guest, it has all there is.
+pub(super) fn fill<T>(
+    engine: &Engine,
+    fuel: Option<&Fuel>,
+    store: &mut Store<T>,
+) -> wasmtime::Result<()> {
+    match fuel {
+        Some(fuel) => fuel.fill(store),
+        None if engine.is_metering() => store.set_fuel(u64::MAX),
+        None => Ok(()),
+    }
+}
+
+/// Takes back what is left of a child's fuel.
+pub(super) fn take_back<T>(fuel: Option<&Fuel>, store: &Store<T>) {
+    if let Some(fuel) = fuel {
+        fuel.take_back(store);
+    }
+}
+
+/// Whether it was the guest's code that ended an instantiation, which can run its start functions,
+/// rather than that it does not fit.
+pub(super) fn is_of_guest(error: &wasmtime::Error) -> bool {
+    error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>()
+}
+
+/// Has a guest that computes yield whenever the engine's epoch goes on.
+pub(super) fn yield_at_each_pulse<T>(store: &mut Store<T>) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+}
