@@ -1,27 +1,18 @@
 //! Ends that several handles of a guest may use: each `get-stdout` gives another handle to the one
 //! stdout.
 
+mod hush;
+mod stream_slots;
+
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::complaint;
-use crate::pipe::{self, ErrorCode, Fault, Reader, Since, Transfer, TransferFault, Writer};
+use crate::pipe::{self, Fault, Reader, Transfer, TransferFault, Writer};
 use crate::turn;
-
-/// How much of what a guest says on stderr is kept back while it is not yet known whether it is to
-/// be shown, and for how long, see [`Hush`]. What a program says of a broken stdout is a line or
-/// two, just before it ends.
-const MOST_HELD: usize = 8 * 1024;
-const LONGEST_HELD: Duration = Duration::from_millis(250);
-
-/// What is said later than that after a failure is not about it.
-const MOMENT: Duration = Duration::from_millis(250);
-
-/// How many streams of WASI 0.3 a guest may have over one end at once. Bounds what the host keeps for
-/// those that go on after the guest has dropped its handles.
-const MOST_STREAMS: usize = 16;
+use hush::{Hush, HushState, LONGEST_HELD, MOMENT, MOST_HELD};
+pub(crate) use stream_slots::{StreamSlot, Streams};
 
 /// A reader with several handles. The lock is held for system calls that do not block, and never
 /// across an await.
@@ -132,83 +123,6 @@ pub(crate) struct SharedWriter {
     permitted: Arc<AtomicBool>,
     hush: Option<Arc<Hush>>,
     streams: Streams,
-}
-
-/// One guest's streams over an end.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Streams(Arc<StreamsState>);
-
-#[derive(Debug, Default)]
-struct StreamsState {
-    open: AtomicUsize,
-    /// How many were handed on to another end and move there, until their end.
-    handed_on: AtomicUsize,
-}
-
-/// One stream's place among [`Streams`], given back by dropping it.
-#[derive(Debug)]
-pub(crate) struct StreamSlot {
-    streams: Streams,
-    hands_on: bool,
-}
-
-impl Streams {
-    /// A place for one more.
-    ///
-    /// # Errors
-    /// - `in-use`: the end's bytes go to where an earlier stream was handed on to.
-    /// - `limit-exceeded`: the guest has as many as it may have.
-    pub(crate) fn open(&self) -> Result<StreamSlot, Fault> {
-        if self.0.handed_on.load(Ordering::Relaxed) > 0 {
-            return Err(ErrorCode::InUse.into());
-        }
-        if self.0.open.fetch_add(1, Ordering::Relaxed) >= MOST_STREAMS {
-            self.0.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(ErrorCode::LimitExceeded.into());
-        }
-        Ok(StreamSlot { streams: self.clone(), hands_on: false })
-    }
-}
-
-impl StreamSlot {
-    /// From now on, and until this is dropped, no other stream is to be had.
-    pub(crate) fn hand_on(&mut self) {
-        if !self.hands_on {
-            self.hands_on = true;
-            self.streams.0.handed_on.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        if self.hands_on {
-            self.streams.0.handed_on.fetch_sub(1, Ordering::Relaxed);
-        }
-        self.streams.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Keeps back what a guest says on stderr right after its stdout's reader has left.
-///
-/// A native program is ended by SIGPIPE there and says nothing. A guest gets an error, and many
-/// complain of it, or panic, before they end. Whether that is the end or the guest goes on is known
-/// a little later: what is more, older or later than such a complaint is shown, and so are lines that are
-/// about something else, see [`complaint`](super::complaint).
-#[derive(Debug)]
-struct Hush {
-    stdout_broken: Since,
-    /// Its writer did not come in time.
-    stdin_late: Since,
-    state: Mutex<HushState>,
-}
-
-#[derive(Debug)]
-enum HushState {
-    /// The first thing said after stdout broke will be held.
-    Waiting,
-    Holding(Vec<u8>),
-    Over,
 }
 
 impl SharedWriter {
@@ -434,12 +348,6 @@ impl SharedWriter {
             self.lock().enqueue(&held);
             self.attend();
         }
-    }
-}
-
-impl Hush {
-    fn state(&self) -> MutexGuard<'_, HushState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,30 +1,28 @@
 //! A descriptor that is read or written without ever blocking the thread.
 
+mod poll;
+mod readiness;
+
 use std::fmt;
-use std::future::pending;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::SpliceFlags;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{Interest, Ready};
 
 use super::capacity::{Lease, grow};
 use super::pipe_pair::{CapacityLease, blocking};
 use super::{Direction, PIPE_BUF, access, monitor, reopen, scratch};
+pub(super) use poll::register;
+use poll::{hung_up, interest, poll, restart};
 
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
-
-/// How often readiness is looked for where the system lets nobody wait for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// One end of a pipe, or what stands in its place: a terminal, a socket, a file.
 ///
@@ -271,119 +269,6 @@ impl End {
         restart(|| call(ReadWriteFlags::empty()))
     }
 
-    /// Waits until a read or write would get on: with bytes or room, or with an end or an error.
-    /// Takes nothing out and puts nothing in. Cancel safe.
-    pub async fn ready(&self) -> io::Result<()> {
-        let Waitable::Polled(fd) = &self.fd else {
-            return Ok(());
-        };
-        loop {
-            let mut guard = fd.ready(interest(self.direction)).await?;
-            // What tokio remembers may be from before the last read: ask the kernel.
-            if self.is_ready()? {
-                return Ok(());
-            }
-            if is_closed(guard.ready()) {
-                return self.ready_anew().await;
-            }
-            guard.clear_ready();
-        }
-    }
-
-    /// Waits until something has happened since a read or write said `WouldBlock`: cheaper than
-    /// [`End::ready`], and may resolve early. Cancel safe.
-    pub async fn ready_after_would_block(&self) -> io::Result<()> {
-        let Waitable::Polled(fd) = &self.fd else {
-            return Ok(());
-        };
-        let guard = fd.ready(interest(self.direction)).await?;
-        match is_closed(guard.ready()) && !self.is_ready()? {
-            true => self.ready_anew().await,
-            false => Ok(()),
-        }
-    }
-
-    /// As [`End::ready`], where tokio has seen the other side close and takes it to be for good: a
-    /// FIFO's next peer may have come since. A registration of its own knows nothing of that.
-    async fn ready_anew(&self) -> io::Result<()> {
-        while !self.is_ready()? {
-            let same = rustix::io::fcntl_dupfd_cloexec(self, 3).map_err(io::Error::from);
-            match same.and_then(|fd| register(fd, self.direction).map_err(|(_, error)| error)) {
-                Ok(anew) => anew.ready(interest(self.direction)).await?.retain_ready(),
-                // No descriptor is left: look again in a while.
-                Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
-            }
-        }
-        Ok(())
-    }
-
-    /// Resolves once the reader of this pipe, which is being written to, is gone; never for what is
-    /// no pipe. Cancel safe.
-    pub async fn reader_gone(&self) {
-        let Waitable::Polled(fd) = &self.fd else {
-            return pending().await;
-        };
-        while !self.lacks_reader() {
-            match fd.ready(Interest::ERROR).await {
-                Ok(mut guard) => guard.clear_ready_matching(Ready::ERROR),
-                // The runtime is going away, and this with it.
-                Err(_) => return pending().await,
-            }
-        }
-    }
-
-    /// Whether this is a pipe that is written to, and nobody can ever read it.
-    pub fn lacks_reader(&self) -> bool {
-        self.pipe
-            && poll(self, Direction::Write).is_ok_and(|events| events.contains(PollFlags::ERR))
-    }
-
-    /// Whether a read or write would get on now: poll(2) without waiting.
-    pub fn is_ready(&self) -> io::Result<bool> {
-        match &self.fd {
-            Waitable::Always(_) => Ok(true),
-            Waitable::Polled(_) => Ok(!poll(self, self.direction)?.is_empty()),
-        }
-    }
-
-    /// Whether the other side has been there and is gone. A FIFO that no writer has opened since
-    /// this end was opened is not hung up: Linux keeps POLLHUP back until it has seen one.
-    pub fn hung_up(&self) -> io::Result<bool> {
-        match &self.fd {
-            Waitable::Always(_) => Ok(true),
-            Waitable::Polled(_) => Ok(hung_up(poll(self, self.direction)?)),
-        }
-    }
-
-    /// Whether a read would tell of the end of file now. Takes nothing out. What cannot be asked that, a
-    /// device, is at its end if it is /dev/null.
-    pub fn is_at_end(&self) -> io::Result<bool> {
-        if self.pipe {
-            // In this order: once the last writer is gone, nothing comes any more.
-            return Ok(self.hung_up()? && self.available()? == 0);
-        }
-        let stat = rustix::fs::fstat(self)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {
-                Ok(rustix::fs::tell(self)? >= u64::try_from(stat.st_size).unwrap_or(0))
-            }
-            FileType::Socket => {
-                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-                match restart(|| rustix::net::recv(self, &mut [0; 1], flags)) {
-                    Ok((_, n)) => Ok(n == 0),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                    Err(error) => Err(error),
-                }
-            }
-            // What is typed there to end it.
-            _ if self.terminal().is_some() => {
-                let events = poll(self, Direction::Read)?;
-                Ok(events.contains(PollFlags::IN) && self.available()? == 0 || hung_up(events))
-            }
-            _ => Ok(stat.st_rdev == rustix::fs::makedev(1, 3)),
-        }
-    }
-
     /// Whether the first peer may be yet to come, as far as is known from before this end was
     /// made.
     pub fn awaits_peer(&self) -> bool {
@@ -476,48 +361,4 @@ impl fmt::Debug for End {
             .field("direction", &self.direction)
             .finish_non_exhaustive()
     }
-}
-
-/// Has tokio watch `fd`, by epoll(7).
-pub(super) fn register(
-    fd: OwnedFd,
-    direction: Direction,
-) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
-    // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
-    // until it is dropped; nothing takes it out or replaces it.
-    unsafe { AsyncFd::register_with_interest(fd, interest(direction)) }
-        .map_err(|refused| refused.into_parts())
-}
-
-/// Whether tokio has seen the other side close. It never forgets that again.
-fn is_closed(ready: Ready) -> bool {
-    ready.is_read_closed() || ready.is_write_closed()
-}
-
-fn interest(direction: Direction) -> Interest {
-    match direction {
-        Direction::Read => Interest::READABLE,
-        Direction::Write => Interest::WRITABLE,
-    }
-}
-
-/// poll(2) without waiting.
-fn poll(fd: impl AsFd, direction: Direction) -> io::Result<PollFlags> {
-    let interest = match direction {
-        Direction::Read => PollFlags::IN,
-        Direction::Write => PollFlags::OUT,
-    };
-    let fd = fd.as_fd();
-    let mut fds = [PollFd::from_borrowed_fd(fd, interest)];
-    restart(|| rustix::event::poll(&mut fds, Some(&Timespec::default())))?;
-    Ok(fds[0].revents())
-}
-
-fn hung_up(events: PollFlags) -> bool {
-    events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
-}
-
-/// Repeats a call that a signal interrupted.
-fn restart<T>(call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
-    Ok(rustix::io::retry_on_intr(call)?)
 }

@@ -1,0 +1,173 @@
+//! The options of one guest: what it is granted, and its limits.
+
+use std::ffi::OsString;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+
+use super::super::source::Source;
+use super::super::values;
+use crate::launch::{
+    ChildSpec, CommandSpec, DescriptorSpec, FifoSpec, FolderSpec, GuestPlan, PipeSpec, StreamSpec,
+};
+use crate::limits::GuestLimits;
+
+/// What a guest is granted, and its limits.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct GuestOptions {
+    /// Grant a named pipe. NAME defaults to the file name. The FIFO is made with mode 0600 if it is
+    /// missing, and then removed at the end; an existing one is used and left. KEY: r, w (what the
+    /// guest may do; default both), existing (do not make it), keep (do not remove it), insecure
+    /// (though others own it or may write to it), eof=close|reopen (what the last writer's leaving
+    /// means), capacity=SIZE. With an empty PATH the FIFO is in a private folder, and its path is
+    /// told on stderr.
+    #[arg(long, value_name = "[NAME=]PATH[,KEY...]", value_parser = path(values::fifo))]
+    pub(crate) fifo: Vec<FifoSpec>,
+
+    /// Grant an inherited descriptor that is a pipe, such as the shell's <(...). NAME defaults to
+    /// fdN.
+    #[arg(long, value_name = "[NAME=]N[,r|w]", value_parser = values::fd)]
+    pub(crate) fd: Vec<DescriptorSpec>,
+
+    /// What the guest reads: inherit (the default), null, a file's path, or fifo:PATH, with the
+    /// keys of --fifo: fifo:/tmp/x,eof=reopen.
+    #[arg(long, value_name = "WHAT", value_parser = path(values::stdin))]
+    pub(crate) stdin: Option<StreamSpec>,
+
+    /// What the guest writes to: inherit (the default), null, a file's path, or fifo:PATH.
+    #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
+    pub(crate) stdout: Option<StreamSpec>,
+
+    /// Where the guest's messages go: inherit (the default), null, a file's path, or fifo:PATH.
+    #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
+    pub(crate) stderr: Option<StreamSpec>,
+
+    /// Set a variable of the guest's environment, which is empty otherwise.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::env)]
+    pub(crate) env: Vec<(String, String)>,
+
+    /// Grant a folder, under the name GUEST, or its own; `ro` for reading only.
+    #[arg(long, value_name = "HOST[::GUEST][,ro]", value_parser = path(values::dir))]
+    pub(crate) dir: Vec<FolderSpec>,
+
+    /// Let the guest start another under NAME, which gets what the guest passes on, and nothing
+    /// else. KEY: spawn (it may itself start what the guest may), max-memory=SIZE,
+    /// timeout=DURATION.
+    #[arg(long, value_name = "NAME=GUEST[,KEY...]", value_parser = path(values::child))]
+    pub(crate) child: Vec<ChildSpec>,
+
+    /// Let the guest start a native command under NAME, with these first arguments: it decides about
+    /// those that follow. Quotes are understood as in a shell, and nothing else of it.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = values::exec)]
+    pub(crate) exec: Vec<CommandSpec>,
+
+    #[command(flatten)]
+    pub(crate) limits: GuestLimits,
+
+    /// Let what the guest writes act on the terminal: without it, all but text and colours is shown
+    /// as `\x1b`. Into pipes and files everything goes as it is.
+    #[arg(long)]
+    pub(crate) raw_terminal: bool,
+
+    /// Which of the grants above comes when, as the guest is to see them in this order.
+    #[arg(skip)]
+    pub(crate) order: Vec<GrantRef>,
+}
+
+/// The options of a guest and nothing else, as a pipeline's file has them.
+#[derive(Debug, Parser)]
+#[command(name = "stage", disable_help_flag = true, no_binary_name = true)]
+struct OptionsOnly {
+    #[command(flatten)]
+    options: GuestOptions,
+}
+
+/// A grant by its option and its place among those of that option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrantRef {
+    Fifo(usize),
+    Fd(usize),
+}
+
+impl GuestOptions {
+    /// The names of all options, without `--`, and whether each takes a value.
+    pub(crate) fn names() -> Vec<(String, bool)> {
+        let command = OptionsOnly::command();
+        let name = |arg: &Arg| Some((arg.get_long()?.to_owned(), arg.get_action().takes_values()));
+        command.get_arguments().filter_map(name).collect()
+    }
+
+    /// Reads options that no guest follows.
+    pub(crate) fn of(words: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = OptionsOnly::command().try_get_matches_from(words)?;
+        Ok(OptionsOnly::from_arg_matches(&matches)?.options.ordered_as_in(&matches))
+    }
+
+    /// Notes in which order the grants were typed.
+    pub(super) fn ordered_as_in(mut self, matches: &ArgMatches) -> Self {
+        let places = |id: &str| matches.indices_of(id).into_iter().flatten().enumerate();
+        let fifos = places("fifo").map(|(at, place)| (place, GrantRef::Fifo(at)));
+        let fds = places("fd").map(|(at, place)| (place, GrantRef::Fd(at)));
+        let mut order: Vec<_> = fifos.chain(fds).collect();
+        order.sort_unstable_by_key(|(place, _)| *place);
+        self.order = order.into_iter().map(|(_, grant)| grant).collect();
+        self
+    }
+
+    /// What the guest in `source` is to be given, with these arguments of its own.
+    pub(crate) fn plan(&self, source: &Source, args: &[String]) -> GuestPlan {
+        let pipe = |grant: &GrantRef| match grant {
+            GrantRef::Fifo(at) => PipeSpec::Fifo(self.fifo[*at].clone()),
+            GrantRef::Fd(at) => PipeSpec::Descriptor(self.fd[*at].clone()),
+        };
+        GuestPlan {
+            program: source.program(),
+            args: args.to_vec(),
+            env: self.env.clone(),
+            pipes: self.order.iter().map(pipe).collect(),
+            stdin: self.stdin.clone(),
+            stdout: self.stdout.clone(),
+            stderr: self.stderr.clone(),
+            folders: self.dir.clone(),
+            children: self.child.clone(),
+            commands: self.exec.clone(),
+            limits: self.limits.clone(),
+            raw_terminal: self.raw_terminal,
+        }
+    }
+
+    /// Grants and limits for every guest of a pipeline, and what one has of its own: its own limits
+    /// count, and its grants come after.
+    pub(crate) fn with_own(&self, own: &Self) -> Self {
+        let mut order = self.order.clone();
+        order.extend(own.order.iter().map(|grant| match grant {
+            GrantRef::Fifo(at) => GrantRef::Fifo(at + self.fifo.len()),
+            GrantRef::Fd(at) => GrantRef::Fd(at + self.fd.len()),
+        }));
+        Self {
+            fifo: chain(&self.fifo, &own.fifo),
+            fd: chain(&self.fd, &own.fd),
+            stdin: own.stdin.clone(),
+            stdout: own.stdout.clone(),
+            stderr: own.stderr.clone().or_else(|| self.stderr.clone()),
+            env: chain(&self.env, &own.env),
+            dir: chain(&self.dir, &own.dir),
+            child: chain(&self.child, &own.child),
+            exec: chain(&self.exec, &own.exec),
+            limits: own.limits.or(&self.limits),
+            raw_terminal: own.raw_terminal || self.raw_terminal,
+            order,
+        }
+    }
+}
+
+/// Reads a value that need not be UTF-8.
+fn path<T: Clone + Send + Sync + 'static>(
+    read: impl Fn(OsString) -> Result<T, String> + Clone + Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(read)
+}
+
+fn chain<T: Clone>(first: &[T], then: &[T]) -> Vec<T> {
+    first.iter().chain(then).cloned().collect()
+}
