@@ -1,8 +1,9 @@
-//! A writer's open(2) of a FIFO, which blocks until there is a reader, on a thread that can be taken out of it.
+//! A writer's open(2) of a FIFO, which blocks until there is a reader, on a thread that can be
+//! interrupted.
 //!
-//! A thread does what any writer does, it blocks in open(2), and a signal to that thread alone takes it out again when
-//! nobody wants the end any more. Opening the reading side ourselves would release it too, but also every other
-//! process's writer that waits there.
+//! The thread blocks in open(2) as any writer does. A signal to that thread alone interrupts it when
+//! the host no longer wants the end. Opening the reading side in this process would release it too, but
+//! also every other process's writer that waits there.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,14 +18,15 @@ use rustix::io::Errno;
 
 use super::open_same;
 
-/// The waiting thread calls open(2) and little else.
+/// The stack of the waiting thread in bytes. It calls open(2) and little else.
 const STACK: usize = 128 * 1024;
 
-/// How long [`BlockingOpen`]'s drop tries to take the thread out of open(2). It takes microseconds, but a file system
-/// that is gone may keep a thread from ever seeing a signal.
+/// How long dropping a [`BlockingOpen`] tries to interrupt open(2). It takes microseconds, but a file
+/// system that is gone may keep a thread from ever seeing a signal.
 const RELEASE: Duration = Duration::from_millis(100);
 
-/// An open(2) under way on a thread of its own. Dropping it calls the open off.
+/// An open(2) under way on a thread of its own. Dropping it calls the open off, and blocks for 100 ms
+/// at most.
 #[derive(Debug)]
 pub(super) struct BlockingOpen {
     called_off: Arc<AtomicBool>,
@@ -32,11 +34,11 @@ pub(super) struct BlockingOpen {
 }
 
 impl BlockingOpen {
-    /// Opens the FIFO that `handle` (an O_PATH descriptor) stands for. `done` is called on the thread with what comes
-    /// of it, but not if the open is called off.
+    /// Opens the FIFO behind `handle` (an O_PATH descriptor) for writing. The thread calls `done` with
+    /// the result, unless the open is called off.
     ///
     /// # Errors
-    /// Where no thread is to be had.
+    /// Fails if no thread can be started.
     pub(super) fn start(
         handle: OwnedFd,
         done: impl FnOnce(io::Result<OwnedFd>) + Send + 'static,
@@ -57,7 +59,7 @@ impl BlockingOpen {
     }
 }
 
-/// `None` when called off.
+/// Opens the FIFO. Returns `None` if the open is called off.
 fn open(handle: &OwnedFd, called_off: &AtomicBool) -> Option<io::Result<OwnedFd>> {
     loop {
         if called_off.load(Ordering::SeqCst) {
@@ -79,7 +81,7 @@ impl Drop for BlockingOpen {
         let started = Instant::now();
         while !thread.is_finished() {
             if started.elapsed() > RELEASE {
-                // Once: a guest can make it happen as often as it likes.
+                // Logged once: a guest can make it happen as often as it likes.
                 static TOLD: Once = Once::new();
                 TOLD.call_once(|| {
                     tracing::warn!(
@@ -90,8 +92,8 @@ impl Drop for BlockingOpen {
                 return;
             }
             if let Ok(signal) = wake_signal() {
-                // SAFETY: the thread is not joined and not detached, so its id is valid even
-                // after it has ended.
+                // SAFETY: the thread is not joined and not detached, so its id is valid even after it
+                // has ended.
                 unsafe { libc::pthread_kill(thread.as_pthread_t(), signal) };
             }
             // A signal that comes before the thread is inside open(2) is lost: send another.
@@ -103,8 +105,7 @@ impl Drop for BlockingOpen {
 
 /// Lets `signal` reach this thread, whatever mask it was started with.
 fn unblock(signal: libc::c_int) {
-    // SAFETY: `sigemptyset` makes the set valid before it is used, and only this thread's mask
-    // changes.
+    // SAFETY: `sigemptyset` makes the set valid before it is used, and only this thread's mask changes.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
@@ -115,14 +116,14 @@ fn unblock(signal: libc::c_int) {
 
 extern "C" fn interrupt(_signal: libc::c_int) {}
 
-/// The signal that interrupts open(2), with its empty handler installed: a real-time signal, as
-/// programs rarely use those, and without SA_RESTART, as the point is not to be restarted.
+/// Returns the signal that interrupts open(2), and installs its empty handler. It is a real-time
+/// signal, as programs rarely use those. SA_RESTART is not set, as open(2) must not be restarted.
 fn wake_signal() -> io::Result<libc::c_int> {
     static INSTALLED: OnceLock<Result<libc::c_int, i32>> = OnceLock::new();
     let installed = INSTALLED.get_or_init(|| {
         let signal = libc::SIGRTMIN() + 7;
-        // SAFETY: a zeroed `sigaction` is a valid one with an empty mask and no flags, and the
-        // handler does nothing, which is async-signal-safe.
+        // SAFETY: a zeroed `sigaction` is a valid one with an empty mask and no flags, and the handler
+        // does nothing, which is async-signal-safe.
         let failed = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = interrupt as *const () as libc::sighandler_t;

@@ -1,26 +1,26 @@
-//! Larger pipes than the kernel gives unasked: fewer, longer turns for both of their sides.
+//! Makes pipes larger than the kernel's default: reader and writer then take fewer, longer turns.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
-/// What a pipe grows to, if it may. The kernel's own bound for an ordinary user is the same,
-/// /proc/sys/fs/pipe-max-size; more gains nothing.
+/// The size in bytes that a pipe grows to, if it may. It is also the kernel's own bound for an ordinary
+/// user, /proc/sys/fs/pipe-max-size. A larger pipe gains nothing.
 const GOAL: usize = 1024 * 1024;
 
-/// How many pages a pipe has that nobody has resized: PIPE_DEF_BUFFERS of Linux. One that has
-/// another size got that from somebody who meant it, or from a kernel that is short of pages.
+/// How many pages a pipe has by default: PIPE_DEF_BUFFERS of Linux. A pipe of another size was resized
+/// on purpose, or comes from a kernel that is short of pages.
 const DEFAULT_PAGES: usize = 16;
 
-/// How much all of this process's pipes may grow by, together. Pages of pipes count against a limit
-/// of their user's, 64 MiB by default (/proc/sys/fs/pipe-user-pages-soft), and over that all new
-/// pipes of that user are tiny. A guest that makes many pipes must not do that to the others.
+/// How many bytes all pipes of this process may grow by, together. Pages of pipes count against a limit
+/// per user, 64 MiB by default (/proc/sys/fs/pipe-user-pages-soft). Over that limit all new pipes of
+/// the user are tiny. A guest that makes many pipes must not do that to the others.
 const SHARE: usize = 16 * 1024 * 1024;
 
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// What a pipe has grown by, given back when this is dropped.
+/// The bytes that a pipe has grown by. Dropping this gives them back.
 #[derive(Debug)]
 pub(super) struct Lease {
     bytes: usize,
@@ -41,8 +41,8 @@ impl Drop for Lease {
     }
 }
 
-/// Makes a pipe of the default size larger: F_SETPIPE_SZ of fcntl(2). `None` where it stays as it
-/// is: it has another size, the share is used up, or the kernel refuses.
+/// Makes a pipe of the default size larger: F_SETPIPE_SZ of fcntl(2). Returns `None` if its size stays:
+/// it has another size, the share is used up, or the kernel refuses.
 pub(super) fn grow(pipe: impl AsFd) -> Option<Lease> {
     grow_within(pipe, &TAKEN)
 }
@@ -58,7 +58,7 @@ fn grow_within(pipe: impl AsFd, taken: &'static AtomicUsize) -> Option<Lease> {
         let lease = Lease::take(wanted - had, taken)?;
         match rustix::pipe::fcntl_setpipe_size(pipe, wanted) {
             Ok(_) => return Some(lease),
-            // Above one of the user's limits; less may be below it.
+            // Above one of the user's limits. A smaller size may be below it.
             Err(Errno::PERM) => wanted /= 2,
             Err(_) => return None,
         }

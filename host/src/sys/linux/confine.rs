@@ -1,9 +1,11 @@
-//! This process gives up what it needs no more, so that whoever takes it over has little.
+//! Confines this process: it gives up the powers that it no longer needs, so that a guest that takes it
+//! over can do little.
 //!
-//! A seccomp filter (seccomp(2)) bounds what the kernel is asked for at all: nothing is opened, removed or started any
-//! more, as the monitor does that. Where a folder is granted, files can be opened, and Landlock (landlock(7)) bounds
-//! which, whatever path leads to them. And without new privileges, and not dumpable (prctl(2)), no program that is
-//! executed gains any and no other process of the user's reads this one's memory.
+//! A seccomp filter (seccomp(2)) bounds which system calls the kernel accepts: files can no longer be
+//! opened or removed, nor programs started, as the monitor does that. If a folder is granted, files can
+//! be opened, and Landlock (landlock(7)) bounds which, whatever path leads to them. Without new
+//! privileges (prctl(2)), no program that is executed gains any. As the process is not dumpable
+//! (prctl(2)), no other process of this user can read its memory.
 
 #[cfg(test)]
 pub(crate) mod breakout;
@@ -23,21 +25,22 @@ use rustix::fs::{CWD, Dir, Mode, OFlags};
 
 use super::{Direction, Fifo, is_proc_mounted, monitor, native, null};
 
-/// What a process keeps when it confines itself. By default: the descriptors that it has, pipes and
-/// threads to be made, its own memory without new code in it, and the clocks.
+/// What a process keeps when it confines itself. By default these are: the descriptors that it has,
+/// making pipes and threads, its own memory without new code in it, and the clocks.
 #[derive(Debug, Default)]
 pub struct SandboxPolicy {
     /// Standard streams, which may be opened once more while guests are being set up.
     files: Vec<(OwnedFd, Access)>,
     folders: Vec<(OwnedFd, Access)>,
     natives: bool,
-    /// Landlock bounds this thread already, or cannot: see [`SandboxPolicy::bound_files`].
+    /// True if [`SandboxPolicy::bound_files`] has been called: Landlock bounds this thread already, or
+    /// cannot.
     bounded: bool,
-    /// What was inherited is closed.
+    /// True once inherited descriptors are closed.
     closed: bool,
 }
 
-/// What may be done with a file, or with all in a folder.
+/// What may be done with a file, or with all files in a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Access {
     read: bool,
@@ -53,14 +56,14 @@ impl Access {
     }
 }
 
-/// What [`confine`] could not have.
+/// A part of the sandbox that [`confine`] could not set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Missing {
     /// This crate was built without its feature `sandbox`.
     #[error("this program was built without the feature `sandbox`")]
     Feature,
-    /// The kernel has no Landlock, or it is switched off, and a folder is granted.
+    /// A folder is granted, and the kernel has no Landlock, or it is switched off.
     #[error(
         "this kernel has no Landlock, which Linux 5.13 and later have: granted folders are bounded by the engine alone"
     )]
@@ -76,15 +79,15 @@ pub enum Missing {
         "this kernel has no seccomp filters, which Linux 3.17 and later have: system calls are bounded by the engine alone"
     )]
     Seccomp,
-    /// The kernel has it, and refuses.
+    /// The kernel has this part, and refuses it.
     #[error("{fence} is refused: {error}")]
     Refused {
-        /// Which of them.
+        /// The name of the part.
         fence: &'static str,
         /// The system's answer.
         error: io::Error,
     },
-    /// A Landlock that does not bound truncating files, and a folder is granted.
+    /// A folder is granted, and this kernel's Landlock does not bound truncating files.
     #[error(
         "this kernel's Landlock is of version {0}, and {wanted}, which Linux 6.2 has, bounds truncating files in folders, too",
         wanted = landlock::WANTED
@@ -93,8 +96,8 @@ pub enum Missing {
 }
 
 impl Missing {
-    /// What to do where this process lacks what the fence takes, descriptors, memory or /proc, and not the kernel
-    /// the fence.
+    /// Returns what the user can do if this process lacks descriptors, memory or /proc. Returns `None`
+    /// if the kernel lacks the part.
     pub fn remedy(&self) -> Option<&'static str> {
         const WANT: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
         match self {
@@ -108,32 +111,32 @@ impl Missing {
         }
     }
 
-    /// Whether what is left is far less than it should be.
+    /// Returns whether the sandbox is far weaker than it should be.
     pub fn is_critical(&self) -> bool {
         !matches!(self, Self::Old(_))
     }
 }
 
 impl SandboxPolicy {
-    /// Keeps: a FIFO, to be opened for `directions`, and to be removed if it is ours to remove. The monitor does so
-    /// from now on.
+    /// Keeps a FIFO: it can be opened for `directions`, and removed if this process made it. The
+    /// monitor does both from now on.
     ///
     /// # Errors
-    /// Where there is no monitor.
+    /// Fails if there is no monitor.
     pub fn fifo(&mut self, fifo: &Fifo, directions: &[Direction]) -> io::Result<()> {
         fifo.leave_to_monitor(directions)
     }
 
-    /// Keeps: opening what `fd` stands for once more.
+    /// Keeps a standard stream: the file behind `fd` can be opened once more.
     ///
     /// # Errors
-    /// Where no descriptor is to be had.
+    /// Fails if no descriptors are left.
     pub fn stream(&mut self, fd: &OwnedFd, direction: Direction) -> io::Result<()> {
         self.files.push((fd.try_clone()?, Access::of(&[direction])));
         Ok(())
     }
 
-    /// Keeps: all that is in a folder, to be read, or also written to.
+    /// Keeps a folder: all files in it can be read, and with `write` also written.
     ///
     /// # Errors
     /// Those of open(2).
@@ -144,17 +147,18 @@ impl SandboxPolicy {
         Ok(())
     }
 
-    /// Keeps: waiting for native commands that were started before, and sending them signals.
+    /// Keeps native commands that were started before: they can be waited for, and be sent signals.
     pub fn natives(&mut self) {
         self.natives = true;
     }
 
-    /// Closes what was inherited, and opens what is needed later, while files can be opened; once.
+    /// Closes inherited descriptors, and opens what is needed later, while files can be opened. Does so
+    /// once.
     fn close_what_is_left(&mut self) -> Option<Missing> {
         if std::mem::replace(&mut self.closed, true) {
             return None;
         }
-        // Where it does not exist, that is said when it is needed.
+        // If /dev/null does not exist, the code that needs it reports that.
         let _ = null();
         if self.natives {
             native::has_terminal();
@@ -163,9 +167,10 @@ impl SandboxPolicy {
         Some(Missing::Refused { fence: "closing what was inherited", error })
     }
 
-    /// Where a folder is granted, bounds which files this thread can open, and those that it starts from now on, by
-    /// Landlock. [`confine`] does so, if it has not been done before. To be called before, with what this process
-    /// must open but for its grants opened, where threads are started in between.
+    /// Bounds by Landlock which files this thread, and the threads that it starts from now on, can
+    /// open, if a folder is granted. [`confine`] calls this if it has not been called before. Call it
+    /// earlier if threads are started before `confine`. This process must then already have opened all
+    /// that it needs besides its grants.
     pub fn bound_files(&mut self) -> Vec<Missing> {
         let mut missing = Vec::new();
         if cfg!(not(feature = "sandbox"))
@@ -179,7 +184,7 @@ impl SandboxPolicy {
             missing.push(Missing::Landlock);
             return missing;
         };
-        // Whatever is written in other threads' memory, they open nothing either.
+        // Otherwise a guest could write to the memory of an unbounded thread and have it open files.
         let bounded = threads::unbounded().and_then(|count| {
             if count > 0 {
                 missing.push(Missing::Threads(count));
@@ -195,10 +200,11 @@ impl SandboxPolicy {
     }
 }
 
-/// Confines this process, all its threads, for ever. Gives what it could not have; the rest is in force.
+/// Confines this process, all its threads, for ever. Returns the parts that could not be set up. All
+/// others are in force.
 ///
-/// Closes the descriptors that this process has inherited and nobody has taken: all above 2 that are not
-/// close-on-exec, as none of its own are.
+/// Closes the descriptors that this process has inherited and not taken over: all above 2 that are not
+/// close-on-exec. Every descriptor that pipehost opens is close-on-exec.
 pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
     if cfg!(not(feature = "sandbox")) {
         return vec![Missing::Feature];
@@ -212,7 +218,7 @@ pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
         missing.push(Missing::Refused { fence: "PR_SET_DUMPABLE", error });
     }
     monitor::seal();
-    // Last: it refuses what the others need.
+    // The filter comes last: it refuses calls that the other parts need.
     match filter::install(&policy) {
         Ok(true) => {}
         Ok(false) => missing.push(Missing::Seccomp),
@@ -221,7 +227,7 @@ pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
     missing
 }
 
-/// Closes what was inherited and is nobody's.
+/// Closes the inherited descriptors that no value of this process owns.
 fn close_strays() -> io::Result<()> {
     for entry in Dir::read_from(std::fs::File::open("/proc/self/fd")?)? {
         let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok());
@@ -229,14 +235,14 @@ fn close_strays() -> io::Result<()> {
         // SAFETY: fcntl(2) with F_GETFD touches no memory.
         let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
         if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
-            // SAFETY: no value of this process's owns it: those that do are close-on-exec.
+            // SAFETY: no value in this process owns the descriptor: all owned ones are close-on-exec.
             unsafe { libc::close(number) };
         }
     }
     Ok(())
 }
 
-/// PR_SET_DUMPABLE of prctl(2): no core file, and /proc/PID/mem is nobody's but root's.
+/// Clears PR_SET_DUMPABLE of prctl(2): no core file is written, and only root can open /proc/PID/mem.
 fn undumpable() -> io::Result<()> {
     // SAFETY: changes an attribute of this process, and touches no memory.
     match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } {

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::super::SystemError;
 
-/// Each error that is told apart, and its number.
+/// The errors that this program tells apart, and their numbers.
 pub(crate) const ERRORS: &[(SystemError, i32)] = &[
     (SystemError::Access, Errno::ACCESS.raw_os_error()),
     (SystemError::Again, Errno::AGAIN.raw_os_error()),

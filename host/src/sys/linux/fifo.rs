@@ -1,8 +1,9 @@
-//! Named pipes: made or found, checked, opened by what was checked, and removed if they are ours.
+//! Named pipes: finds or makes a FIFO, checks it, opens the checked FIFO, and removes it if this
+//! process made it.
 //!
-//! A path can be swapped at any moment, so it is looked up once: an O_PATH descriptor then stands
-//! for the FIFO, the checks ask the descriptor, and each open goes through its name under
-//! /proc/self/fd, which leads to the same inode whatever has become of the path.
+//! Another process can replace the file at a path at any moment, so the path is looked up once. From
+//! then on an O_PATH descriptor stands for the FIFO: the checks ask the descriptor, and each open goes
+//! through its name under /proc/self/fd, which leads to the same inode whatever has become of the path.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -22,51 +23,51 @@ use super::names::{self, GIVEN_UP, Unnamed};
 use super::runtime::{Lock, Place};
 use super::{Direction, End, ReaderWait, access, is_proc_mounted, open_same, path_of};
 
-/// How often making and finding a FIFO is tried when others make and remove it all the while.
+/// How often finding and making a FIFO is tried while other processes make and remove it.
 const ATTEMPTS: usize = 16;
 
 const GROUP_OR_WORLD_WRITES: u32 = 0o022;
 const WORLD_WRITES: u32 = 0o002;
 
-/// A checked FIFO. Dropping it removes the FIFO from its folder if it was made here.
+/// A checked FIFO. Dropping it removes the FIFO from its folder if this process made it.
 pub struct Fifo {
-    /// O_PATH: the identity of the FIFO, which no swapping of paths changes.
+    /// An O_PATH descriptor. It stands for the FIFO even if the path leads elsewhere later.
     handle: OwnedFd,
     identity: Identity,
     folder: OwnedFd,
     file_name: OsString,
     path: PathBuf,
-    /// It was made here, and is not to be kept.
+    /// True if this process made the FIFO and must remove it.
     ours: bool,
-    /// By what its monitor knows it.
+    /// The monitor's number for the FIFO.
     trace: OnceLock<TraceId>,
-    /// Its monitor opens it.
+    /// True if the monitor opens the FIFO for this process.
     by_monitor: AtomicBool,
-    /// It is to be removed no more, or there is nothing more to be said of it.
+    /// True once [`Fifo::remove`] has been called.
     ended: AtomicBool,
-    /// Others have removed or replaced it, and that has been said.
+    /// True once a warning has said that another process removed or replaced the FIFO.
     missed: AtomicBool,
-    /// Dropped after the FIFO is removed: the folder that was made for it alone.
+    /// The folder that was made for this FIFO alone. Dropped after the FIFO is removed.
     place: Option<Place>,
-    /// What keeps other hosts from using it the same way, until it is removed.
+    /// Keep other hosts from using the FIFO in the same direction, until it is removed.
     locks: Mutex<Vec<Arc<Lock>>>,
 }
 
 impl Fifo {
-    /// `mkfifoat(..)` and `openat(.., O_PATH | O_NOFOLLOW)`: finds the FIFO, or makes it with mode
-    /// 0600, and checks what it found. mkfifo(3), fifo(7).
+    /// Finds the FIFO, or makes it with mode 0600, and checks what it found: `mkfifoat(..)` and
+    /// `openat(.., O_PATH | O_NOFOLLOW)`. mkfifo(3), fifo(7).
     ///
     /// # Errors
-    /// See [`FifoError`]. Nothing that was found is changed.
+    /// See [`FifoError`]. A file that was found is not changed.
     pub fn prepare(path: &Path, options: FifoOptions) -> Result<Self, FifoError> {
         Self::prepare_alone(path, options, &[])
     }
 
-    /// As [`Fifo::prepare`], for whoever is to be the only process of this user's that uses it in these
-    /// `ways`, of those that ask for that.
+    /// Does the same as [`Fifo::prepare`], and keeps other hosts of this user from using the FIFO in
+    /// these directions. Only hosts that also ask for this are kept away.
     ///
     /// # Errors
-    /// [`FifoError::Busy`] where another is there already. Nothing is made then.
+    /// [`FifoError::Busy`] if another host already uses the FIFO that way. No FIFO is made then.
     pub fn prepare_alone(
         path: &Path,
         options: FifoOptions,
@@ -90,12 +91,12 @@ impl Fifo {
         Self::prepare_in(folder, file_name, path, options, ways)
     }
 
-    /// Makes a FIFO in a folder of its own that nobody else can look into, under the folder for what
-    /// lasts as long as a run: `$XDG_RUNTIME_DIR/pipehost` or `/tmp/pipehost-UID`. Both go when it is
-    /// removed; what a killed process has left, the next one removes.
+    /// Makes a FIFO in a folder of its own that only this user can look into. That folder lies in
+    /// `$XDG_RUNTIME_DIR/pipehost` or `/tmp/pipehost-UID`. Removing the FIFO removes its folder too. If
+    /// this process is killed, the next run removes both.
     ///
     /// # Errors
-    /// [`FifoError::NoPlace`] where there is no such folder and none can be made.
+    /// [`FifoError::NoPlace`] if the outer folder does not exist and cannot be made.
     pub fn private(name: &str, ways: &[Direction]) -> Result<Self, FifoError> {
         let place = Place::make().map_err(|error| FifoError::NoPlace(error.to_string()))?;
         let folder = place.folder().map_err(|error| FifoError::NoPlace(error.to_string()))?;
@@ -138,14 +139,14 @@ impl Fifo {
                 .map_err(|error| fail("asking about its folder", error))?;
             check(path, &stat, &folder_stat, options)?;
             if unnamed.is_some() && stat.st_nlink != 1 {
-                // Somebody has put another of ours in its place.
+                // Another process has linked this FIFO to a second name.
                 continue;
             }
             let identity = Identity::of(&stat);
             let locks = locks(path, identity, ways)?;
             let made = unnamed.is_some();
             if !made && Identity::of_name(&folder, file_name) != Ok(identity) {
-                // Whoever had it has removed it meanwhile: no peer would find it any more.
+                // Its owner has removed it meanwhile: no peer could find it any more.
                 continue;
             }
             if made && stat.st_mode & 0o777 != 0o600 {
@@ -192,10 +193,11 @@ impl Fifo {
         Err(fail("making it", Errno::EXIST))
     }
 
-    /// Has the monitor open it from now on, in these directions: this process is about to be confined.
+    /// Has the monitor open the FIFO from now on, in these directions. Called before this process is
+    /// confined.
     ///
     /// # Errors
-    /// Where there is no monitor, or it is gone.
+    /// Fails if there is no monitor, or the monitor is gone.
     pub(super) fn leave_to_monitor(&self, directions: &[Direction]) -> io::Result<()> {
         if !monitor::is_there() {
             return Err(io::Error::other("FIFOs in a confined process need its monitor"));
@@ -216,12 +218,12 @@ impl Fifo {
         Ok(())
     }
 
-    /// By what the monitor knows it, if that opens it.
+    /// Returns the monitor's number for the FIFO, if the monitor opens it.
     fn monitored(&self) -> Option<TraceId> {
         self.trace.get().copied().filter(|_| self.by_monitor.load(Ordering::SeqCst))
     }
 
-    /// Opens it, with O_NONBLOCK.
+    /// Opens the FIFO with O_NONBLOCK.
     fn open(&self, direction: Direction) -> io::Result<OwnedFd> {
         if let Some(id) = self.monitored() {
             return monitor::open(id, direction);
@@ -229,17 +231,18 @@ impl Fifo {
         open_same(&self.handle, access(direction) | OFlags::NONBLOCK)
     }
 
-    /// The path that it was found at.
+    /// Returns the path at which the FIFO was found.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `open(.., O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: never waits for a writer.
+    /// Opens the reading end: `open(.., O_RDONLY | O_NONBLOCK | O_CLOEXEC)`. Never waits for a writer.
     pub fn open_reader(&self) -> io::Result<End> {
         End::owned(self.open(Direction::Read)?, Direction::Read)
     }
 
-    /// `open(.., O_WRONLY | O_NONBLOCK | O_CLOEXEC)`: the end, or `None` while nobody reads.
+    /// Opens the writing end: `open(.., O_WRONLY | O_NONBLOCK | O_CLOEXEC)`. Returns `None` while no
+    /// reader has the FIFO open.
     pub fn open_writer(&self) -> io::Result<Option<End>> {
         match self.open(Direction::Write) {
             Ok(fd) => End::owned(fd, Direction::Write).map(Some),
@@ -248,7 +251,7 @@ impl Fifo {
         }
     }
 
-    /// Waits for a reader on a thread; what comes of it is to be made an end by [`End::owned`].
+    /// Waits for a reader on a thread. [`End::owned`] makes an end of the descriptor that comes of it.
     pub fn wait_for_reader(&self) -> io::Result<ReaderWait> {
         match self.monitored() {
             Some(id) => ReaderWait::in_monitor(id),
@@ -256,9 +259,10 @@ impl Fifo {
         }
     }
 
-    /// Removes the FIFO if it was made here, is to be removed, and still stands at its path, and the
-    /// folder that was made for it. What others have put in its place stays. Says so where others
-    /// have removed it. Does so once; also called by drop.
+    /// Removes the FIFO from its path, and the folder that was made for it. Only a FIFO that this
+    /// process made, and was not told to keep, is removed, and only if the path still leads to it: a
+    /// file that another process put there stays. Logs a warning if another process has removed the
+    /// FIFO already. Only the first call does anything; drop calls this too.
     pub fn remove(&self) {
         if self.ended.swap(true, Ordering::SeqCst) {
             return;
@@ -303,12 +307,12 @@ impl Fifo {
         self.unlock();
     }
 
-    /// Lets other hosts have it. Not left to drop: a process that a signal ends drops nothing.
+    /// Lets other hosts use the FIFO. Not left to drop: a process that a signal ends drops nothing.
     fn unlock(&self) {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Says once, as a warning, that others have removed or replaced the FIFO, if they have.
+    /// Logs a warning, once, if another process has removed or replaced the FIFO.
     pub fn say_if_missing(&self) {
         let is_in_place = match self.monitored() {
             Some(id) => monitor::is_in_place(id),
@@ -317,7 +321,7 @@ impl Fifo {
         if is_in_place {
             return;
         }
-        // Whoever made it has come to its end, and may do that.
+        // The host that made the FIFO may remove it. It marks the FIFO before it does so.
         let given_up = rustix::fs::fstat(&self.handle)
             .is_ok_and(|stat| Mode::from_raw_mode(stat.st_mode).contains(GIVEN_UP));
         if !given_up {
@@ -334,7 +338,7 @@ impl Fifo {
         }
     }
 
-    /// Whether it is still to be looked after: [`Fifo::remove`] has not been called.
+    /// Returns whether [`Fifo::remove`] has not been called yet.
     pub(super) fn is_in_use(&self) -> bool {
         !self.ended.load(Ordering::SeqCst)
     }
@@ -344,7 +348,8 @@ impl Fifo {
     }
 }
 
-/// Takes the locks for these ways. Where there is no place for locks, it goes without.
+/// Takes the locks for these directions. Logs a warning and does without where there is no folder for
+/// locks.
 fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<Lock>>, FifoError> {
     let mut locks = Vec::new();
     for way in ways {
@@ -355,7 +360,7 @@ fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<
         match Lock::take(&format!("{}-{letter}", identity.text())) {
             Ok(Some(lock)) => locks.push(lock),
             Ok(None) => return Err(FifoError::Busy { path: path.into(), doing: way.doing() }),
-            // What comes next would fail for the same reason.
+            // The following steps would fail for the same reason.
             Err(PrivateError::Io { error, .. }) if is_lack(&error) => {
                 return Err(FifoError::Io { path: path.into(), doing: "locking it", error });
             }
@@ -368,7 +373,7 @@ fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<
     Ok(locks)
 }
 
-/// Whether this process, or the system, has no more descriptors.
+/// Returns whether the error says that this process, or the system, has no more descriptors.
 fn is_lack(error: &io::Error) -> bool {
     let lacks = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|number| lacks.contains(&number))
@@ -389,7 +394,7 @@ impl fmt::Debug for Fifo {
     }
 }
 
-/// Whether the thing at `path` may be used: its type, its owner, its mode.
+/// Checks the type, the owner and the mode of the file at `path`.
 fn check(path: &Path, stat: &Stat, folder: &Stat, options: FifoOptions) -> Result<(), FifoError> {
     let found = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Fifo => None,

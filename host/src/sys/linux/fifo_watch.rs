@@ -1,4 +1,4 @@
-//! Noticing that others have removed or replaced a FIFO that is in use, without ever asking.
+//! Notices that another process has removed or replaced a FIFO that is in use, without polling.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,10 +11,10 @@ use tokio::io::unix::AsyncFd;
 use super::end::register;
 use super::{Direction, Fifo, path_of};
 
-/// Room for some events; those that find none are read next.
+/// The size of the buffer for events, in bytes. Events that do not fit are read next.
 const EVENTS: usize = 1024;
 
-/// Warns of FIFOs that vanish while they are in use; inotify(7). Once for each, see
+/// Warns of FIFOs that vanish while they are in use: inotify(7). Warns once for each, see
 /// [`Fifo::say_if_missing`].
 #[derive(Debug)]
 pub(crate) struct FifoWatch {
@@ -26,7 +26,7 @@ impl FifoWatch {
     /// Starts to watch, as a task of this tokio runtime.
     ///
     /// # Errors
-    /// Where the user has too many such watches already: EMFILE. [`Fifo::remove`] looks all the same.
+    /// EMFILE if the user has too many such watches already. [`Fifo::remove`] still looks.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -36,7 +36,7 @@ impl FifoWatch {
         let fifos = Arc::<Mutex<Vec<Weak<Fifo>>>>::default();
         let (events, watched) = (Arc::clone(&inotify), Arc::clone(&fifos));
         tokio::spawn(async move {
-            // The runtime goes away, and this with it.
+            // The task ends with the runtime.
             while let Ok(mut ready) = events.readable().await {
                 let mut buf = [MaybeUninit::<u8>::uninit(); EVENTS];
                 match rustix::io::read(&*events, &mut buf) {
@@ -59,12 +59,12 @@ impl FifoWatch {
         Ok(Self { inotify, fifos })
     }
 
-    /// Watches this one, too.
+    /// Watches this FIFO too.
     ///
     /// # Errors
     /// Those of inotify_add_watch(2).
     pub(crate) fn add(&self, fifo: &Arc<Fifo>) -> io::Result<()> {
-        // By its name under /proc: of the path nobody knows where it leads by now. Removing a name
+        // Watched by its name under /proc, as the path may lead elsewhere by now. Removing a name
         // changes the number of links, which is an attribute.
         let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
         inotify::add_watch(&*self.inotify, path_of(fifo.handle()), events)?;

@@ -1,4 +1,4 @@
-//! Locks on files that have a name, held for as long as a descriptor is open: flock(2).
+//! Locks on files that have a name: flock(2). A lock is held as long as a descriptor is open.
 
 use std::os::fd::AsFd;
 
@@ -8,18 +8,19 @@ use rustix::path::Arg;
 
 use super::identity::Identity;
 
-/// What became of asking for a lock.
+/// The result of asking for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Locked {
-    /// It is ours, and the name leads to what is locked.
+    /// The caller has the lock, and the name leads to the locked file.
     Yes,
-    /// Somebody else has it.
+    /// Another process or thread has the lock.
     Held,
-    /// What is locked has lost its name: whoever had it has removed it since it was opened.
+    /// The locked file has lost its name: its last holder has removed it since it was opened.
     Moved,
 }
 
-/// Locks what `fd` has open, if nobody else has, and looks whether `name` leads to it still. Never waits.
+/// Locks the file open as `fd`, if its lock is free, and checks whether `name` still leads to it. Never
+/// blocks.
 ///
 /// # Errors
 /// Those of flock(2), fstat(2) and fstatat(2).

@@ -1,4 +1,4 @@
-//! A folder's entries, read as they are asked for; files at a place in them.
+//! Reads a folder's entries one by one, and reads and writes files at an offset.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -8,8 +8,8 @@ use rustix::io::{ReadWriteFlags, retry_on_intr};
 
 use super::super::FileKind;
 
-/// What is left of a folder. Holds a descriptor and what getdents64(2) gave last, some 32 KiB, however
-/// many entries there are.
+/// The rest of a folder's entries. Holds a descriptor and the result of the last getdents64(2), some 32
+/// KiB, however many entries there are.
 #[derive(Debug)]
 pub(crate) struct Folder(Dir);
 
@@ -22,10 +22,10 @@ impl Folder {
         Ok(Self(Dir::read_from(folder)?))
     }
 
-    /// The next entry's name and type, but for `.` and `..`; `None` at the end.
+    /// Returns the next entry's name and type, without `.` and `..`. Returns `None` at the end.
     ///
     /// # Errors
-    /// Those of getdents64(2); and of fstatat(2), where that does not tell the type.
+    /// Those of getdents64(2), and of fstatat(2) if getdents64(2) does not tell the type.
     pub(crate) fn next_entry(&mut self) -> io::Result<Option<(Vec<u8>, FileKind)>> {
         while let Some(entry) = self.0.next() {
             let entry = entry?;
@@ -44,26 +44,27 @@ impl Folder {
     }
 }
 
-/// pread(2).
+/// Reads at `offset`: pread(2).
 ///
 /// # Errors
-/// Those of pread(2), but for EINTR.
+/// Those of pread(2), except EINTR.
 pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buf, offset))?)
 }
 
-/// pwrite(2). May write less than all.
+/// Writes at `offset`: pwrite(2). May write less than all.
 ///
 /// # Errors
-/// Those of pwrite(2), but for EINTR.
+/// Those of pwrite(2), except EINTR.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::pwrite(file, bytes, offset))?)
 }
 
-/// Writes to the end of a file, wherever that is by then: pwritev2(2) with RWF_APPEND. May write less than all.
+/// Writes to the end of a file, wherever that is by then: pwritev2(2) with RWF_APPEND. May write less
+/// than all.
 ///
 /// # Errors
-/// Those of pwritev2(2), but for EINTR.
+/// Those of pwritev2(2), except EINTR.
 pub(crate) fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
     let (bytes, flags) = (&[IoSlice::new(bytes)], ReadWriteFlags::APPEND);
     Ok(retry_on_intr(|| rustix::io::pwritev2(file, bytes, 0, flags))?)

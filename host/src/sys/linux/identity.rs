@@ -1,4 +1,4 @@
-//! What tells one file from another, whatever they are called.
+//! Tells one file from another, whatever their names are.
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
-/// What tells a thing from all others, as long as somebody has it open.
+/// The device and the inode of a file. They identify it as long as a descriptor of it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -19,23 +19,24 @@ impl Identity {
         Self { device: stat.st_dev, inode: stat.st_ino }
     }
 
-    /// Of what is open; fstat(2).
+    /// Returns the identity of an open file: fstat(2).
     pub(super) fn of_open(fd: impl AsFd) -> Result<Self, Errno> {
         Ok(Self::of(&rustix::fs::fstat(fd)?))
     }
 
-    /// Of what stands under a name now. That may be another in a moment.
+    /// Returns the identity of the file under a name: fstatat(2). The name may lead to another file a
+    /// moment later.
     pub(super) fn of_name(folder: &OwnedFd, name: &OsStr) -> Result<Self, Errno> {
         Ok(Self::of(&rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// The device and the inode, as a part of a file's name.
+    /// Returns the device and the inode as a part of a file's name.
     pub(super) fn text(self) -> String {
         format!("{:x}-{:x}", self.device, self.inode)
     }
 }
 
-/// 16 hexadecimal digits that nobody can guess.
+/// Returns 16 hexadecimal digits that no other process can guess.
 pub(super) fn unique() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }

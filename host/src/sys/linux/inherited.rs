@@ -1,4 +1,5 @@
-//! Descriptors that this process was started with, by their numbers and by the paths that stand for them.
+//! Descriptors that this process was started with, by their numbers and by the paths that stand for
+//! them.
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -9,11 +10,11 @@ use rustix::io::FdFlags;
 
 use super::super::{Direction, InheritError};
 
-/// As many links are followed, as by the kernel.
+/// How many links are followed: as many as the kernel follows.
 const MOST_LINKS: usize = 40;
 
-/// The number of the descriptor that `path` stands for: /dev/stdin, /dev/fd/N, /proc/self/fd/N, or a link to
-/// one of these. Opens nothing.
+/// Returns the number of the descriptor that `path` stands for: /dev/stdin, /dev/fd/N, /proc/self/fd/N,
+/// or a link to one of these. Opens nothing.
 pub(crate) fn inherited_number(path: &Path) -> Option<RawFd> {
     let mut path = PathBuf::from(path);
     for _ in 0..MOST_LINKS {
@@ -32,12 +33,12 @@ pub(crate) fn inherited_number(path: &Path) -> Option<RawFd> {
     None
 }
 
-/// What stands behind the folder of descriptors in `path`, as the shell's <(...) gives one.
+/// Returns what follows the folder of descriptors in `path`. The shell's <(...) gives such a path.
 pub(crate) fn number_in_path(path: &str) -> Option<&str> {
     path.strip_prefix("/dev/fd/")
 }
 
-/// As [`inherited_number`], without looking at any link.
+/// Does the same as [`inherited_number`], but follows no links.
 fn number_of(path: &Path) -> Option<RawFd> {
     match path.to_str()? {
         "/dev/stdin" => return Some(0),
@@ -53,10 +54,10 @@ fn number_of(path: &Path) -> Option<RawFd> {
     (known && is_number).then(|| name.parse().ok())?
 }
 
-/// Takes over descriptor `number`, whatever it is, which whoever started this process has given it.
+/// Takes over descriptor `number`, of any type, which the parent process has given this process.
 ///
 /// # Errors
-/// Where nothing was given under that number.
+/// Fails if the parent process gave no descriptor under that number.
 pub(crate) fn take_given(number: RawFd) -> io::Result<OwnedFd> {
     if number < 3 {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -71,10 +72,10 @@ pub(crate) fn take_given(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Takes over descriptor `number`, whatever it is, for one direction.
+/// Takes over descriptor `number`, of any type, for one direction.
 ///
 /// # Errors
-/// [`InheritError`], but that it may be anything.
+/// Those of [`InheritError`], except `NotAPipe`.
 pub(crate) fn take_inherited_stream(
     number: RawFd,
     direction: Direction,
@@ -84,10 +85,10 @@ pub(crate) fn take_inherited_stream(
     Ok(fd)
 }
 
-/// Whether the descriptor that was inherited as `number` is open for `direction`.
+/// Checks that the descriptor inherited as `number` is open for `direction`.
 ///
 /// # Errors
-/// [`InheritError::WrongDirection`] where it is not.
+/// [`InheritError::WrongDirection`] if it is not.
 pub(crate) fn check_direction(
     number: RawFd,
     fd: &OwnedFd,
@@ -108,14 +109,14 @@ fn directions(flags: OFlags) -> Vec<Direction> {
     }
 }
 
-/// Takes over descriptor `number`, which this process must have inherited, and tells which ways it
-/// is open. Of the standard streams, it takes a copy.
+/// Takes over descriptor `number`, which this process must have inherited, and returns the directions
+/// for which it is open. Takes a copy of a standard stream.
 ///
-/// A descriptor that survived execve(2) cannot be close-on-exec, and all that pipehost opens is:
-/// that tells an inherited number from one of our own.
+/// A descriptor that survived execve(2) cannot be close-on-exec, and every descriptor that pipehost
+/// opens is. This tells an inherited number from one that pipehost opened.
 ///
 /// # Errors
-/// Where nothing was inherited under that number, or what is no pipe.
+/// Fails if no descriptor was inherited under that number, or if it is not a pipe.
 pub(crate) fn take_inherited(number: RawFd) -> Result<(OwnedFd, Vec<Direction>), InheritError> {
     let none = InheritError::NotInherited(number);
     if number < 0 {
@@ -125,8 +126,8 @@ pub(crate) fn take_inherited(number: RawFd) -> Result<(OwnedFd, Vec<Direction>),
         let Ok(fd) = super::standard(number) else { return Err(none) };
         return of_pipe(number, fd);
     }
-    // SAFETY: the number is only asked about until fcntl(F_GETFD) has shown that it is open and
-    // was inherited; from then on nobody else in this process can own it.
+    // SAFETY: the number is only asked about until fcntl(F_GETFD) has shown that it is open and was
+    // inherited. From then on no other value in this process can own it.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     match rustix::io::fcntl_getfd(fd) {
         Ok(flags) if !flags.contains(FdFlags::CLOEXEC) => {}
@@ -137,7 +138,7 @@ pub(crate) fn take_inherited(number: RawFd) -> Result<(OwnedFd, Vec<Direction>),
     }
     rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)
         .map_err(|_| InheritError::NotInherited(number))?;
-    // SAFETY: as above; and close-on-exec now marks it as ours, so it is taken once only.
+    // SAFETY: as above. Close-on-exec now marks it as taken, so it is taken only once.
     of_pipe(number, unsafe { OwnedFd::from_raw_fd(number) })
 }
 

@@ -1,4 +1,4 @@
-//! The host's own lines on stderr, which never wait for whoever reads them.
+//! Writes the host's own lines to stderr, without waiting for a slow reader of stderr.
 
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
@@ -12,25 +12,27 @@ use rustix::net::SendFlags;
 
 use super::reopen;
 
-/// How long a message may wait for whoever reads stderr.
+/// How long a message may wait for the reader of stderr.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// A terminal that poll(2) calls writable has room for some bytes, and nobody says for how many. Such a piece waits
-/// in practice only where the terminal is all but full.
+/// How many bytes are written at once to a terminal that poll(2) calls writable. Such a terminal has
+/// room for some bytes, but no call says how many. A piece of this size blocks in practice only if the
+/// terminal is all but full.
 const PIECE: usize = 64;
 
 static STDERR: OnceLock<Way> = OnceLock::new();
 
-/// How stderr is written to without waiting.
+/// How stderr is written to without blocking.
 #[derive(Debug)]
 enum Way {
-    /// A description of our own, with O_NONBLOCK: other processes that share stderr keep theirs as it is.
+    /// A description of this process's own, with O_NONBLOCK. Other processes that share stderr keep
+    /// theirs unchanged.
     Own(OwnedFd),
     /// MSG_DONTWAIT in each call.
     Socket,
-    /// A file, or /dev/null, which nobody has to read.
+    /// A file, or /dev/null: writing does not depend on a reader.
     Plain,
-    /// RWF_NOWAIT in each call, or, where a terminal does not know that, small pieces after poll(2).
+    /// RWF_NOWAIT in each call. If a terminal does not support that, small pieces after poll(2).
     Shared,
 }
 
@@ -42,14 +44,14 @@ impl Way {
             FileType::Socket => Self::Socket,
             FileType::Fifo | FileType::CharacterDevice => {
                 let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-                // Refused where the terminal or the pipe is another user's, and without /proc.
+                // This fails if the terminal or the pipe is another user's, and without /proc.
                 reopen(&stderr, flags).map_or(Self::Shared, Self::Own)
             }
             _ => Self::Plain,
         }
     }
 
-    /// Writes some of `bytes`; EAGAIN where that would have to wait.
+    /// Writes some of `bytes`. Returns EAGAIN if that would block.
     fn write(&self, bytes: &[u8]) -> rustix::io::Result<usize> {
         let stderr = io::stderr();
         match self {
@@ -72,7 +74,7 @@ impl Way {
         }
     }
 
-    /// Waits until there is some room, for so long at most.
+    /// Waits at most `patience` until stderr has some room. Returns whether it has.
     fn is_writable(&self, patience: Duration) -> bool {
         let stderr = io::stderr();
         let mut fds = [match self {
@@ -84,14 +86,14 @@ impl Way {
     }
 }
 
-/// Sees to how messages are written, while that is still permitted: see [`confine`](super::confine). Opens
-/// one descriptor where stderr is a pipe or a terminal.
+/// Chooses how messages are written, while that is still permitted: see [`confine`](super::confine).
+/// Opens one descriptor if stderr is a pipe or a terminal.
 pub(crate) fn prepare_messages() {
     STDERR.get_or_init(Way::of_stderr);
 }
 
-/// Writes a message of the host's to stderr, as far as that goes: nobody may read it, and the host must end on time
-/// all the same. Blocks for at most 50 ms.
+/// Writes a message of the host to stderr, as much of it as possible. stderr may have no reader, and
+/// the host must still end on time. Blocks for at most 50 ms.
 pub(crate) fn write_message(message: &[u8]) {
     let way = STDERR.get_or_init(Way::of_stderr);
     let deadline = Instant::now() + PATIENCE;

@@ -70,16 +70,17 @@ pub(crate) use standard::demand_standard_output;
 pub use standard::standard;
 pub(crate) use stop::stop_requests;
 
-/// The program that this process runs, to be executed again: also where its file has been removed.
+/// The path by which this process executes its own program again. It works even if the file has been
+/// removed.
 pub(crate) fn own_program() -> OsString {
     "/proc/self/exe".into()
 }
 
-/// Whether wasmtime must tell the system how to unwind compiled code. Backtraces do without, and so does whoever
-/// loads the code.
+/// Tells wasmtime whether to register unwind information for compiled code with the system. Neither
+/// wasmtime's backtraces nor loading the code need that here.
 pub(crate) const NEEDS_UNWIND_INFO: bool = false;
 
-/// What kind of file is open there.
+/// Returns the type of an open file.
 ///
 /// # Errors
 /// Those of fstat(2).
@@ -100,18 +101,18 @@ fn kind(kind: FileType) -> FileKind {
     }
 }
 
-/// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this much.
+/// PIPE_BUF of pipe(7): a pipe that poll(2) calls writable has room for this many bytes.
 pub(crate) const PIPE_BUF: usize = 4096;
 
-/// What stands for something that is open. Dropping it closes it.
+/// An open descriptor. Dropping it closes it.
 pub type Handle = OwnedFd;
 
-/// The name under which the kernel lets a descriptor of ours be opened anew, for whoever wants a path.
+/// Returns the path under which the kernel lets a descriptor of this process be opened anew.
 pub(super) fn path_of(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
-/// The access mode of open(2) for this direction.
+/// Returns the access mode of open(2) for this direction.
 fn access(direction: Direction) -> OFlags {
     match direction {
         Direction::Read => OFlags::RDONLY,
@@ -119,18 +120,18 @@ fn access(direction: Direction) -> OFlags {
     }
 }
 
-/// `open("/proc/self/fd/N", flags | O_CLOEXEC)`: another description of what `fd` stands for, which
-/// may be an O_PATH descriptor. proc(5).
+/// Opens a new description of the file behind `fd`, which may be an O_PATH descriptor:
+/// `open("/proc/self/fd/N", flags | O_CLOEXEC)`. proc(5).
 ///
 /// # Errors
-/// Those of open(2), EINTR among them where the open blocks; ENOENT where /proc is not mounted.
+/// Those of open(2), also EINTR if the open blocks; ENOENT if /proc is not mounted.
 fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
-    // Borrowed: it must not be closed before.
+    // `fd` is borrowed: it must stay open during the call.
     Ok(rustix::fs::open(path_of(&fd), flags, Mode::empty())?)
 }
 
-/// Another description of the FIFO that `handle` (an O_PATH descriptor) stands for, and of nothing else.
+/// Opens a new description of the FIFO behind `handle` (an O_PATH descriptor), and of no other file.
 ///
 /// # Errors
 /// Those of open(2).
@@ -138,25 +139,26 @@ fn open_same(handle: &OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
     let fd = reopen(handle, flags)?;
     match Identity::of_open(&fd)? == Identity::of_open(handle)? {
         true => Ok(fd),
-        // Where something else is mounted at /proc.
+        // Another file system is mounted at /proc.
         false => Err(io::Error::other("what was opened is not the FIFO that was checked")),
     }
 }
 
-/// pipe(2), by `os_pipe`: both ends close-on-exec, and non-blocking, which is safe here because
-/// nobody shares their descriptions yet.
+/// Makes a pipe: pipe(2), by `os_pipe`. Both ends are close-on-exec and non-blocking. Setting
+/// O_NONBLOCK is safe here, as no other process shares their descriptions yet.
 ///
 /// # Errors
-/// EMFILE and ENFILE where no descriptors are left.
+/// EMFILE and ENFILE if no descriptors are left.
 pub(crate) fn anonymous() -> io::Result<(End, End)> {
     let (reader, writer) = os_pipe::pipe()?;
     Ok((End::owned(reader.into(), Direction::Read)?, End::owned(writer.into(), Direction::Write)?))
 }
 
-/// What gives the end of file, and swallows what is written: /dev/null, opened once.
+/// Returns a descriptor of /dev/null, which gives the end of file to readers and drops what is written.
+/// Opens the file once.
 ///
 /// # Errors
-/// `NotFound` where it does not exist; EMFILE where no descriptors are left.
+/// `NotFound` if it does not exist; EMFILE if no descriptors are left.
 pub fn null() -> io::Result<OwnedFd> {
     static NULL: OnceLock<OwnedFd> = OnceLock::new();
     let null = match NULL.get() {
@@ -169,7 +171,7 @@ pub fn null() -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(null, 3)?)
 }
 
-/// Opens /dev/null, and says so where it is not there.
+/// Opens /dev/null. The error says how to make it if it does not exist.
 fn open_null(access: OFlags) -> io::Result<OwnedFd> {
     match rustix::fs::open("/dev/null", access | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => Err(io::Error::new(
@@ -180,24 +182,24 @@ fn open_null(access: OFlags) -> io::Result<OwnedFd> {
     }
 }
 
-/// Whether descriptors can be opened anew: proc(5).
+/// Returns whether descriptors can be opened anew: proc(5).
 fn is_proc_mounted() -> bool {
     rustix::fs::access("/proc/self/fd", rustix::fs::Access::EXISTS).is_ok()
 }
 
-/// Opens a file to be read.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// Those of open(2); and [`IsAFifo`] for a FIFO, which is not opened: that alone would release a writer that
-/// waits for its reader.
+/// Those of open(2). [`IsAFifo`] for a FIFO, which is not opened: opening it would already release a
+/// writer that waits for its reader.
 pub(crate) fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
     let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     refuse_fifo(&handle, path)?;
     pipe_pair::blocking(reopen(handle, OFlags::RDONLY | OFlags::NONBLOCK)?)
 }
 
-/// Reads a regular file of up to `most` bytes; `None` where it is anything else. Waits for nobody, but
-/// for the file system.
+/// Reads a regular file of up to `most` bytes. Returns `None` for any other file. Blocks for the file
+/// system only.
 pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).ok()?;
     let metadata = file.metadata().ok()?;
@@ -209,10 +211,10 @@ pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
     (bytes.len() as u64 <= most).then_some(bytes)
 }
 
-/// Makes or empties a file to be written.
+/// Opens a file for writing: makes it, or empties it.
 ///
 /// # Errors
-/// As [`open_input_file`].
+/// Those of [`open_input_file`].
 pub(crate) fn open_output_file(path: &Path) -> io::Result<OwnedFd> {
     match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Ok(handle) => {
@@ -223,7 +225,7 @@ pub(crate) fn open_output_file(path: &Path) -> io::Result<OwnedFd> {
         Err(Errno::NOENT) => {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).custom_flags(NONBLOCK).open(path)?;
-            // It may have come in between. Nothing is written to it then.
+            // A FIFO may have been made in between. Nothing is written to it then.
             refuse_fifo(&file, path)?;
             file.set_len(0)?;
             pipe_pair::blocking(file.into())
@@ -232,31 +234,31 @@ pub(crate) fn open_output_file(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-/// Keeps open(2) itself from blocking, on a device or a FIFO that comes in between.
+/// Keeps open(2) from blocking on a device, or on a FIFO that was made in between.
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
 
 fn refuse_fifo(fd: impl AsFd, path: &Path) -> io::Result<()> {
     match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
         FileType::Fifo => {
-            // Where links led to it, who grants it wants to know the end of them.
+            // If links led to the FIFO, the user needs to know the path at their end.
             Err(io::Error::other(IsAFifo(path.canonicalize().unwrap_or_else(|_| path.into()))))
         }
         _ => Ok(()),
     }
 }
 
-/// The bytes of a text that need not be UTF-8.
+/// Returns the bytes of a text, which need not be UTF-8.
 pub(crate) fn bytes(text: &OsStr) -> &[u8] {
     text.as_bytes()
 }
 
-/// The text of these bytes.
+/// Returns the text of these bytes.
 pub(crate) fn text(bytes: Vec<u8>) -> OsString {
     OsString::from_vec(bytes)
 }
 
-/// Reads a file of up to `most` bytes to its end, a FIFO too, until `deadline`. Blocks for that long, or, where
-/// there is no deadline, for as long as those who write it like.
+/// Reads a file of up to `most` bytes to its end. It may be a FIFO. Blocks until `deadline`, or,
+/// without a deadline, until the last writer closes the file.
 ///
 /// # Errors
 /// `TimedOut` at the deadline; `FileTooLarge`; those of open(2) and read(2).
@@ -295,7 +297,7 @@ pub(crate) fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io
 /// Looks for a native command as execvp(3) does: by its path, or on PATH.
 ///
 /// # Errors
-/// `NotFound`; `PermissionDenied` where what was found cannot be executed.
+/// `NotFound`; `PermissionDenied` if the file that was found cannot be executed.
 pub(crate) fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
     let look = |path: &Path| {
         rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
@@ -322,7 +324,7 @@ pub(crate) fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
     outcome
 }
 
-/// Whether whoever started this process had it ignore `signal`, as nohup(1) does.
+/// Returns whether this process ignores `signal`, as after nohup(1).
 fn is_ignored(signal: i32) -> bool {
     // SAFETY: with no new action, sigaction(2) only fills in the old one, for which a zeroed
     // `sigaction` is a valid place.
@@ -335,8 +337,9 @@ fn is_ignored(signal: i32) -> bool {
 
 static FILE_SIZE_SIGNAL_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Makes a write beyond RLIMIT_FSIZE an error, EFBIG, as any other: SIGXFSZ would end this process, with all
-/// guests in it. Native commands get the signal back. To be called first of all.
+/// Ignores SIGXFSZ, so that a write beyond RLIMIT_FSIZE fails with EFBIG: the signal would end this
+/// process with all its guests. Native commands get the signal's effect back. Must be called before
+/// anything else.
 pub(crate) fn ignore_file_size_signal() {
     if !is_ignored(libc::SIGXFSZ) {
         // SAFETY: ignoring a signal runs no code.
@@ -349,13 +352,13 @@ pub(crate) fn ignore_file_size_signal() {
 /// Async-signal-safe.
 fn reset_file_size_signal() {
     if FILE_SIZE_SIGNAL_IGNORED.load(Ordering::SeqCst) {
-        // SAFETY: the usual reaction runs no code of ours.
+        // SAFETY: the default reaction runs no code of this program.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
     }
 }
 
-/// How many descriptors this process can still open, but for a few that it keeps for itself: up to RLIMIT_NOFILE.
-/// Where /proc is not mounted, about so many.
+/// Returns how many more descriptors guests can open: what RLIMIT_NOFILE leaves, less a few that the
+/// host keeps for itself. Returns an estimate if /proc is not mounted.
 pub(crate) fn descriptors_left() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -363,14 +366,15 @@ pub(crate) fn descriptors_left() -> usize {
     limit.saturating_sub(open).saturating_sub(OWN.min(limit / 4))
 }
 
-/// So many descriptors are open in a host without guests, about; and so many it may need while guests run.
+/// About how many descriptors a host without guests has open.
 const USUALLY_OPEN: usize = 32;
+/// How many descriptors the host may need for itself while guests run.
 const OWN: usize = 24;
 
-/// A file that is in memory alone, of `size` bytes, zeroes at first, for ever: memfd_create(2), sealed.
+/// Makes a file in memory of `size` bytes, all zero at first. Its size is sealed: memfd_create(2).
 ///
 /// # Errors
-/// EMFILE and ENFILE where no descriptors are left.
+/// EMFILE and ENFILE if no descriptors are left.
 pub(crate) fn memory_file(name: &str, size: u64) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = rustix::fs::memfd_create(name, flags)?;

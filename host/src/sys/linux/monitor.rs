@@ -1,13 +1,16 @@
-//! One process that keeps the powers which a confined process gives up: the *monitor*.
+//! The *monitor*: one process that keeps the powers which a confined process gives up.
 //!
-//! [`start_monitor`](super::start_monitor) forks it at the very start, while this process has one thread, and only where something needs it: FIFOs
-//! to be opened later or removed in the end, native commands that a guest may start. It keeps the paths. Asked over a
-//! socket, it opens a granted FIFO and passes the descriptor back, removes what was made here, and starts, signals and
-//! reaps granted commands. Once it has been told that this process is confined ([`seal`]), it learns of nothing new:
-//! who takes this process over can ask for what was granted, and for nothing else.
+//! [`start_monitor`](super::start_monitor) forks it at the very start, while this process has one
+//! thread. It does so only if something needs the monitor: FIFOs that are opened later or removed in
+//! the end, or native commands that a guest may start. The monitor keeps the paths. This process sends
+//! it requests over a socket. The monitor opens a granted FIFO and passes the descriptor back, removes
+//! what this process made, and starts, signals and reaps granted commands. Once it has been told that
+//! this process is confined ([`seal`]), it accepts nothing new: a guest that takes this process over
+//! can ask for what was granted, and for nothing else.
 //!
-//! What it does there is in [`serving`](super::serving). When the socket closes, however this process has ended, the monitor kills the commands, removes what is left of
-//! what was made, and ends. A process without a monitor, as that of an embedder, does all of this by itself.
+//! [`serving`](super::serving) is the code that runs in the monitor. When the socket closes, however
+//! this process has ended, the monitor kills the commands, removes what is left of what was made, and
+//! ends. A process without a monitor, such as an embedder's, does all of this by itself.
 
 mod messages;
 mod process;
@@ -32,7 +35,7 @@ pub(super) use self::messages::{
 pub(super) use self::process::Host;
 pub(super) use self::words::read_words;
 
-/// The commands that guests may start: each a program and the arguments that it begins with.
+/// The commands that guests may start: each a program and the first arguments that it must be given.
 pub(super) type Commands = Vec<Vec<OsString>>;
 
 static MONITOR: OnceLock<Monitor> = OnceLock::new();
@@ -44,26 +47,27 @@ struct Monitor {
     asking: Mutex<()>,
 }
 
-/// A thing on disk that the monitor removes, or looks for. Its number is this process's choice.
+/// The number of a file that the monitor removes or looks for. This process chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TraceId(u32);
 
-/// A thing on disk, as it is announced: with the descriptor of its folder.
+/// A file on disk, as this process announces it to the monitor: with the descriptor of its folder.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Trace<'a> {
-    /// A FIFO under a name that nobody knows, before it gets its own.
+    /// A FIFO under a secret name, before it gets its own.
     Unnamed { folder: BorrowedFd<'a>, name: &'a str },
-    /// A FIFO that was made here, with its O_PATH descriptor.
+    /// A FIFO that this process made, with its O_PATH descriptor.
     Made { folder: BorrowedFd<'a>, handle: BorrowedFd<'a>, name: &'a OsStr },
-    /// A FIFO that was found, and stays.
+    /// A FIFO that this process found, and that stays.
     Found { folder: BorrowedFd<'a>, handle: BorrowedFd<'a>, name: &'a OsStr },
-    /// A lock that this process holds for as long as it lives: once it is dead, another may have it.
+    /// A lock that this process holds as long as it lives. Once it is dead, another process may take
+    /// it.
     Lock { folder: BorrowedFd<'a>, name: &'a str },
-    /// A folder that is made for one FIFO, and is empty without it.
+    /// A folder that this process makes for one FIFO, and that is empty without it.
     Place { folder: BorrowedFd<'a>, name: &'a str },
 }
 
-/// Forks the monitor, which does `work`. A second call does nothing.
+/// Forks the monitor, which runs `work`. A second call does nothing.
 ///
 /// # Errors
 /// Those of socketpair(2) and fork(2).
@@ -75,16 +79,16 @@ pub(super) fn start_with(work: impl FnOnce(&OwnedFd, &Host) -> io::Result<()>) -
     Ok(())
 }
 
-/// Whether this process has a monitor.
+/// Returns whether this process has a monitor.
 pub(super) fn is_there() -> bool {
     MONITOR.get().is_some()
 }
 
-/// Has the monitor remove `trace` in the end, or look for it where it stays. To be called before it is made, or gets
-/// its name. `None` where there is no monitor. Never waits.
+/// Has the monitor remove `trace` in the end, or look for it if it stays. Must be called before the
+/// file is made or gets its name. Returns `None` without a monitor. Never blocks.
 ///
 /// # Errors
-/// Where the monitor is gone, does not read, or a descriptor cannot be passed.
+/// Fails if the monitor is gone or does not read, or if a descriptor cannot be passed.
 pub(super) fn announce(trace: Trace<'_>) -> Result<Option<TraceId>, Errno> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let Some(monitor) = MONITOR.get() else { return Ok(None) };
@@ -105,15 +109,15 @@ pub(super) fn announce(trace: Trace<'_>) -> Result<Option<TraceId>, Errno> {
     Ok(Some(TraceId(id)))
 }
 
-/// Takes back what was announced: it is somebody else's, or is gone. Never waits.
+/// Takes an announcement back, because the file is another process's or is gone. Never blocks.
 pub(super) fn forget(id: TraceId) {
     tell(&Request::Forget { id: id.0 });
 }
 
-/// Lets the FIFO `id` be opened later, in these directions. Never waits.
+/// Permits to open the FIFO `id` later, in these directions. Never blocks.
 ///
 /// # Errors
-/// As those of [`announce`].
+/// Those of [`announce`].
 pub(super) fn permit(id: TraceId, read: bool, write: bool) -> Result<(), Errno> {
     let monitor = MONITOR.get().ok_or(Errno::PIPE)?;
     monitor.tell(&Request::Permit { id: id.0, read, write }, &[])
@@ -121,52 +125,52 @@ pub(super) fn permit(id: TraceId, read: bool, write: bool) -> Result<(), Errno> 
 
 static SEALED: AtomicBool = AtomicBool::new(false);
 
-/// Notes that this process is confined from now on, and tells the monitor: nothing new is announced or permitted any
-/// more.
+/// Notes that this process is confined from now on, and tells the monitor, which then accepts no new
+/// announcements and permits.
 pub(super) fn seal() {
     SEALED.store(true, Ordering::SeqCst);
     tell(&Request::Seal);
 }
 
-/// Whether this process is confined.
+/// Returns whether this process is confined.
 pub(super) fn is_sealed() -> bool {
     SEALED.load(Ordering::SeqCst)
 }
 
-/// Has the monitor remove `id`; `None` where it cannot, as it is gone. Blocks until that is done.
+/// Has the monitor remove `id`. Returns `None` if the monitor is gone. Blocks until it is done.
 pub(super) fn remove(id: TraceId) -> Option<Result<Removed, Errno>> {
     match ask(&Request::Remove { id: id.0 }, &[]) {
         Ok((Reply::Removed(removed), _)) => Some(Ok(removed)),
         Ok((Reply::Error(number), _)) => Some(Err(Errno::from_raw_os_error(number))),
-        // The monitor was killed. This process may try by itself.
+        // The monitor was killed. The caller may try to remove the file itself.
         _ => None,
     }
 }
 
-/// Whether the name of FIFO `id` still leads to it. Where the monitor is gone, it is taken to.
+/// Returns whether the name of the FIFO `id` still leads to it. Returns true if the monitor is gone.
 pub(super) fn is_in_place(id: TraceId) -> bool {
     !matches!(ask(&Request::IsInPlace { id: id.0 }, &[]), Ok((Reply::IsInPlace(false), _)))
 }
 
-/// Opens the FIFO `id`, with O_NONBLOCK.
+/// Opens the FIFO `id`, with O_NONBLOCK. Blocks until the monitor replies.
 ///
 /// # Errors
-/// Those of open(2), ENXIO for a writer without a reader; EACCES where that is not permitted.
+/// Those of open(2), also ENXIO for a writer without a reader; EACCES if it was not permitted.
 pub(super) fn open(id: TraceId, direction: Direction) -> io::Result<OwnedFd> {
     ask_for_descriptor(&Request::Open { id: id.0, write: direction == Direction::Write }, &[])
 }
 
-/// Begins to open the FIFO `id` for writing, which waits for a reader. What is returned is a socket: it gets the
-/// descriptor, see [`receive_descriptor`]. Closing it calls the open off.
+/// Begins to open the FIFO `id` for writing, which waits for a reader. Returns a socket on which the
+/// descriptor arrives, see [`receive_descriptor`]. Closing the socket calls the open off.
 ///
 /// # Errors
-/// EAGAIN where the monitor has no thread to wait on; EACCES.
+/// EAGAIN if the monitor has no thread for it; EACCES.
 pub(super) fn open_when_read(id: TraceId) -> io::Result<OwnedFd> {
     ask_for_descriptor(&Request::OpenWhenRead { id: id.0 }, &[])
 }
 
-/// Opens anew what `fd` stands for, a pipe or a terminal, with the access that it has: a description of its own that
-/// blocks.
+/// Opens a pipe or a terminal anew, with the access that `fd` has. Returns a description of its own
+/// that blocks.
 ///
 /// # Errors
 /// Those of open(2).
@@ -178,16 +182,16 @@ pub(super) fn reopen(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) pid: i32,
-    /// It leads a process group.
+    /// True if the command leads a process group.
     pub(super) leads: bool,
     pub(super) pidfd: OwnedFd,
 }
 
-/// Starts `command`. Blocks until that is done: about as long as fork(2) and execve(2) take.
+/// Starts `command`. Blocks until it runs: about as long as fork(2) and execve(2) take.
 ///
 /// # Errors
-/// Those of execve(2) and fork(2); `PermissionDenied` where it is none of the granted commands; `BrokenPipe` where
-/// the monitor has gone.
+/// Those of execve(2) and fork(2); `PermissionDenied` if the command was not granted; `BrokenPipe` if
+/// the monitor is gone.
 pub(super) fn start(command: &NativeCommand) -> io::Result<Started> {
     let words = words::write_words(command)?;
     let numbers = command.others.iter().map(|(number, _)| *number).collect();
@@ -196,7 +200,7 @@ pub(super) fn start(command: &NativeCommand) -> io::Result<Started> {
     fds.extend(command.others.iter().map(|(_, fd)| fd.as_fd()));
     match ask(&Request::Start { numbers }, &fds)? {
         (Reply::Started { pid, leads }, Some(pidfd)) => Ok(Started { pid, leads, pidfd }),
-        // This process has no room for it.
+        // This process has no room for the pidfd.
         (Reply::Started { pid, .. }, None) => {
             abandon(pid);
             Err(Errno::MFILE.into())
@@ -205,12 +209,12 @@ pub(super) fn start(command: &NativeCommand) -> io::Result<Started> {
     }
 }
 
-/// Sends a signal to a command, or to the group that it leads. Never waits.
+/// Sends a signal to a command, or to the group that it leads. Never blocks.
 pub(super) fn signal(pid: i32, signal: i32) {
     tell(&Request::Signal { pid, signal });
 }
 
-/// Kills a command whose end nobody wants to know. Never waits.
+/// Kills a command. The monitor reaps it, and its exit status is lost. Never blocks.
 pub(super) fn abandon(pid: i32) {
     tell(&Request::Abandon { pid });
 }
@@ -218,7 +222,7 @@ pub(super) fn abandon(pid: i32) {
 /// Reaps a command, if it has ended.
 ///
 /// # Errors
-/// ECHILD where it is none of the monitor's; `BrokenPipe` where the monitor has gone.
+/// ECHILD if it is no command of the monitor's; `BrokenPipe` if the monitor is gone.
 pub(super) fn reap(pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
     match ask(&Request::Reap { pid }, &[])? {
         (Reply::Running, _) => Ok(None),
@@ -227,8 +231,8 @@ pub(super) fn reap(pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
     }
 }
 
-/// Ends the monitor, and waits for that, 30 ms at the most: for a process that is about to end, and has removed what
-/// it was to remove.
+/// Ends the monitor, and waits for that, 30 ms at most. For a process that is about to end and has
+/// removed what it had to remove.
 pub fn end_monitor() {
     if let Some(monitor) = MONITOR.get() {
         monitor.process.end();
@@ -249,14 +253,15 @@ fn ask(request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<(Reply, Option<O
 fn ask_for_descriptor(request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
     match ask(request, fds)? {
         (Reply::Descriptor, Some(fd)) => Ok(fd),
-        // This process has no room for it.
+        // This process has no room for the descriptor.
         (Reply::Descriptor, None) => Err(Errno::MFILE.into()),
         (reply, _) => Err(reply.into_error()),
     }
 }
 
 impl Monitor {
-    /// Sends a request that has no reply. What the monitor has not read when this process ends, it reads then.
+    /// Sends a request that has no reply. Requests still in the socket when this process ends are read
+    /// then.
     fn tell(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         send(self.process.socket(), request, fds, SendFlags::DONTWAIT)
     }
@@ -276,7 +281,7 @@ impl Monitor {
             Ok(Some((reply, fds))) => Ok((reply, fds.into_iter().next())),
             Ok(None) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(error) => {
-                // A reply that comes late must not be taken for that to another request.
+                // A late reply must not be taken for the reply to another request.
                 self.process.hang_up();
                 Err(error)
             }

@@ -1,10 +1,11 @@
-//! Giving a FIFO its name, and taking it away, while others may put something else under that name at
-//! any moment.
+//! Gives a FIFO its name and takes it away, while other processes may put another file under that name
+//! at any moment.
 //!
-//! No system call makes a FIFO and opens it, and none removes a name only if it leads to a certain thing.
-//! So both go by way of a name that nobody knows: what is made under such a name is surely ours and gets
-//! its real name only then, without replacing anything; and what is to be removed is first given such a
-//! name, and then looked at. What turns out not to be ours gets its name back.
+//! No system call makes a FIFO and opens it in one step. No system call removes a name only if it leads
+//! to a certain file. Both are therefore done by way of a secret name, which no other process knows. A
+//! FIFO made under a secret name is surely this process's; it then gets its real name, without
+//! replacing any file. A FIFO that must be removed is first renamed to a secret name, and then checked.
+//! A file that turns out to be another process's gets its name back.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,14 +17,14 @@ use super::identity::{Identity, unique};
 use super::monitor::{Removed, Trace, TraceId, announce, forget};
 use super::path_of;
 
-/// How often something is given its name back while others take that name.
+/// How often giving a file its name back is tried while other processes take that name.
 const ATTEMPTS: usize = 16;
 
-/// The bit of a FIFO's mode, without a meaning of its own, by which the host that made it says that it is
-/// about to remove it: other hosts that use it need not warn then.
+/// A bit of a FIFO's mode without a meaning of its own. The host that made the FIFO sets it to say that
+/// it is about to remove it: other hosts that use the FIFO need not warn then.
 pub(super) const GIVEN_UP: Mode = Mode::SVTX;
 
-/// A FIFO of mode 0600 that was made here, under a name that nobody knows.
+/// A FIFO of mode 0600 that this process made, under a secret name.
 pub(super) struct Unnamed<'a> {
     folder: &'a OwnedFd,
     name: String,
@@ -32,10 +33,10 @@ pub(super) struct Unnamed<'a> {
 }
 
 impl<'a> Unnamed<'a> {
-    /// mknod(2) and open(2).
+    /// Makes the FIFO and opens it with O_PATH: mknod(2) and open(2).
     ///
     /// # Errors
-    /// Those of the two, and with which of them.
+    /// Those of the two, with a text that says which of them failed.
     pub(super) fn make(folder: &'a OwnedFd) -> Result<(Self, OwnedFd), (&'static str, Errno)> {
         let name = secret();
         let trace = announce(Trace::Unnamed { folder: folder.as_fd(), name: &name })
@@ -50,10 +51,10 @@ impl<'a> Unnamed<'a> {
         Ok((unnamed, handle))
     }
 
-    /// Gives it its name.
+    /// Gives the FIFO its name.
     ///
     /// # Errors
-    /// EEXIST where there is something of that name: it stays.
+    /// EEXIST if there is a file of that name. It stays.
     pub(super) fn name(mut self, name: &OsStr) -> Result<(), Errno> {
         rename(self.folder, self.name.as_ref(), name)?;
         self.named = true;
@@ -72,10 +73,11 @@ impl Drop for Unnamed<'_> {
     }
 }
 
-/// As [`remove`], for the host that made it, which has it open as `handle`: lets other hosts know first.
+/// Removes a FIFO as [`remove`] does, for the host that made it and has it open as `handle`. Marks it
+/// with [`GIVEN_UP`] first, so that other hosts do not warn.
 ///
 /// # Errors
-/// As [`remove`].
+/// Those of [`remove`].
 pub(super) fn take_away(
     handle: &OwnedFd,
     folder: &OwnedFd,
@@ -86,26 +88,26 @@ pub(super) fn take_away(
         && there == ours
     {
         let mode = Mode::from_raw_mode(stat.st_mode) | GIVEN_UP;
-        // Where that is refused they warn, and nothing worse.
+        // If this is refused, other hosts log a needless warning, and no more.
         let _ = rustix::fs::chmod(path_of(handle), mode);
     }
     remove(folder, name, ours)
 }
 
-/// Takes away `name` if it leads to what is `ours`, which must be open, and to nothing else.
+/// Removes `name` if it leads to the file `ours`, which must be open. Removes no other file.
 ///
-/// In a folder where others may rename and remove what they like, only somebody who watches it and acts
-/// on a name that exists for microseconds can make this hit something else: what they could just as well
-/// have removed themselves.
+/// In a folder where other processes may rename and remove files, such a process can make this hit
+/// another file only if it watches the folder and acts on a name that exists for microseconds. It could
+/// just as well have removed that file itself.
 ///
 /// # Errors
 /// Those of rename(2) and unlink(2). Nothing was removed then.
 fn remove(folder: &OwnedFd, name: &OsStr, ours: Identity) -> Result<Removed, Errno> {
-    // What is another already is not even touched.
+    // Another process's file is not even renamed.
     if Identity::of_name(folder, name) != Ok(ours) {
         return Ok(Removed::NotThere);
     }
-    // Nothing is called as nobody knows: there is nothing to be replaced.
+    // No file has a secret name, so this replaces none.
     let aside = secret();
     match rustix::fs::renameat(folder, name, folder, &aside) {
         Ok(()) => {}
@@ -126,8 +128,8 @@ fn remove(folder: &OwnedFd, name: &OsStr, ours: Identity) -> Result<Removed, Err
     Ok(Removed::Displaced(aside))
 }
 
-/// renameat2(2) with RENAME_NOREPLACE; by link(2), which does not replace anything either, where the file
-/// system does not know that.
+/// Renames a file and replaces none: renameat2(2) with RENAME_NOREPLACE. Where the file system does not
+/// know that flag, uses link(2) and unlink(2): link(2) does not replace a file either.
 fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
     match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS) => {
@@ -138,7 +140,7 @@ fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
     }
 }
 
-/// A name that nobody knows.
+/// Returns a name that no other process knows.
 fn secret() -> String {
     format!(".pipehost-{}", unique())
 }

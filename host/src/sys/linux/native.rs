@@ -1,4 +1,4 @@
-//! Native commands: started on pipe ends, told apart by how they end, never left behind.
+//! Native commands: starts them on pipe ends, tells how they ended, and leaves none behind.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -13,25 +13,26 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A running native command. Dropping it kills it, and reaps it in the background.
+/// A running native command. Dropping it kills the command, and reaps it in the background.
 #[derive(Debug)]
 pub struct Native {
     pid: Pid,
-    /// It leads a process group of its own.
+    /// True if the command leads a process group of its own.
     leads: bool,
-    /// It is the monitor's child, and not this process's.
+    /// True if the command is a child of the monitor, not of this process.
     by_monitor: bool,
-    /// Becomes readable when it has ended.
+    /// Becomes readable when the command has ended.
     pidfd: Option<AsyncFd<OwnedFd>>,
 }
 
-/// The commands that are running, or not reaped yet: only these may be sent a signal, as the number
-/// of one that was reaped may be another process's already.
+/// The commands that run or are not reaped yet. Only these may be sent a signal: the number of a reaped
+/// command may already be another process's.
 static LIVING: Mutex<Living> = Mutex::new(Living { commands: Vec::new(), leaving: false });
 
 struct Living {
     commands: Vec<Known>,
-    /// This process is about to end without tidying up: what starts now is killed at once.
+    /// True if this process is about to end without tidying up. A command that starts now is killed at
+    /// once.
     leaving: bool,
 }
 
@@ -43,35 +44,39 @@ fn living() -> MutexGuard<'static, Living> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) pid: Pid,
-    /// It leads a process group of its own, which gets what it is sent.
+    /// True if the command leads a process group of its own. Signals then go to the whole group.
     pub(super) leads: bool,
 }
 
 /// The process group of a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Group {
-    /// Its own.
+    /// A new group, which the command leads.
     Own,
-    /// That of the process that starts it.
+    /// The group of the process that starts it.
     Inherited,
     Of(Pid),
 }
 
 impl NativeCommand {
-    /// fork(2) and execve(2): starts it. SIGPIPE has its usual effect on it, and SIGXFSZ the one that it had on
-    /// this process at first; other signals are ignored or
-    /// blocked as they are in this process.
-    /// It inherits the environment and the folder; of descriptors, those that it is given here, and
-    /// those that this process inherited without being told to grant them.
+    /// Starts the command: fork(2) and execve(2).
     ///
-    /// Where this process has no terminal, the command leads a process group of its own, so that a
-    /// signal reaches what it starts in turn. Where there is one, it must stay in the group that the
-    /// terminal lets read, and gets what is typed there, Ctrl-C among it, by itself.
+    /// SIGPIPE gets its usual effect in the command, and SIGXFSZ the effect that it had in this process
+    /// at first. Other signals are ignored or blocked as they are in this process. The command inherits
+    /// the environment and the current folder. It gets the descriptors that it is given here, and those
+    /// that this process inherited and was not told to grant.
     ///
-    /// The command is killed when the thread that starts it ends, so also when this process is killed and
-    /// can tidy up no more. (What the command starts in turn, or gains privileges by execve(2), is not.)
+    /// If this process has no terminal, the command leads a process group of its own, so that a signal
+    /// also reaches the processes that the command starts. If there is a terminal, the command must
+    /// stay in the group that the terminal lets read. It then gets what is typed there, such as Ctrl-C,
+    /// directly from the terminal.
     ///
-    /// Must be called inside a tokio runtime, which is to outlive the command, on a thread that does.
+    /// The kernel kills the command when the thread that started it ends, so also when this process is
+    /// killed and can no longer tidy up. It does not kill processes that the command has started, nor a
+    /// command that gained privileges by execve(2).
+    ///
+    /// Must be called inside a tokio runtime that outlives the command, and on a thread that outlives
+    /// it.
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied` and all others of execve(2) and fork(2).
@@ -81,7 +86,7 @@ impl NativeCommand {
         }
         let leads = !has_terminal();
         count_on_sigchld();
-        // This can take as long as a file system likes: nothing is locked meanwhile.
+        // A file system can make this take any time, so no lock is held meanwhile.
         let pid = self.spawn(if leads { Group::Own } else { Group::Inherited }, None)?;
         let leaving = {
             let mut living = living();
@@ -89,7 +94,7 @@ impl NativeCommand {
             living.leaving
         };
         let mut native = Native { pid, leads, by_monitor: false, pidfd: None };
-        // From here on an early return kills it. Nothing of the child is waited for by `std`.
+        // From here on an early return kills the command. `std` does not wait for the child.
         if leaving {
             return Err(io::Error::other("this process is about to end"));
         }
@@ -105,7 +110,8 @@ impl NativeCommand {
         Ok(native)
     }
 
-    /// fork(2) and execve(2), in this group, and with this mask of signals in place of the thread's.
+    /// Starts the command in this process group: fork(2) and execve(2). `mask` replaces the thread's
+    /// signal mask.
     ///
     /// # Errors
     /// Those of the two.
@@ -127,18 +133,19 @@ impl NativeCommand {
     }
 }
 
-/// Whether this process has a terminal that controls it: tty(4). Found once, as long as it may look.
+/// Returns whether a terminal controls this process: tty(4). Looks once, before confinement forbids it.
 pub(super) fn has_terminal() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| std::fs::File::open("/dev/tty").is_ok())
 }
 
-/// Has `command` be killed when the thread that starts it is gone: PR_SET_PDEATHSIG of prctl(2). Puts back what
-/// signals mean to it.
+/// Has the kernel kill `command` when the thread that starts it ends: PR_SET_PDEATHSIG of prctl(2).
+/// Also restores the signal mask and the effect of SIGXFSZ.
 fn die_with_parent(command: &mut Command, mask: Option<libc::sigset_t>) {
     let parent = rustix::process::getpid().as_raw_nonzero().get();
     let tie = move || {
-        // SAFETY: prctl(2), getppid(2) and sigprocmask(2) are async-signal-safe and touch no memory but the mask.
+        // SAFETY: prctl(2), getppid(2) and sigprocmask(2) are async-signal-safe and touch no memory but
+        // the mask.
         unsafe {
             if let Some(mask) = &mask {
                 libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut());
@@ -147,7 +154,7 @@ fn die_with_parent(command: &mut Command, mask: Option<libc::sigset_t>) {
                 return Err(io::Error::last_os_error());
             }
             super::reset_file_size_signal();
-            // It may have gone before.
+            // The parent may have ended before prctl(2) took effect.
             match libc::getppid() == parent {
                 true => Ok(()),
                 false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
@@ -159,20 +166,20 @@ fn die_with_parent(command: &mut Command, mask: Option<libc::sigset_t>) {
     unsafe { command.pre_exec(tie) };
 }
 
-/// Whoever started this process may have SIGCHLD ignored: then the kernel reaps what has ended, and
-/// nobody learns how. signal(7).
+/// Makes SIGCHLD count if the parent process had it ignored: else the kernel would reap commands that
+/// end, and their exit status would be lost. signal(7).
 pub(super) fn count_on_sigchld() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if super::is_ignored(libc::SIGCHLD) {
-            // SAFETY: the usual reaction to SIGCHLD, which is none, runs no code of ours.
+            // SAFETY: the default reaction to SIGCHLD, which is none, runs no code of this program.
             unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
         }
     });
 }
 
-/// Has `command` start with `others` under their numbers. What is returned must live until then: it
-/// keeps the pipe by which `std` learns of a failed execve(2) from having one of the numbers.
+/// Has `command` start with the descriptors `others` under their numbers. The returned descriptors must
+/// live until then: they keep those numbers from the pipe by which `std` learns of a failed execve(2).
 fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<OwnedFd>> {
     if others.len() > MOST_OTHERS {
         return Err(io::Error::other("a command can be given 64 descriptors at most"));
@@ -180,11 +187,12 @@ fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<
     let reserve = |(number, fd): &(RawFd, OwnedFd)| rustix::io::fcntl_dupfd_cloexec(fd, *number);
     let reserved = others.iter().map(reserve).collect::<Result<Vec<_>, _>>()?;
     let place = move || {
-        // Out of the way first: what is at one number now may be meant for another.
+        // All are moved away first: a descriptor that is at a wanted number now may be wanted
+        // elsewhere.
         let mut moved = [0; MOST_OTHERS];
         for (moved, (_, fd)) in moved.iter_mut().zip(&others) {
             *moved = 2;
-            // What is in the way is closed by execve(2).
+            // execve(2) closes the duplicates that are in the way.
             while *moved < 3 || others.iter().any(|(number, _)| number == moved) {
                 // SAFETY: fcntl(2) with an open descriptor is async-signal-safe and touches no memory.
                 *moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, *moved + 1) };
@@ -194,22 +202,22 @@ fn give(command: &mut Command, others: Vec<(RawFd, OwnedFd)>) -> io::Result<Vec<
             }
         }
         for (moved, (number, _)) in moved.iter().zip(&others) {
-            // SAFETY: dup2(2) is async-signal-safe; this is the new process, where nobody else uses
-            // what is open under the number.
+            // SAFETY: dup2(2) is async-signal-safe. This is the new process, where no other code uses
+            // the descriptor under this number.
             if unsafe { libc::dup2(*moved, *number) } < 0 {
                 return Err(io::Error::last_os_error());
             }
         }
         Ok(())
     };
-    // SAFETY: between fork(2) and execve(2) only async-signal-safe functions are called, and nothing
-    // is allocated.
+    // SAFETY: between fork(2) and execve(2) only async-signal-safe functions are called, and nothing is
+    // allocated.
     unsafe { command.pre_exec(place) };
     Ok(reserved)
 }
 
 impl Native {
-    /// Has `pidfd` tell when it has ended.
+    /// Registers `pidfd` with tokio, which then tells when the command has ended.
     fn watch(&mut self, pidfd: OwnedFd) -> io::Result<()> {
         // SAFETY: the `AsyncFd` owns the descriptor until it is dropped, and nothing replaces it.
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
@@ -217,14 +225,14 @@ impl Native {
         Ok(())
     }
 
-    /// Asks the command to end, and what it started, where it leads a group: kill(2). One that is stopped goes on, as
-    /// it would not see it.
+    /// Asks the command to end, and its whole process group if it leads one: kill(2). Also sends
+    /// SIGCONT, as a stopped process would not see the signal.
     pub fn stop(&self, stop: Stop) {
         self.send(stop.number().into());
         self.send(libc::SIGCONT);
     }
 
-    /// Ends them at once: SIGKILL.
+    /// Kills the command, and its whole process group if it leads one: SIGKILL.
     pub fn kill(&self) {
         self.send(libc::SIGKILL);
     }
@@ -244,12 +252,13 @@ impl Native {
         }
     }
 
-    /// Whether it leads a process group of its own.
+    /// Returns whether the command leads a process group of its own.
     pub fn leads(&self) -> bool {
         self.leads
     }
 
-    /// wait4(2): waits until the command has ended, reaps it, and tells what it used. Cancel safe.
+    /// Waits until the command has ended, reaps it, and returns how it ended and what it used:
+    /// wait4(2). Cancel safe.
     ///
     /// # Errors
     /// Those of wait4(2).
@@ -273,7 +282,7 @@ impl Drop for Native {
             return;
         }
         self.kill();
-        // Reaped before, or just now; else it takes a moment to die.
+        // It may be reaped before, or just now. If not, it takes a moment to die.
         if !matches!(reap(self.pid), Ok(None)) {
             return;
         }
@@ -283,30 +292,31 @@ impl Drop for Native {
                 std::thread::sleep(Duration::from_millis(1));
             }
         };
-        // Without a thread to be had, it stays a zombie until this process ends.
+        // If no thread can be started, the command stays a zombie until this process ends.
         let _ = std::thread::Builder::new().name("reaper".into()).stack_size(64 * 1024).spawn(reap);
     }
 }
 
 /// Reaps a child of this process, if it has ended.
 fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
-    // Reaping and forgetting are one step for all who look.
+    // The lock makes reaping and removing from the list one step for all threads.
     let mut living = living();
     if !living.commands.iter().any(|known| known.pid == pid) {
         return Err(io::Error::other("the command has been waited for before"));
     }
     let ended = wait_now(pid);
     if !matches!(ended, Ok(None)) {
-        // On an error, somebody else has reaped it: the number is no longer ours to use.
+        // On an error, other code has reaped it: this process must no longer use the number.
         living.commands.retain(|known| known.pid != pid);
     }
     ended
 }
 
-/// wait4(2) of a child; `Ok(None)` where it has not ended, or a signal came.
+/// Asks whether a child has ended: wait4(2) with WNOHANG. Returns `Ok(None)` if it has not, or if a
+/// signal interrupted the call.
 ///
 /// # Errors
-/// ECHILD where it has been reaped.
+/// ECHILD if the child has been reaped.
 pub(super) fn wait_now(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     let mut status = 0;
     // SAFETY: zeroes are a valid `rusage`, which wait4(2) fills in, as it does `status`.
@@ -339,8 +349,8 @@ pub(super) fn wait_now(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     Ok(Some((end, usage)))
 }
 
-/// Kills all native commands that this process has started: for one that ends without tidying up. Its monitor kills
-/// those of guests when it ends.
+/// Kills all native commands that this process has started. Called when this process ends without
+/// tidying up. The monitor kills the commands of guests when it ends.
 pub(crate) fn kill_natives() {
     let mut living = living();
     living.leaving = true;
@@ -359,8 +369,8 @@ impl Known {
         }
     }
 
-    /// To be called while nobody else can reap it: its number is its own then. The error says that it is gone, which
-    /// is as well.
+    /// Sends the signal. The caller must make sure that no other thread reaps the command meanwhile, so
+    /// that its number is still its own. An error says that the process is gone, and is ignored.
     pub(super) fn send(&self, signal: Signal) {
         let _ = match self.leads {
             true => rustix::process::kill_process_group(self.pid, signal),
@@ -369,8 +379,7 @@ impl Known {
     }
 }
 
-/// The commands that this process has started itself and that run: what kill(2) is to be asked for, by
-/// its first argument.
+/// Returns the running commands that this process has started itself, as first arguments for kill(2).
 #[cfg(feature = "sandbox")]
 pub(super) fn signalled() -> Vec<i32> {
     let number = |known: &Known| {
@@ -380,8 +389,8 @@ pub(super) fn signalled() -> Vec<i32> {
     living().commands.iter().map(number).collect()
 }
 
-/// The standard streams of this process, of which it has no more need: /dev/null takes their place, so
-/// that whoever is on the other side sees them closed as soon as those are that they were given to.
+/// Puts /dev/null in place of this process's standard input and output, which it no longer needs. Their
+/// peers then see them closed as soon as the processes that were given them close them.
 ///
 /// # Errors
 /// Those of open(2) and dup2(2).
@@ -392,7 +401,7 @@ pub(crate) fn retire_standard_input_and_output() -> io::Result<()> {
     Ok(())
 }
 
-/// How much time this thread has had on a processor: CLOCK_THREAD_CPUTIME_ID of clock_gettime(2).
+/// Returns the processor time of this thread: CLOCK_THREAD_CPUTIME_ID of clock_gettime(2).
 pub(crate) fn thread_cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()

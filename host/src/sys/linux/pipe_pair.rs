@@ -9,29 +9,29 @@ use rustix::fs::OFlags;
 use super::capacity::{Lease, grow};
 use super::reopen;
 
-/// A pipe whose two ends are about to be given away, as blocking descriptors that are closed on
+/// A pipe whose two ends are about to be given away. Both are blocking descriptors that are closed on
 /// execve(2).
 #[derive(Debug)]
 pub struct PipePair {
-    /// The end that bytes come out of.
+    /// The end to read from.
     pub reader: OwnedFd,
-    /// The end that bytes go into.
+    /// The end to write to.
     pub writer: OwnedFd,
-    /// To be kept for as long as the pipe is in use.
+    /// Must be kept as long as the pipe is in use.
     pub lease: CapacityLease,
 }
 
-/// What a pipe takes of this process's share of larger pipes.
+/// The part of this process's share for larger pipes that a pipe takes.
 #[derive(Clone, Debug, Default)]
 pub struct CapacityLease(
     #[allow(dead_code, reason = "given back when it is dropped")] pub(super) Option<Arc<Lease>>,
 );
 
-/// pipe2(2) with O_CLOEXEC, by `os_pipe`. `capacity` in bytes is asked for, and a refusal is logged;
-/// without it the pipe may grow.
+/// Makes a pipe: pipe2(2) with O_CLOEXEC, by `os_pipe`. With `capacity`, in bytes, asks the kernel for
+/// that size and logs a refusal. Without it, the pipe may grow.
 ///
 /// # Errors
-/// EMFILE and ENFILE where no descriptors are left.
+/// EMFILE and ENFILE if no descriptors are left.
 pub fn pipe_pair(capacity: Option<u64>) -> io::Result<PipePair> {
     let (reader, writer) = os_pipe::pipe()?;
     let lease = match capacity {
@@ -51,16 +51,16 @@ pub fn pipe_pair(capacity: Option<u64>) -> io::Result<PipePair> {
     })
 }
 
-/// Another writer of the pipe that `writer` writes to, with flags of its own: two programs that share
-/// a description share O_NONBLOCK, too.
+/// Opens another writer of the pipe that `writer` writes to. It has flags of its own: two programs that
+/// share a description would share O_NONBLOCK, too.
 ///
 /// # Errors
-/// Those of open(2): EMFILE, and ENOENT where /proc is not mounted.
+/// Those of open(2): EMFILE, and ENOENT if /proc is not mounted.
 pub(crate) fn another_writer(writer: &OwnedFd) -> io::Result<OwnedFd> {
     blocking(reopen(writer, OFlags::WRONLY | OFlags::NONBLOCK)?)
 }
 
-/// Clears O_NONBLOCK, on a description that nobody shares.
+/// Clears O_NONBLOCK. No other process may share the description.
 pub(super) fn blocking(fd: OwnedFd) -> io::Result<OwnedFd> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     if flags.contains(OFlags::NONBLOCK) {

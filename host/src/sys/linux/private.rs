@@ -1,4 +1,4 @@
-//! A folder that nobody but its owner can look into or write to, for what is to be trusted later.
+//! A folder that only its owner can look into or write to, for files that are trusted later.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -14,27 +14,25 @@ use super::super::{FileInfo, PrivateError};
 use super::flock::{self, Locked};
 use super::identity::unique;
 
-/// Bits of a mode that let others than the owner do anything.
+/// The bits of a mode that permit anything to users other than the owner.
 const OTHERS: u32 = 0o077;
 
-/// Where a name begins like this, and goes on with 16 hexadecimal digits, the file is being written
-/// still.
+/// The prefix of the name of a file that is still being written. 16 hexadecimal digits follow.
 const UNFINISHED: &str = ".writing-";
 
-/// A folder of mode 0700 that belongs to this process's user. Held open, so that no swapping of
-/// paths puts another in its place.
+/// A folder of mode 0700 that belongs to this process's user. It is held open, so that no other folder
+/// can take its place.
 #[derive(Debug)]
 pub(crate) struct PrivateFolder {
     path: PathBuf,
     fd: OwnedFd,
 }
 
-/// A regular file in a [`PrivateFolder`] that only its owner, this process's user, can have
-/// written.
+/// A regular file in a [`PrivateFolder`] that only this process's user can have written.
 #[derive(Debug)]
 pub(crate) struct PrivateFile(File);
 
-/// A lock that [`PrivateFolder::try_lock`] gave. Dropping it removes its file and gives it back.
+/// A lock from [`PrivateFolder::try_lock`]. Dropping it removes its file and releases the lock.
 #[derive(Debug)]
 pub(crate) struct FolderLock<'a> {
     folder: &'a PrivateFolder,
@@ -44,13 +42,14 @@ pub(crate) struct FolderLock<'a> {
 
 impl Drop for FolderLock<'_> {
     fn drop(&mut self) {
-        // While it is held: the name is nobody else's yet.
+        // The file is removed while the lock is held, so it cannot be another process's lock.
         let _ = self.folder.remove(&self.name);
     }
 }
 
 impl PrivateFolder {
-    /// Opens the folder at `path`, or makes it, and what leads to it, with mode 0700.
+    /// Opens the folder at `path`. Makes it, and the folders that lead to it, with mode 0700 if it does
+    /// not exist.
     ///
     /// # Errors
     /// See [`PrivateError`]. A folder that was found is not changed.
@@ -78,8 +77,9 @@ impl PrivateFolder {
         Ok(Self { path: path.into(), fd })
     }
 
-    /// Whether a folder is at `path`, no link, that is ours and that nobody else may look into. For a
-    /// choice only: what is opened later may be another.
+    /// Returns whether `path` is a folder, not a link, that belongs to this user and that no other user
+    /// may look into. Use it only to choose between paths: another folder may be there when it is
+    /// opened later.
     pub(super) fn is_private(path: &Path) -> bool {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         rustix::fs::statat(rustix::fs::CWD, path, flags).is_ok_and(|stat| {
@@ -88,15 +88,15 @@ impl PrivateFolder {
         })
     }
 
-    /// Where it was found.
+    /// Returns the path at which the folder was found.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens the file `name` to be read; `None` where there is none that could be trusted: it must
-    /// be a regular file of ours that nobody else may write to.
+    /// Opens the file `name` for reading. Returns `None` if it does not exist or cannot be trusted: it
+    /// must be a regular file of this user to which no other user has any access.
     pub(crate) fn file(&self, name: &str) -> Option<PrivateFile> {
-        // Should it be a FIFO, O_NONBLOCK keeps this from waiting.
+        // O_NONBLOCK keeps this open from waiting if the file is a FIFO.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).ok()?;
         let stat = rustix::fs::fstat(&fd).ok()?;
@@ -105,10 +105,10 @@ impl PrivateFolder {
         trusted.then(|| PrivateFile(fd.into()))
     }
 
-    /// Puts a file there, whole or not at all; it replaces one of that name. rename(2).
+    /// Writes a file, whole or not at all. Replaces a file of that name: rename(2).
     ///
     /// # Errors
-    /// Those of the system; nothing is left behind then.
+    /// Those of the system. Nothing is left behind then.
     pub(crate) fn put(&self, name: &str, pieces: &[&[u8]]) -> io::Result<()> {
         let scratch = format!("{UNFINISHED}{}", unique());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -124,15 +124,16 @@ impl PrivateFolder {
         written
     }
 
-    /// Whether [`PrivateFolder::put`] makes such names before a file is whole.
+    /// Returns whether `name` is one that [`PrivateFolder::put`] uses before a file is whole.
     pub(crate) fn is_unfinished(name: &str) -> bool {
         name.strip_prefix(UNFINISHED).is_some_and(|unique| {
             unique.len() == 16 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
     }
 
-    /// Takes the lock `name`, a file that is there for as long as somebody holds it; `None` where another
-    /// process or thread has it. Never waits. flock(2), so that the lock of a process that dies is free.
+    /// Takes the lock `name`: a file that exists as long as the lock is held. Returns `None` if another
+    /// process or thread holds it. Never waits. Uses flock(2), so the kernel releases the lock of a
+    /// process that dies.
     ///
     /// # Errors
     /// Those of open(2) and flock(2).
@@ -150,7 +151,7 @@ impl PrivateFolder {
         }
     }
 
-    /// Removes the file `name`. unlink(2).
+    /// Removes the file `name`: unlink(2).
     ///
     /// # Errors
     /// Those of the system.
@@ -158,7 +159,7 @@ impl PrivateFolder {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// The regular files that are there.
+    /// Lists the regular files in the folder.
     ///
     /// # Errors
     /// Those of readdir(3).
@@ -168,7 +169,7 @@ impl PrivateFolder {
             let Ok(name) = entry?.file_name().to_str().map(str::to_owned) else { continue };
             let stat = match rustix::fs::statat(&self.fd, &*name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                // Somebody else removed it.
+                // Another process removed it.
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -192,19 +193,19 @@ impl AsFd for PrivateFolder {
 }
 
 impl PrivateFile {
-    /// The file, to be read.
+    /// Returns the file, for reading.
     pub(crate) fn file(&self) -> &File {
         &self.0
     }
 
-    /// Marks it as used now, if the last mark is older than `after`. futimens(3).
+    /// Marks the file as used now, if the last mark is older than `after`: futimens(3).
     pub(crate) fn mark_used(&self, after: Duration) {
         let recent = rustix::fs::fstat(&self.0)
             .is_ok_and(|stat| modified(&stat).elapsed().is_ok_and(|age| age < after));
         if !recent {
             let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
             let times = Timestamps { last_access: now, last_modification: now };
-            // On a read-only file system it keeps its old mark.
+            // On a read-only file system the file keeps its old mark.
             let _ = rustix::fs::futimens(&self.0, &times);
         }
     }

@@ -1,9 +1,9 @@
-//! Waiting for a FIFO's first reader, without using any CPU.
+//! Waits for a FIFO's first reader, without using any CPU.
 //!
-//! A non-blocking open for writing fails with ENXIO while nobody reads, and nothing announces the
-//! reader that makes it succeed: epoll(7) has no descriptor to watch yet, and inotify(7) reports an
-//! open only once it is done, while a reader that comes first waits inside its open(2) for us.
-//! So an open(2) blocks on a thread, of this process or of its monitor: see [`BlockingOpen`].
+//! A non-blocking open for writing fails with ENXIO while no reader has the FIFO open, and no event
+//! announces the reader that makes it succeed: epoll(7) has no descriptor to watch yet. inotify(7)
+//! reports an open only once it is done, while a reader that comes first waits inside its open(2) for a
+//! writer. So an open(2) blocks on a thread, of this process or of its monitor: see [`BlockingOpen`].
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use super::blocking_open::BlockingOpen;
 use super::end::register;
 use super::{Direction, monitor};
 
-/// A writer's open(2) of a FIFO, under way elsewhere.
+/// A writer's open(2) of a FIFO, under way on a thread or in the monitor.
 ///
 /// Dropping it calls the open off.
 #[derive(Debug)]
@@ -32,17 +32,17 @@ enum Place {
 type Opened = Arc<Mutex<Option<io::Result<OwnedFd>>>>;
 
 impl ReaderWait {
-    /// Starts to wait for a reader of the FIFO that `handle` (an O_PATH descriptor) stands for.
+    /// Starts to wait for a reader of the FIFO behind `handle` (an O_PATH descriptor), on a thread.
     ///
     /// # Errors
-    /// Where no descriptor or no thread is to be had.
+    /// Fails if no descriptor is left or no thread can be started.
     pub(super) fn on_thread(handle: OwnedFd) -> io::Result<Self> {
         let (announce, done) = watch::channel(false);
         let opened = Opened::default();
         let shared = Arc::clone(&opened);
         let thread = BlockingOpen::start(handle, move |result| {
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            // Fails where nobody waits any more, which is as well.
+            // Fails if the `ReaderWait` is dropped already, which is fine.
             let _ = announce.send(true);
         })?;
         Ok(Self(Place::Thread { opened, done, _thread: thread }))
@@ -51,21 +51,22 @@ impl ReaderWait {
     /// Has the monitor wait for a reader of one of its FIFOs.
     ///
     /// # Errors
-    /// As those of [`monitor::open_when_read`].
+    /// Those of [`monitor::open_when_read`].
     pub(super) fn in_monitor(id: monitor::TraceId) -> io::Result<Self> {
         let socket = monitor::open_when_read(id)?;
         let socket = register(socket, Direction::Read).map_err(|(_, error)| error)?;
         Ok(Self(Place::Monitor(Arc::new(socket))))
     }
 
-    /// A future that resolves when [`ReaderWait::take`] has something to give. Cancel safe.
+    /// Returns a future that resolves when [`ReaderWait::take`] has something to return. Cancel safe.
     pub fn done(&self) -> impl Future<Output = ()> + Send + use<> {
         let place = match &self.0 {
             Place::Thread { done, .. } => Ok(done.clone()),
             Place::Monitor(socket) => Err(Arc::clone(socket)),
         };
         async move {
-            // An error means that the thread, or the runtime, is gone, which is as done as can be.
+            // An error means that the thread, or the runtime, is gone: there is nothing left to wait
+            // for.
             match place {
                 Ok(mut done) => drop(done.wait_for(|done| *done).await),
                 Err(socket) => drop(socket.readable().await),
@@ -73,7 +74,7 @@ impl ReaderWait {
         }
     }
 
-    /// The opened descriptor or why there is none, once; `None` while the reader is awaited.
+    /// Returns the opened descriptor or the error, once. Returns `None` while there is no reader yet.
     pub fn take(&self) -> Option<io::Result<OwnedFd>> {
         match &self.0 {
             Place::Thread { opened, .. } => {

@@ -1,10 +1,10 @@
-//! What a run keeps on disk for as long as it lasts: folders for pipes that have no path of their own,
-//! and locks. All of it lies in one folder of this user's, and what a killed run left there is cleaned
-//! away by the next one.
+//! Keeps on disk what a run needs only while it lasts: folders for pipes that have no path of their
+//! own, and locks. Everything lies in one folder of this user. Each run removes what a killed run left
+//! there.
 //!
-//! Each thing there is held by a lock (flock(2)), which the kernel takes back however its holder ends.
-//! Whoever gets a lock looks whether its name still leads to what it locked, and starts anew if not: so
-//! cleaning away what nobody holds needs no lock beyond that.
+//! Each entry is held by a lock (flock(2)), which the kernel releases however its holder ends. A
+//! process that gets a lock checks that the name still leads to the file it locked, and starts anew if
+//! not. Removing entries whose lock is free therefore needs no further lock.
 
 use std::ffi::OsStr;
 use std::io;
@@ -22,23 +22,24 @@ use super::identity::unique;
 use super::monitor::{self, Removed, Trace, TraceId, announce, forget};
 use super::private::PrivateFolder;
 
-/// How often something is tried that others can make fail for a moment.
+/// How often an operation is tried that another process can make fail for a moment.
 const ATTEMPTS: usize = 16;
 
-/// Whoever cleans holds a lock for some microseconds: what is locked for longer than this is in use.
+/// The pauses between attempts to take a lock. A process that cleans up holds a lock for some
+/// microseconds: a lock held for longer than these pauses is in use.
 const LOOK_AGAIN: [Duration; 3] = [Duration::from_millis(2); 3];
 
-/// What the folders for pipes without a path are called, before 16 digits.
+/// The prefix of the name of a folder for a pipe without a path. 16 digits follow.
 const PLACE: &str = "pipe-";
 
-/// What locks are called, before what they lock.
+/// The prefix of the name of a lock. The name of the locked thing follows.
 const LOCK: &str = "lock-";
 
-/// `$XDG_RUNTIME_DIR/pipehost`, where that is ours and private, or else `/tmp/pipehost-UID`, which must
-/// be.
+/// Opens `$XDG_RUNTIME_DIR/pipehost`, if XDG_RUNTIME_DIR is private to this user, or else
+/// `/tmp/pipehost-UID`, which must be private. The first call also cleans up there.
 ///
 /// # Errors
-/// Where neither can be had.
+/// Fails if neither folder can be opened or made.
 pub(super) fn folder() -> Result<PrivateFolder, PrivateError> {
     let standard = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let standard = standard.filter(|path| path.is_absolute() && PrivateFolder::is_private(path));
@@ -54,7 +55,7 @@ pub(super) fn folder() -> Result<PrivateFolder, PrivateError> {
     Ok(folder)
 }
 
-/// A fresh folder of mode 0700 in that of [`folder`], for one pipe. Removed when it is dropped, if it is
+/// A fresh folder of mode 0700 in [`folder`], for one pipe. Dropping this removes the folder, if it is
 /// empty.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -66,8 +67,10 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Makes the folder and locks it.
+    ///
     /// # Errors
-    /// As [`folder`], and those of mkdir(2).
+    /// Those of [`folder`] and of mkdir(2).
     pub(super) fn make() -> Result<Self, PrivateError> {
         let runtime = folder()?;
         let fail =
@@ -84,7 +87,7 @@ impl Place {
                 }
                 Err(error) => return Err(fail(error)),
             }
-            // Whoever cleans may have come first.
+            // Another process that cleans up may have locked or removed it first.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match rustix::fs::openat(&runtime, &name, flags, Mode::empty()) {
                 Ok(fd) if locked(&runtime, &name, &fd) => {
@@ -101,7 +104,7 @@ impl Place {
         self.runtime.path().join(&self.name)
     }
 
-    /// The folder itself.
+    /// Returns another descriptor of the folder.
     ///
     /// # Errors
     /// Those of dup(2).
@@ -109,7 +112,7 @@ impl Place {
         self.fd.try_clone()
     }
 
-    /// rmdir(2). What is missing already is none of its concern.
+    /// Removes the folder: rmdir(2). Does nothing if it is gone already.
     pub(super) fn remove(&self) {
         let removed = self.trace.and_then(monitor::remove).unwrap_or_else(|| {
             rustix::fs::unlinkat(&self.runtime, &self.name, AtFlags::REMOVEDIR)?;
@@ -128,7 +131,7 @@ impl Drop for Place {
     }
 }
 
-/// A lock that no other process of this user's has.
+/// A lock that no other process of this user holds.
 #[derive(Debug)]
 pub(super) struct Lock {
     folder: PrivateFolder,
@@ -138,11 +141,11 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock on `what`; `None` where another process has it. Whoever asks for it again in this
-    /// process gets the same.
+    /// Takes the lock on `what`. Returns `None` if another process holds it. A second call in this
+    /// process returns the same lock. Sleeps for some milliseconds at most.
     ///
     /// # Errors
-    /// Where there is no folder for it, or nothing can be made there.
+    /// Fails if there is no folder for locks, or no file can be made in it.
     pub(super) fn take(what: &str) -> Result<Option<Arc<Self>>, PrivateError> {
         static HELD: Mutex<Vec<Weak<Lock>>> = Mutex::new(Vec::new());
         let name = format!("{LOCK}{what}");
@@ -183,19 +186,19 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is held: nobody else's is removed.
+        // The file is removed while the lock is held, so it cannot be another process's lock.
         if self.trace.and_then(monitor::remove).is_none() {
             let _ = self.folder.remove(&self.name);
         }
     }
 }
 
-/// Locks what `fd` has open, if nobody else has, and tells whether `name` leads to it still.
+/// Locks the file open as `fd`, and returns whether that succeeded and `name` still leads to it.
 fn locked(folder: impl AsFd, name: impl rustix::path::Arg, fd: impl AsFd) -> bool {
     flock::lock(folder, name, fd) == Ok(Locked::Yes)
 }
 
-/// Removes the lock `name`, if it is there and nobody has it; whether it is gone.
+/// Removes the lock file `name`, unless a process holds the lock. Returns whether the file is gone.
 pub(super) fn remove_unlocked(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::openat(folder, name, flags, Mode::empty()) {
@@ -207,7 +210,7 @@ pub(super) fn remove_unlocked(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
     }
 }
 
-/// Removes what runs that were killed have left: what nobody has a lock on.
+/// Removes the entries that killed runs have left: those whose lock is free.
 fn clean(folder: &PrivateFolder) {
     let Ok(entries) = Dir::read_from(folder) else { return };
     for entry in entries.flatten() {
@@ -233,7 +236,7 @@ fn clean(folder: &PrivateFolder) {
     }
 }
 
-/// Removes the pipes in a folder that nobody uses, and nothing else.
+/// Removes the FIFOs in a folder that no process uses, and nothing else.
 fn remove_fifos(folder: &OwnedFd) -> Result<(), Errno> {
     for entry in Dir::read_from(folder)?.flatten() {
         let name = entry.file_name();
@@ -278,7 +281,7 @@ mod tests {
         assert!(path.join("pipe-held/x").exists());
     }
 
-    /// A lock on a file whose name was taken away is no lock.
+    /// A lock on a file does not count once the file has lost its name.
     #[test]
     fn a_name_that_leads_elsewhere_is_not_locked() {
         let dir = tempfile::tempdir().unwrap();

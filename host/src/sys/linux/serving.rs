@@ -1,4 +1,4 @@
-//! The monitor's whole life: it answers requests until its socket closes, and then tidies up.
+//! The code that runs in the monitor: answers requests until its socket closes, and then tidies up.
 
 mod commands;
 mod traces;
@@ -18,11 +18,11 @@ use super::monitor::{self, Commands, Host, Reply, Request, receive, send, socket
 use super::pipe_pair::blocking;
 use super::{Direction, access, open_same, reopen};
 
-/// So many writers can wait for readers at once. Each takes a thread.
+/// How many writers can wait for readers at once. Each takes a thread.
 const MOST_WAITS: usize = 4096;
 
-/// Forks the monitor. To be called while this process has one thread, before it makes anything; a second call does
-/// nothing. Guests may then start `commands`, and no others.
+/// Forks the monitor. Must be called while this process has one thread, before it makes anything. A
+/// second call does nothing. Guests may then start `commands`, and no others.
 ///
 /// # Errors
 /// Those of socketpair(2) and fork(2).
@@ -30,7 +30,7 @@ pub fn start_monitor(commands: Commands) -> io::Result<()> {
     monitor::start_with(move |socket, host| serve(socket, host, commands))
 }
 
-/// Serves `socket` until it closes.
+/// Serves `socket` until it closes, and then tidies up.
 ///
 /// # Errors
 /// Those of poll(2).
@@ -44,7 +44,7 @@ fn serve(socket: &OwnedFd, host: &Host, commands: Commands) -> io::Result<()> {
     let served = monitor.serve(socket);
     monitor.waits.clear();
     monitor.natives.kill_all();
-    // What stands in a folder that was made goes before the folder does.
+    // In reverse order: files in a folder that was made are removed before the folder.
     monitor.known.iter().rev().for_each(Known::sweep);
     served
 }
@@ -54,12 +54,12 @@ struct Server<'a> {
     natives: Natives<'a>,
     /// Writers that wait for a reader.
     waits: Vec<Wait>,
-    /// The process is confined: nothing new is announced or permitted.
+    /// True once the process is confined: nothing new is announced or permitted.
     sealed: bool,
 }
 
 struct Wait {
-    /// Closed by the process when it wants the writer no more, or has it.
+    /// The process closes its side when it has the writer, or no longer wants it.
     socket: OwnedFd,
     _opening: BlockingOpen,
 }
@@ -96,7 +96,7 @@ impl Server<'_> {
         Ok(send(socket, reply, &fds, SendFlags::empty())?)
     }
 
-    /// Does what is asked, and replies where the request has a reply.
+    /// Does what is asked, and replies if the request has a reply.
     fn answer(&mut self, socket: &OwnedFd, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
         let answer = match request {
             Request::Announce { id, kind, name } => {
@@ -162,7 +162,7 @@ impl Server<'_> {
         self.known.iter().find(|known| known.id == id).ok_or(Errno::ACCESS)
     }
 
-    /// Removes a thing, and forgets it: what was to be said of it has been said.
+    /// Removes a file, and forgets it.
     fn remove(&mut self, id: u32) -> io::Result<Reply> {
         let at = self.known.iter().position(|known| known.id == id).ok_or(Errno::ACCESS)?;
         Ok(Reply::Removed(self.known.remove(at).remove()?))
@@ -188,7 +188,7 @@ impl Server<'_> {
         if self.waits.len() >= MOST_WAITS {
             return Err(Errno::AGAIN.into());
         }
-        // The process looks whether something has come.
+        // The process polls its side and reads without blocking.
         let (ours, theirs) = socket_pair(SocketFlags::NONBLOCK)?;
         let to = ours.try_clone()?;
         let opening = BlockingOpen::start(known.handle()?.try_clone()?, move |opened| {
@@ -197,7 +197,7 @@ impl Server<'_> {
                 Err(error) => (Reply::of_error(error), None),
             };
             let fds: Vec<_> = fd.into_iter().collect();
-            // Fails where nobody wants it any more.
+            // Fails if the process no longer wants the writer.
             let _ = send(&to, &reply, &fds, SendFlags::DONTWAIT);
         })?;
         self.waits.push(Wait { socket: ours, _opening: opening });
@@ -205,7 +205,8 @@ impl Server<'_> {
     }
 }
 
-/// Another description, which blocks, of a pipe or a terminal, with the access that the given one has.
+/// Opens a pipe or a terminal anew, with the access that the given descriptor has. The new description
+/// blocks.
 fn open_anew(fds: Vec<OwnedFd>) -> io::Result<OwnedFd> {
     let fd = fds.into_iter().next().ok_or(Errno::INVAL)?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);

@@ -1,4 +1,4 @@
-//! The standard streams that this process was started with, those among them that are missing.
+//! The standard streams that this process was started with, and which of them were missing.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -12,38 +12,38 @@ use super::open_null;
 /// A bit for each of the descriptors 0 to 2 that was closed when this process was started.
 static MISSING: AtomicU8 = AtomicU8::new(0);
 
-/// Called by the loader, before Rust's runtime puts /dev/null in the place of what is closed: from then on
-/// nobody can tell.
+/// Called by the loader, before Rust's runtime opens /dev/null in place of closed descriptors. Later
+/// they can no longer be told apart.
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
 static LOOK: extern "C" fn() = look;
 
 extern "C" fn look() {
     for number in 0..3 {
-        // SAFETY: fcntl(2) with F_GETFD only asks about a number, and touches no memory. Nothing of Rust's
-        // runtime is needed here, which has not started.
+        // SAFETY: fcntl(2) with F_GETFD only asks about a number, and touches no memory. It does not
+        // need Rust's runtime, which has not started.
         if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
             MISSING.fetch_or(1 << number, Ordering::Relaxed);
         }
     }
 }
 
-/// A copy of one of the standard descriptors 0 to 2, whose description this process shares with whoever
-/// started it. One that was not there when this process was started, or is open for the other way only,
-/// gives EBADF for each read and write of the copy.
+/// Returns a copy of one of the standard descriptors 0 to 2. The parent process may share its
+/// description. If the descriptor was closed when this process was started, or is open for the other
+/// direction only, each read and write of the copy fails with EBADF.
 ///
 /// # Errors
-/// Where no descriptors are left.
+/// Fails if no descriptors are left.
 pub fn standard(number: RawFd) -> io::Result<OwnedFd> {
     if standard_is_open(number) {
         return copy(number);
     }
-    // What cannot be read, or written, and is always ready to say so.
+    // /dev/null opened for the wrong direction: each read or write fails with EBADF at once.
     let access = if number == 0 { OFlags::WRONLY } else { OFlags::RDONLY };
     open_null(access)
 }
 
-/// Whether one of the standard descriptors 0 to 2 was there when this process was started, and open for
+/// Returns whether one of the standard descriptors 0 to 2 was open when this process was started, for
 /// reading (0) or for writing (1 and 2).
 fn standard_is_open(number: RawFd) -> bool {
     if MISSING.load(Ordering::Relaxed) & (1 << number) != 0 {
@@ -60,10 +60,11 @@ fn standard_is_open(number: RawFd) -> bool {
     !flags.contains(OFlags::PATH) && (access == way || access == OFlags::RDWR)
 }
 
-/// What stdout has to be for what this process itself has to say there.
+/// Checks that this process can write to stdout.
 ///
 /// # Errors
-/// EBADF where it is not there: `std` would take all that is written to it, and say nothing.
+/// EBADF if stdout was closed at the start: `std` would drop all that is written to it, and report no
+/// error.
 pub(crate) fn demand_standard_output() -> io::Result<()> {
     match standard_is_open(1) {
         true => Ok(()),

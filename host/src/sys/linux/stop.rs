@@ -6,12 +6,12 @@ use signal_hook::iterator::Signals;
 
 use super::super::Stop;
 
-/// Begins to take requests to end, in place of ending by them, and gives them one after another, each time waiting
-/// for the next: for a thread of its own. What whoever started this process has it ignore, as nohup(1) does, and a
-/// shell for what it starts in the background, stays ignored.
+/// Takes over the signals that ask this process to end, and returns an iterator over them. Each step
+/// blocks until the next request, so it needs a thread of its own. Signals that the parent process had
+/// ignored stay ignored, as with nohup(1), or for a shell's background jobs.
 ///
 /// # Errors
-/// EMFILE and ENFILE where no descriptors are left.
+/// EMFILE and ENFILE if no descriptors are left.
 pub(crate) fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
     let numbers = Stop::ALL.map(|stop| i32::from(stop.number()));
     let mut signals = Signals::new(numbers.into_iter().filter(|it| !super::is_ignored(*it)))?;

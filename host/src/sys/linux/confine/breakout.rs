@@ -1,4 +1,4 @@
-//! What a guest could try that has taken over its host's process: compiled into tests only.
+//! The attempts of a guest that has taken over its host's process. Compiled into tests only.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::monitor;
 
-/// An attempt, and what came of it: `None` where it succeeded, or the error.
+/// An attempt, and its error, or `None` if it succeeded.
 pub(crate) type Attempt = (&'static str, Option<i32>);
 
 fn outcome(returned: libc::c_long) -> Option<i32> {
@@ -19,17 +19,17 @@ fn outcome(returned: libc::c_long) -> Option<i32> {
 }
 
 fn open(path: &CStr, flags: i32) -> Option<i32> {
-    // SAFETY: the path ends with a 0; a descriptor that comes of it stays open until the end.
+    // SAFETY: the path ends with a 0; the new descriptor stays open until the process ends.
     outcome(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags, 0o600) }.into())
 }
 
-/// Reads a file: that which every process may read, if it may read any.
+/// Reads a file that every process may read if it may read any.
 pub(crate) fn passwd() -> Option<i32> {
     open(c"/etc/passwd", libc::O_RDONLY)
 }
 
-/// Tries what must fail. `beside` is a file beside a granted FIFO, `victim` a process of the same
-/// user's.
+/// Tries what must fail. `beside` is a file beside a granted FIFO; `victim` is another process of the
+/// same user.
 pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
     let beside = CString::new(beside.as_os_str().as_bytes()).unwrap();
     let beside_new = CString::new([beside.as_bytes(), b"-new"].concat()).unwrap();
@@ -39,8 +39,8 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
     let cell = 0u64;
     let part = libc::iovec { iov_base: (&raw const cell).cast_mut().cast(), iov_len: 8 };
     let call = outcome;
-    // SAFETY: each is a system call whose pointers are valid for as long as it takes; those that
-    // change this process are expected to be refused, or are the last thing that it does.
+    // SAFETY: each is a system call whose pointers are valid during the call. Calls that change this
+    // process are expected to be refused, or are the last thing that it does.
     unsafe {
         vec![
             ("/etc/passwd", passwd()),
@@ -64,7 +64,7 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
             ("a datagram to somebody", {
                 let address = 0x7000_0000_0000 as *const libc::sockaddr;
                 call(libc::sendto(0, (&raw const cell).cast(), 8, 0, address, 16) as i64)
-                    // It is no socket.
+                    // ENOTSOCK: descriptor 0 is no socket.
                     .filter(|error| *error != libc::ENOTSOCK)
             }),
             ("a program of its own choice", monitor_starts(c"/bin/sh")),
@@ -75,7 +75,7 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
             ("reading another process", {
                 let flags = 0 as libc::c_ulong;
                 call(libc::process_vm_readv(victim, &part, 1, &part, 1, flags) as libc::c_long)
-                    // It has nothing at that address.
+                    // EFAULT: the victim has nothing at that address.
                     .filter(|error| *error != libc::EFAULT)
             }),
             ("another process's memory", open(&memory, libc::O_RDWR)),
@@ -127,11 +127,12 @@ fn monitor_starts(program: &CStr) -> Option<i32> {
     Some(error.raw_os_error().unwrap_or(libc::ENOENT))
 }
 
-/// Announces what was not made here, by a descriptor that stands for some folder, and has it removed.
+/// Announces a file that this process did not make, with a descriptor of some other file as its folder,
+/// and asks the monitor to remove it.
 fn monitor_removes(path: &CStr) -> Option<i32> {
     let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
     let name = path.file_name().unwrap().to_str().unwrap();
-    // No folder can be opened; the monitor is to refuse before it looks at that.
+    // This process cannot open a folder. The monitor must refuse before it looks at the descriptor.
     let folder = super::super::null().unwrap();
     let id = monitor::announce(monitor::Trace::Unnamed { folder: folder.as_fd(), name });
     match id.ok().flatten().and_then(monitor::remove) {
@@ -141,7 +142,8 @@ fn monitor_removes(path: &CStr) -> Option<i32> {
     }
 }
 
-/// Has a FIFO opened that was found after this process was confined, by descriptors that it has.
+/// Announces a FIFO as found after this process was confined, with descriptors that it has, and asks
+/// the monitor to open it.
 fn monitor_opens() -> Option<i32> {
     let fd = super::super::null().unwrap();
     let (folder, handle) = (fd.as_fd(), fd.as_fd());
@@ -152,7 +154,7 @@ fn monitor_opens() -> Option<i32> {
     Some(error.raw_os_error().unwrap_or(0))
 }
 
-/// execve(2): returns only where that is refused.
+/// Executes a program: execve(2). Returns only if that is refused.
 pub(crate) fn execute() -> Option<i32> {
     let words = [c"/bin/true".as_ptr(), std::ptr::null()];
     // SAFETY: a list of one word that ends with a null pointer.

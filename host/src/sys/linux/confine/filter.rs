@@ -1,5 +1,5 @@
-//! What the kernel may still be asked for: a list, found by running all tests, of which each entry
-//! says what it is for. All else fails with EPERM, and the guest's host goes on without.
+//! The system calls that stay permitted. The list was found by running all tests, and each entry says
+//! what it is for. Every other call fails with EPERM, and the host goes on without it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,8 +12,8 @@ use seccompiler::{
 use super::super::{monitor, native};
 use super::SandboxPolicy;
 
-/// Calls that can do no harm with what this process has: on its descriptors, its own memory, its own
-/// threads, and the clocks. None of them takes a path.
+/// Calls that can do no harm with what this process has: they act on its descriptors, its own memory,
+/// its own threads, and the clocks. None of them takes a path.
 const HARMLESS: &[libc::c_long] = &[
     // Bytes.
     libc::SYS_read,
@@ -30,7 +30,7 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_close,
     libc::SYS_fstat,
     libc::SYS_ftruncate,
-    // Descriptors: pipes, copies, what they are ready for.
+    // Descriptors: pipes, copies, readiness.
     libc::SYS_pipe2,
     libc::SYS_dup,
     libc::SYS_dup3,
@@ -39,7 +39,7 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
     libc::SYS_ppoll,
-    // Memory; wasmtime keeps a guest's first memory in a memfd.
+    // Memory. wasmtime keeps a guest's first memory in a memfd.
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_madvise,
@@ -56,14 +56,14 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_restart_syscall,
-    // Signals that come.
+    // Signals that arrive.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
-    // What has ended of its own.
+    // Children that have ended.
     libc::SYS_wait4,
-    // Clocks, random numbers, and who this is.
+    // Clocks, random numbers, and the process's own ids.
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
     libc::SYS_clock_nanosleep,
@@ -79,14 +79,14 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_getegid,
 ];
 
-/// As [`HARMLESS`], of an older kind that only this architecture has.
+/// Older calls like those of [`HARMLESS`] that only this architecture has.
 #[cfg(target_arch = "x86_64")]
 const HARMLESS_HERE: &[libc::c_long] =
     &[libc::SYS_poll, libc::SYS_epoll_wait, libc::SYS_dup2, libc::SYS_pipe, libc::SYS_time];
 #[cfg(not(target_arch = "x86_64"))]
 const HARMLESS_HERE: &[libc::c_long] = &[];
 
-/// What is read of files in a folder that was granted. Landlock bounds where.
+/// Calls that read files in a granted folder. Landlock bounds which files.
 const FOLDERS: &[libc::c_long] = &[
     libc::SYS_openat,
     libc::SYS_openat2,
@@ -100,7 +100,7 @@ const FOLDERS: &[libc::c_long] = &[
     libc::SYS_faccessat2,
 ];
 
-/// What is changed in a folder that may be written to.
+/// Calls that change files in a folder that may be written to.
 const WRITABLE_FOLDERS: &[libc::c_long] = &[
     libc::SYS_mkdirat,
     libc::SYS_unlinkat,
@@ -115,18 +115,18 @@ const WRITABLE_FOLDERS: &[libc::c_long] = &[
     libc::SYS_sync_file_range,
 ];
 
-/// What is asked of native commands that run.
+/// Calls for native commands that run.
 const NATIVES: &[libc::c_long] = &[libc::SYS_waitid, libc::SYS_pidfd_open];
 
-/// How the monitor is asked, and told that nothing more comes.
+/// Calls that send requests to the monitor, and close the connection.
 const MONITOR: &[libc::c_long] = &[libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_shutdown];
 
-/// The ioctl(2)s that are used: how much a pipe holds, whether something is a terminal. Not among
-/// them: TIOCSTI, by which a terminal is told what its user has typed.
+/// The permitted ioctl(2)s: how much a pipe holds, whether a file is a terminal. TIOCSTI is not among
+/// them: it makes a terminal believe that its user has typed something.
 const IOCTLS: &[u64] = &[libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO];
 
-/// The fcntl(2)s: copies, flags, how much a pipe holds. Not among them: F_SETOWN and F_SETSIG, by which the
-/// kernel sends signals to whomever one likes.
+/// The permitted fcntl(2)s: copies, flags, how much a pipe holds. F_SETOWN and F_SETSIG are not among
+/// them: they make the kernel send signals to any process.
 const FCNTLS: &[i32] = &[
     libc::F_DUPFD,
     libc::F_DUPFD_CLOEXEC,
@@ -140,32 +140,33 @@ const FCNTLS: &[i32] = &[
     libc::F_GET_SEALS,
 ];
 
-/// The prctl(2)s: a thread's name, a mapping's name, what the kernel told at the start. Not among them:
-/// becoming dumpable again.
+/// The permitted prctl(2)s: a thread's name, a mapping's name, and what the kernel passed at the start.
+/// Becoming dumpable again is not among them.
 const PRCTLS: &[i32] = &[libc::PR_SET_NAME, PR_SET_VMA, PR_GET_AUXV];
 const PR_SET_VMA: i32 = 0x5356_4d41;
 const PR_GET_AUXV: i32 = 0x4155_5856;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Has the kernel refuse all but what is permitted, to all threads of this process. Whether it can.
+/// Has the kernel refuse every call that is not permitted, to all threads of this process. Returns
+/// whether the kernel can filter calls.
 ///
 /// # Errors
-/// Where it can, but a thread has another filter.
+/// Fails if the kernel can filter calls, but a thread has another filter.
 pub(super) fn install(policy: &SandboxPolicy) -> io::Result<bool> {
     if !is_there() {
         return Ok(false);
     }
     let program = compile(policy).map_err(io::Error::other)?;
     let unknown = unknown_calls().map_err(io::Error::other)?;
-    // The first must let the second be installed.
+    // The first filter must let the second be installed.
     for program in [unknown, program] {
         seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)?;
     }
     Ok(true)
 }
 
-/// SECCOMP_GET_ACTION_AVAIL of seccomp(2).
+/// Returns whether the kernel can refuse calls: SECCOMP_GET_ACTION_AVAIL of seccomp(2).
 fn is_there() -> bool {
     let action: u32 = libc::SECCOMP_RET_ERRNO;
     // SAFETY: reads the action, which lives until the call is over.
@@ -179,8 +180,8 @@ fn architecture() -> Result<TargetArch, seccompiler::BackendError> {
     std::env::consts::ARCH.try_into()
 }
 
-/// Calls that the C library and `std` do without where the kernel is older: it must look so. Of
-/// clone3(2) and openat2(2) a filter cannot see the arguments; of clone(2) it can.
+/// Calls that get ENOSYS, as on an older kernel: the C library and `std` then do without them. A filter
+/// cannot see the arguments of clone3(2) and openat2(2), but it can see those of clone(2).
 fn unknown_calls() -> Result<BpfProgram, seccompiler::BackendError> {
     let rules = [(libc::SYS_clone3, Vec::new())].into_iter().collect();
     let errno = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
@@ -191,7 +192,7 @@ fn compile(policy: &SandboxPolicy) -> Result<BpfProgram, seccompiler::BackendErr
     let mut rules: Rules = HARMLESS
         .iter()
         .chain(HARMLESS_HERE)
-        // Refused by the other filter.
+        // The other filter refuses it.
         .chain(&[libc::SYS_clone3])
         .map(|call| (*call, Vec::new()))
         .collect();
@@ -199,10 +200,10 @@ fn compile(policy: &SandboxPolicy) -> Result<BpfProgram, seccompiler::BackendErr
         rules.entry(call).or_default().push(SeccompRule::new(rule)?);
         Ok::<_, seccompiler::BackendError>(())
     };
-    // Memory that holds data: no code comes to be any more.
+    // Memory for data only: no new code can be mapped.
     permit(libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)?])?;
     permit(libc::SYS_mprotect, vec![without(2, libc::PROT_EXEC)?])?;
-    // A thread, and no process.
+    // Threads only, no processes.
     permit(libc::SYS_clone, vec![bits(0, libc::CLONE_THREAD as u64, libc::CLONE_THREAD as u64)?])?;
     // Signals between threads, and to this process.
     let process = u64::from(std::process::id());
@@ -221,11 +222,11 @@ fn compile(policy: &SandboxPolicy) -> Result<BpfProgram, seccompiler::BackendErr
     for option in PRCTLS {
         permit(libc::SYS_prctl, vec![equals(0, u64::from(option.unsigned_abs()))?])?;
     }
-    // Standard streams can be sockets: bytes, and no address.
+    // Standard streams can be sockets: bytes are permitted, an address is not.
     permit(libc::SYS_recvfrom, vec![bits(4, u64::MAX, 0)?])?;
     permit(libc::SYS_sendto, vec![bits(4, u64::MAX, 0)?])?;
 
-    // An entry without rules permits the call whatever its arguments are.
+    // An entry without rules permits the call with any arguments.
     let mut whole = |calls: &[libc::c_long]| {
         rules.extend(calls.iter().map(|call| (*call, Vec::new())));
     };
@@ -259,6 +260,6 @@ fn without(argument: u8, flag: i32) -> Result<SeccompCondition, seccompiler::Bac
 }
 
 fn equals(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
-    // Where the kernel looks at 32 bits only, the others may be anything.
+    // If the kernel looks at 32 bits only, the other bits may be anything.
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
 }

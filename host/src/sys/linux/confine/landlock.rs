@@ -1,4 +1,4 @@
-//! The files that can be opened: those that were granted.
+//! Bounds which files can be opened to those that were granted.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,26 +13,27 @@ use rustix::io::Errno;
 use super::super::native;
 use super::{Access, SandboxPolicy};
 
-/// The newest version whose every right is handled here. On an older kernel, those that it knows.
+/// The newest version of Landlock of which this handles every right. On an older kernel, it handles
+/// those that the kernel knows.
 const KNOWN: ABI = ABI::V7;
 
-/// The oldest version that bounds what the seccomp filter does not: truncating a file that may only be read. Devices
-/// and signals, which later ones bound, it does.
+/// The oldest version that bounds what the seccomp filter does not: truncating a file that may only be
+/// read. The filter does bound devices and signals, which later versions bound too.
 pub(super) const WANTED: i32 = 3;
 
 /// Since this version, threads that confined themselves one by one may send each other signals.
 const THREADS_SIGNAL: i32 = 7;
 
-/// Lets this thread, and those that it starts later, open what the policy grants and nothing else. `version` is what
-/// [`version`] gave.
+/// Lets this thread, and those that it starts later, open what the policy grants and nothing else.
+/// `version` is the result of [`version`].
 ///
 /// # Errors
-/// Where the kernel refuses a rule.
+/// Fails if the kernel refuses a rule.
 pub(super) fn bound_this_thread(policy: &SandboxPolicy, version: i32) -> io::Result<()> {
     let ruleset = handled(version).map_err(io::Error::other)?;
     let null = match rustix::fs::openat(CWD, "/dev/null", OFlags::PATH, Mode::empty()) {
         Ok(null) => Some(null),
-        // Nothing is there that could be opened later.
+        // If /dev/null does not exist, it cannot be opened later either.
         Err(Errno::NOENT) => None,
         Err(error) => return Err(error.into()),
     };
@@ -41,21 +42,21 @@ pub(super) fn bound_this_thread(policy: &SandboxPolicy, version: i32) -> io::Res
     Ok(())
 }
 
-/// Lets this thread, and those that it starts later, open no file any more.
+/// Forbids this thread, and those that it starts later, to open any file.
 ///
 /// # Errors
-/// Where the kernel has no Landlock, or refuses.
+/// Fails if the kernel has no Landlock, or refuses.
 pub(super) fn renounce() -> io::Result<()> {
     let version = version().ok_or(io::ErrorKind::Unsupported)?;
     handled(version).and_then(RulesetCreated::restrict_self).map_err(io::Error::other)?;
     Ok(())
 }
 
-/// LANDLOCK_CREATE_RULESET_VERSION of landlock_create_ruleset(2); `None` where there is no Landlock, or
-/// it is switched off.
+/// Returns Landlock's version: LANDLOCK_CREATE_RULESET_VERSION of landlock_create_ruleset(2). Returns
+/// `None` if there is no Landlock, or it is switched off.
 pub(super) fn version() -> Option<i32> {
     let nothing = std::ptr::null::<libc::c_void>();
-    // SAFETY: with this flag the call only gives a number.
+    // SAFETY: with this flag the call only returns a number.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, 1) };
     i32::try_from(version).ok().filter(|version| *version > 0)
 }
@@ -67,8 +68,8 @@ fn handled(version: i32) -> Result<RulesetCreated, Failed> {
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::AbstractUnixSocket)?;
-    // Native commands are outside of the fence, and are sent signals, too: by this process, which the filter bounds to
-    // them, and by the kernel in its name when it dies (PR_SET_PDEATHSIG).
+    // Native commands run outside the fence and must get signals too: from this process, which the
+    // filter bounds to them, and from the kernel when this process dies (PR_SET_PDEATHSIG).
     if version >= THREADS_SIGNAL && native::signalled().is_empty() {
         ruleset = ruleset.scope(Scope::Signal)?;
     }
@@ -88,7 +89,7 @@ fn rules(
     for (fd, access) in &policy.folders {
         let mut rights = AccessFs::from_read(KNOWN) & !AccessFs::Execute;
         if access.write {
-            // Devices and sockets are not what a guest has folders for.
+            // A guest's folders are not for devices and sockets.
             rights |= AccessFs::from_write(KNOWN)
                 & !(AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSock)
                 & !AccessFs::IoctlDev;
@@ -102,8 +103,8 @@ fn rules(
     Ok(ruleset)
 }
 
-/// What a descriptor's file is opened for once more; `None` where it is in no folder, which no rule
-/// bounds, or is never opened again.
+/// Returns the rights to open a descriptor's file once more. Returns `None` if no rule bounds it, as it
+/// lies in no folder, or if it is never opened again.
 fn rights_of_file(fd: impl AsFd, access: Access) -> Option<BitFlags<AccessFs>> {
     let stat = rustix::fs::fstat(&fd).ok()?;
     let device = match FileType::from_raw_mode(stat.st_mode) {
@@ -111,7 +112,7 @@ fn rights_of_file(fd: impl AsFd, access: Access) -> Option<BitFlags<AccessFs>> {
         FileType::CharacterDevice => AccessFs::IoctlDev.into(),
         _ => return None,
     };
-    // An anonymous pipe has a size of its own kind of file system, and Landlock lets it be.
+    // An anonymous pipe lies in a file system of its own kind, and Landlock does not bound it.
     if rustix::fs::fstatfs(&fd).is_ok_and(|kind| kind.f_type == PIPEFS) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! In place of the filter, in a build without the feature `sandbox`.
+//! Takes the place of the filter in a build without the feature `sandbox`.
 
 use std::io;
 

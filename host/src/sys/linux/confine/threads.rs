@@ -1,8 +1,8 @@
 //! Threads that a process starts before it confines itself.
 //!
-//! Landlock bounds the thread that asks for it, and those that this one starts later. A thread that is there before
-//! must ask by itself, or who has taken the process over could use it. Ours need no files: each gives them up as the
-//! first thing that it does.
+//! Landlock bounds the thread that asks for it, and the threads that this one starts later. A thread
+//! that runs already must ask by itself. Otherwise a guest that has taken the process over could use it
+//! to open files. pipehost's threads need no files: each gives them up as the first thing that it does.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,31 +14,32 @@ use rustix::thread::{Pid, gettid};
 
 use super::landlock;
 
-/// How long a thread that has been waited for may still be listed.
+/// How long a thread that has been joined may still be listed.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Whether the guests of this process will have folders.
+/// True if the guests of this process will have folders.
 static EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// The threads that have renounced files.
 static RENOUNCED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// Says that this process will confine itself, and that its guests will have folders: [`renounce_files`] has an effect
-/// from now on. To be called before any thread is started.
+/// Says that this process will confine itself, and that its guests will have folders. From now on
+/// [`renounce_files`] has an effect. Must be called before any thread is started.
 pub fn expect_folders() {
     EXPECTED.store(true, Ordering::SeqCst);
 }
 
-/// Lets this thread, and those that it starts, open no file any more, if this process expects to grant folders: for a
-/// thread that is started before this process confines itself.
+/// Forbids this thread, and those that it starts, to open any file, if this process expects to grant
+/// folders. For a thread that is started before this process confines itself.
 pub fn renounce_files() {
-    // Where it cannot, the count of threads tells.
+    // If that fails, the count of unbounded threads includes this one.
     if EXPECTED.load(Ordering::SeqCst) && landlock::renounce().is_ok() {
         RENOUNCED.lock().unwrap_or_else(PoisonError::into_inner).push(gettid());
     }
 }
 
-/// How many threads of this process, but for this one, can open files.
+/// Counts the threads of this process, except this one, that can open files. Waits up to 100 ms for
+/// threads that end.
 ///
 /// # Errors
 /// Those of open(2) and getdents64(2).
@@ -49,7 +50,7 @@ pub(super) fn unbounded() -> io::Result<usize> {
         if count == 0 || began.elapsed() > PATIENCE {
             return Ok(count);
         }
-        // One that is ending is listed for a moment more.
+        // A thread that is ending stays listed for a moment.
         std::thread::sleep(Duration::from_micros(200));
     }
 }

@@ -1,5 +1,5 @@
-//! What a process and its monitor say to each other: JSON in packets of a socket, with descriptors (SCM_RIGHTS of
-//! unix(7)).
+//! The messages between a process and its monitor: JSON in packets of a socket, with descriptors
+//! (SCM_RIGHTS of unix(7)).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{MOST_OTHERS, NativeEnd, Usage};
 
-/// The longest message: two names of files as JSON, or the numbers of a command's descriptors.
+/// The longest message in bytes: two names of files as JSON, or the numbers of a command's descriptors.
 const MOST_BYTES: usize = 8 * 1024;
 
-/// So many descriptors can go with one message: a command's words, its standard streams, and its others.
+/// How many descriptors one message can carry: a command's words, its standard streams, and its others.
 const MOST_DESCRIPTORS: usize = 4 + MOST_OTHERS;
 
-/// What the monitor is asked. Those before `Remove` have no reply.
+/// A request to the monitor. Those before `Remove` have no reply.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) enum Request {
-    /// With the folder's descriptor, and a FIFO's own.
+    /// With the folder's descriptor, and that of a named FIFO.
     Announce {
         id: u32,
         kind: TraceKind,
@@ -60,9 +60,10 @@ pub(in super::super) enum Request {
     OpenWhenRead {
         id: u32,
     },
-    /// With what is to be opened anew.
+    /// With the descriptor to open anew.
     Reopen,
-    /// With the command's words in a file, its standard streams, and what it has under `numbers`.
+    /// With descriptors: a file with the command's words, its standard streams, and those for
+    /// `numbers`.
     Start {
         numbers: Vec<i32>,
     },
@@ -71,7 +72,7 @@ pub(in super::super) enum Request {
     },
 }
 
-/// What becomes of a thing on disk in the end.
+/// The kind of a file on disk, which says what becomes of it in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) enum TraceKind {
     Unnamed,
@@ -81,24 +82,24 @@ pub(in super::super) enum TraceKind {
     Place,
 }
 
-/// What removing something came to.
+/// The result of removing a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) enum Removed {
     /// It is gone.
     Yes,
-    /// Its name leads to something else, or to nothing. Nothing was changed.
+    /// Its name leads to another file, or to none. Nothing was changed.
     NotThere,
-    /// Something else came under its name at the last moment, and has another name now: a third took the
-    /// first one meanwhile.
+    /// Another file came under its name at the last moment, and now has this name: a third file took
+    /// the first name meanwhile.
     Displaced(String),
 }
 
-/// What the monitor answers.
+/// The monitor's answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) enum Reply {
     Removed(Removed),
     IsInPlace(bool),
-    /// With it.
+    /// With the descriptor.
     Descriptor,
     /// With a pidfd.
     Started {
@@ -107,12 +108,12 @@ pub(in super::super) enum Reply {
     },
     Running,
     Ended(Ended),
-    /// The system's number of an error.
+    /// The error's number: errno(3).
     Error(i32),
 }
 
 impl Reply {
-    /// For an answer that does not fit the request, too.
+    /// Makes an error of the reply, also if the reply does not fit the request.
     pub(in super::super) fn into_error(self) -> io::Error {
         match self {
             Self::Error(number) => io::Error::from_raw_os_error(number),
@@ -129,7 +130,7 @@ impl Reply {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(in super::super) struct Ended {
     by_signal: bool,
-    /// The status, or the signal.
+    /// The exit status, or the signal.
     number: u8,
     cpu: Duration,
     memory: u64,
@@ -152,7 +153,7 @@ impl From<Ended> for (NativeEnd, Usage) {
     }
 }
 
-/// Two ends of a socket that keeps messages apart, close-on-exec.
+/// Makes a pair of sockets that keep messages apart, close-on-exec.
 ///
 /// # Errors
 /// Those of socketpair(2).
@@ -161,10 +162,10 @@ pub(in super::super) fn socket_pair(flags: SocketFlags) -> Result<(OwnedFd, Owne
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }
 
-/// sendmsg(2), with these flags: DONTWAIT where the other side may not read.
+/// Sends a message: sendmsg(2), with these flags. Use DONTWAIT if the other side may not read.
 ///
 /// # Errors
-/// Those of sendmsg(2); EMSGSIZE for more than fits.
+/// Those of sendmsg(2); EMSGSIZE if the message is too long or has too many descriptors.
 pub(in super::super) fn send(
     socket: &OwnedFd,
     message: &impl Serialize,
@@ -187,10 +188,12 @@ pub(in super::super) fn send(
     Ok(())
 }
 
-/// recvmsg(2): the next message, and the descriptors that came with it; `None` once the other side is closed.
+/// Receives the next message, and the descriptors that came with it: recvmsg(2). Returns `None` once
+/// the other side is closed.
 ///
 /// # Errors
-/// Those of recvmsg(2); `InvalidData` for what is no such message. A descriptor for which there is no room is lost.
+/// Those of recvmsg(2); `InvalidData` for a malformed message. A descriptor for which there is no room
+/// is lost.
 pub(in super::super) fn receive<T: DeserializeOwned>(
     socket: &OwnedFd,
 ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
@@ -214,10 +217,10 @@ pub(in super::super) fn receive<T: DeserializeOwned>(
     message.map(|message| Some((message, fds))).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// The descriptor that [`super::open_when_read`] promised, once the socket is readable.
+/// Receives the descriptor that [`super::open_when_read`] promised, once the socket is readable.
 ///
 /// # Errors
-/// Those of open(2); `BrokenPipe` where the monitor has gone.
+/// Those of open(2); `BrokenPipe` if the monitor is gone.
 pub(in super::super) fn receive_descriptor(socket: &OwnedFd) -> io::Result<OwnedFd> {
     match receive::<Reply>(socket)? {
         Some((Reply::Descriptor, fds)) => fds.into_iter().next().ok_or(Errno::MFILE.into()),

@@ -1,4 +1,5 @@
-//! The monitor as a process: made by fork(2), with nothing of its parent's open, and ended with it.
+//! The monitor as a process: fork(2) makes it, it keeps no descriptors of its parent, and it ends with
+//! its parent.
 
 use std::fs::File;
 use std::io;
@@ -11,24 +12,24 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::messages::socket_pair;
 
-/// Where they have to be closed one by one, descriptors above this are not.
+/// The highest descriptor that is closed where descriptors have to be closed one by one.
 const MOST_DESCRIPTORS: u32 = 1 << 16;
 
 /// How long a process that ends waits for its monitor to end.
 const PATIENCE: Duration = Duration::from_millis(30);
 
-/// How long a reply may take. It takes microseconds, unless a file system does not answer, or somebody has stopped
-/// the monitor.
+/// How long a reply may take. It takes microseconds, unless a file system does not answer, or a signal
+/// has stopped the monitor.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// The monitor, as the process sees it that made it.
+/// The monitor, as seen by the process that made it.
 #[derive(Debug)]
 pub(super) struct Process {
     socket: OwnedFd,
     pid: Pid,
 }
 
-/// The process that made the monitor, as that sees it.
+/// The process that made the monitor, as seen by the monitor.
 pub(in super::super) struct Host {
     /// Its process group.
     pub(in super::super) group: Pid,
@@ -37,32 +38,36 @@ pub(in super::super) struct Host {
 }
 
 impl Process {
-    /// Makes a copy of this process that has nothing open but its end of a socket and stderr, and does `work` with
-    /// that. Only the thread that calls this is there in the copy, so `work` may take no lock that another may hold.
+    /// Forks a copy of this process that has nothing open but its end of a socket and stderr, and runs
+    /// `work` in it. The copy has only the thread that calls this, so `work` must not take a lock that
+    /// another thread may hold.
     ///
     /// # Errors
     /// Those of socketpair(2) and fork(2).
     pub(super) fn start(work: impl FnOnce(&OwnedFd, &Host) -> io::Result<()>) -> io::Result<Self> {
         let (ours, theirs) = socket_pair(SocketFlags::empty())?;
         set_socket_timeout(&ours, Timeout::Recv, Some(SILENCE))?;
-        // What signals mean to this process is none of the monitor's concern: what is typed at a terminal, and what
-        // is sent to the whole job. It stays in the session, and so in what the scheduler takes for one job.
+        // The monitor ignores signals that are meant for this process: those typed at a terminal, and
+        // those sent to the whole job. It stays in the session, and so in what the scheduler takes for
+        // one job.
         let mask = block_signals()?;
         let group = rustix::process::getpgrp();
-        // SAFETY: the copy takes no lock but malloc's, which the C library sees to.
+        // SAFETY: the copy takes no lock but malloc's, which the C library makes safe after fork(2).
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             let done = keep_only(&theirs).and_then(|()| work(&theirs, &Host { group, mask }));
-            // SAFETY: ends the copy at once, as its parent has things to tidy up that it is a copy of.
+            // SAFETY: ends the copy at once, without running destructors, as the values are the
+            // parent's to tidy up.
             unsafe { libc::_exit(i32::from(done.is_err())) }
         }
         let error = io::Error::last_os_error();
         // SAFETY: puts back the mask that this thread had.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &mask, std::ptr::null_mut()) };
-        // Pid takes no negative numbers.
+        // `Pid::from_raw` takes no negative numbers.
         let Some(pid) = Pid::from_raw(pid.max(0)) else { return Err(error) };
-        // So that what kills the whole group, as kill(1) with a negative number does, leaves it. Done here, as the
-        // copy may not have run yet when something is made. Fails only where it is gone.
+        // A signal to the whole group, as kill(1) sends with a negative number, then does not reach the
+        // monitor. Done by the parent, as the copy may not have run yet when something is made. Fails
+        // only if the copy is gone.
         let _ = rustix::process::setpgid(Some(pid), Some(pid));
         Ok(Self { socket: ours, pid })
     }
@@ -71,12 +76,13 @@ impl Process {
         &self.socket
     }
 
-    /// Says that nothing more comes, also to threads that wait for a reply.
+    /// Closes the connection. Threads that wait for a reply get an error.
     pub(super) fn hang_up(&self) {
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
     }
 
-    /// Has it end, and reaps it: for a process that is about to end itself. Waits for 30 ms at the most.
+    /// Has the monitor end, and reaps it. For a process that is about to end itself. Blocks for 30 ms
+    /// at most.
     pub(super) fn end(&self) {
         self.hang_up();
         let asked = Instant::now();
@@ -89,7 +95,7 @@ impl Process {
     }
 }
 
-/// Blocks all signals on this thread, and gives the mask that it had.
+/// Blocks all signals on this thread, and returns the mask that it had.
 fn block_signals() -> io::Result<libc::sigset_t> {
     // SAFETY: `sigfillset` makes the set valid before it is used; only this thread's mask changes.
     unsafe {
@@ -102,16 +108,16 @@ fn block_signals() -> io::Result<libc::sigset_t> {
     }
 }
 
-/// Closes all descriptors but this one and 2. The standard streams become /dev/null, so that nobody waits for this
-/// process to close them.
+/// Closes all descriptors but this one and 2. The standard streams become /dev/null, so that no peer
+/// waits for this process to close them.
 fn keep_only(socket: &OwnedFd) -> io::Result<()> {
     let kept = socket.as_raw_fd();
-    // Under 3 it is where standard streams were missing.
+    // The socket has a number below 3 if standard streams were missing.
     for (from, to) in [(0, kept.min(2) - 1), (kept.min(2) + 1, kept.max(2) - 1)] {
         close_range(from, to);
     }
     close_range(kept.max(2) + 1, RawFd::MAX);
-    // Now there is a descriptor to be had.
+    // Now a descriptor is free.
     let null = File::options().read(true).write(true).open("/dev/null")?;
     for number in (0..3).filter(|number| *number != kept) {
         match number {
@@ -123,15 +129,15 @@ fn keep_only(socket: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes descriptors that values of the parent's own, which are never touched here.
+/// Closes descriptors that belong to values of the parent, which this process never uses.
 fn close_range(from: RawFd, to: RawFd) {
     if from > to {
         return;
     }
-    // SAFETY: nothing in this process uses what is closed.
+    // SAFETY: no code in this process uses the closed descriptors.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
     if closed != 0 {
-        // Before Linux 5.9, or where somebody else's filter does not know the call.
+        // Before Linux 5.9, or if another seccomp filter does not know the call.
         for fd in from..=to.min(MOST_DESCRIPTORS.cast_signed()) {
             // SAFETY: as above.
             unsafe { libc::close(fd) };

@@ -7,10 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::super::{NativeCommand, memory_file};
 
-/// A command's words are no longer than what execve(2) takes: two million bytes on Linux.
+/// The most bytes that a command's words have: what execve(2) takes, two million bytes on Linux.
 const MOST_BYTES: u64 = 2 << 20;
 
-/// The words of a command, as a file in memory: they can be longer than a message.
+/// Writes the words of a command to a file in memory: they can be longer than a message.
 pub(super) fn write_words(command: &NativeCommand) -> io::Result<File> {
     let mut text = Vec::new();
     for word in std::iter::once(&command.program).chain(&command.args) {
@@ -26,9 +26,9 @@ pub(super) fn write_words(command: &NativeCommand) -> io::Result<File> {
     Ok(file)
 }
 
-/// The other side of [`write_words`].
+/// Reads the words that [`write_words`] wrote.
 pub(in super::super) fn read_words(file: File) -> io::Result<Vec<OsString>> {
-    // Anything else could keep this process waiting.
+    // Reading any other kind of file could block the monitor.
     if !file.metadata()?.is_file() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
@@ -36,7 +36,7 @@ pub(in super::super) fn read_words(file: File) -> io::Result<Vec<OsString>> {
     if file.take(MOST_BYTES + 1).read_to_end(&mut text)? as u64 > MOST_BYTES {
         return Err(io::Error::from_raw_os_error(libc::E2BIG));
     }
-    // Behind the last NUL there is none.
+    // No word follows the last NUL.
     text.pop();
     Ok(text.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect())
 }

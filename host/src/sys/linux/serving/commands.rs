@@ -11,7 +11,7 @@ use super::super::monitor::{Commands, Host, read_words};
 use super::super::native::{self, Group, Known};
 use super::super::{NativeCommand, NativeEnd, Usage};
 
-/// What may be started, and what runs.
+/// The commands that may be started, and those that run.
 pub(super) struct Natives<'a> {
     commands: Commands,
     host: &'a Host,
@@ -19,10 +19,10 @@ pub(super) struct Natives<'a> {
 }
 
 struct Running {
-    /// Nobody else reaps it.
+    /// Only this struct reaps it, so its number stays valid.
     known: Known,
     pidfd: OwnedFd,
-    /// Nobody wants to know how it ends.
+    /// True if the host does not want to know how the command ends.
     abandoned: bool,
 }
 
@@ -32,17 +32,17 @@ impl<'a> Natives<'a> {
         Self { commands, host, running: Vec::new() }
     }
 
-    /// Starts a command: its number, whether it leads a group, and its pidfd.
+    /// Starts a command. Returns its number, whether it leads a group, and its pidfd.
     ///
     /// # Errors
-    /// Those of fork(2) and execve(2); EACCES where it was not granted.
+    /// Those of fork(2) and execve(2); EACCES if it was not granted.
     pub(super) fn start(
         &mut self,
         numbers: Vec<i32>,
         fds: Vec<OwnedFd>,
     ) -> io::Result<(i32, bool, BorrowedFd<'_>)> {
         let mut fds = fds.into_iter();
-        // Where this process has no room for them, some are lost.
+        // The kernel drops descriptors for which this process has no room.
         let lost = || io::Error::from_raw_os_error(libc::EMFILE);
         let mut next = || fds.next().ok_or_else(lost);
         let (words, stdin, stdout, stderr) = (next()?, next()?, next()?, next()?);
@@ -70,14 +70,14 @@ impl<'a> Natives<'a> {
         Ok((pid.as_raw_nonzero().get(), leads, self.running[at].pidfd.as_fd()))
     }
 
-    /// Sends a command a signal, if it is one that runs.
+    /// Sends a signal to a command that runs. Does nothing if there is no such command.
     pub(super) fn signal(&self, pid: i32, signal: i32) {
         if let (Some(running), Some(signal)) = (self.find(pid), Signal::from_named_raw(signal)) {
             running.known.send(signal);
         }
     }
 
-    /// Kills a command, and reaps it when it has ended.
+    /// Kills a command, and reaps it once it has ended.
     pub(super) fn abandon(&mut self, pid: i32) {
         self.signal(pid, libc::SIGKILL);
         for running in &mut self.running {
@@ -85,7 +85,7 @@ impl<'a> Natives<'a> {
         }
     }
 
-    /// What becomes readable when an abandoned command has ended.
+    /// Returns the pidfds of the abandoned commands. Each becomes readable when its command has ended.
     pub(super) fn abandoned(&self) -> impl Iterator<Item = &OwnedFd> {
         self.running.iter().filter(|running| running.abandoned).map(|running| &running.pidfd)
     }
@@ -97,10 +97,10 @@ impl<'a> Natives<'a> {
         });
     }
 
-    /// Reaps a command that has ended; `None` where it runs.
+    /// Reaps a command that has ended. Returns `None` if it still runs.
     ///
     /// # Errors
-    /// ECHILD where it is none of these.
+    /// ECHILD if it is none of these commands.
     pub(super) fn reap(&mut self, pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
         let running = self.find(pid).ok_or(io::Error::from_raw_os_error(libc::ECHILD))?;
         let ended = native::wait_now(running.known.pid);
@@ -110,7 +110,7 @@ impl<'a> Natives<'a> {
         ended
     }
 
-    /// Kills all that run. The system reaps them when this process has ended.
+    /// Kills all commands that run. The system reaps them when this process has ended.
     pub(super) fn kill_all(&self) {
         self.running.iter().for_each(|running| running.known.send(Signal::KILL));
     }

@@ -1,4 +1,4 @@
-//! What the process has made on disk, as its monitor knows it, and how it is removed.
+//! The files that the process has made on disk, as its monitor knows them, and how they are removed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,16 +12,16 @@ use super::super::identity::Identity;
 use super::super::monitor::{Removed, TraceKind};
 use super::super::{names, runtime};
 
-/// How long the kernel may take to give back the locks of a process that has closed its socket: it closes one
-/// descriptor after another.
+/// How long the kernel may take to release the locks of a process that has closed its socket: it closes
+/// one descriptor after another.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A thing on disk.
+/// A file on disk.
 pub(super) struct Known {
     pub(super) id: u32,
     kind: TraceKind,
     folder: OwnedFd,
-    /// O_PATH, of a FIFO that has its name.
+    /// An O_PATH descriptor of a FIFO that has its name.
     handle: Option<OwnedFd>,
     name: OsString,
     pub(super) may_read: bool,
@@ -29,10 +29,10 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What was announced; `None` where that does not fit together.
+    /// Makes this of an announcement. Returns `None` if its parts do not fit together.
     pub(super) fn of(id: u32, kind: TraceKind, name: Vec<u8>, fds: Vec<OwnedFd>) -> Option<Self> {
         let name = OsString::from_vec(name);
-        // A name, and no path: whatever is asked for stays in its folder.
+        // It must be a name, not a path: so every request stays in its folder.
         let is_name = std::path::Path::new(&name).file_name() == Some(&name);
         let mut fds = fds.into_iter();
         let (folder, handle) = (fds.next()?, fds.next());
@@ -48,24 +48,24 @@ impl Known {
         })
     }
 
-    /// The FIFO itself.
+    /// Returns the FIFO's descriptor.
     ///
     /// # Errors
-    /// EACCES where it is none, or has no name yet.
+    /// EACCES if this is not a FIFO, or has no name yet.
     pub(super) fn handle(&self) -> Result<&OwnedFd, Errno> {
         self.handle.as_ref().ok_or(Errno::ACCESS)
     }
 
-    /// Whether the name of a FIFO leads to it.
+    /// Returns whether the name of a FIFO leads to it.
     pub(super) fn is_in_place(&self) -> Result<bool, Errno> {
         let there = Identity::of_name(&self.folder, &self.name);
         Ok(there == Ok(Identity::of_open(self.handle()?)?))
     }
 
-    /// Removes it, if it was made here and is there still.
+    /// Removes the file, if the process made it and it is still there.
     ///
     /// # Errors
-    /// Those of unlink(2) and rename(2); EPERM for what was found.
+    /// Those of unlink(2) and rename(2); EPERM for a FIFO that was found.
     pub(super) fn remove(&self) -> Result<Removed, Errno> {
         let unlink = |flags| match rustix::fs::unlinkat(&self.folder, &self.name, flags) {
             Ok(()) => Ok(Removed::Yes),
@@ -80,13 +80,13 @@ impl Known {
         }
     }
 
-    /// Removes what the process that made it has left. Nobody is there who could be told of an error.
+    /// Removes what the process has left. Errors are dropped, as the process is gone.
     pub(super) fn sweep(&self) {
         if self.kind != TraceKind::Lock {
             let _ = self.remove();
             return;
         }
-        // It is somebody's who lives, until the kernel has taken it back from who died.
+        // A lock that is still held belongs to a living process, or the kernel has not released it yet.
         let began = Instant::now();
         let name: &OsStr = &self.name;
         while !runtime::remove_unlocked(self.folder.as_fd(), name)
