@@ -1,9 +1,9 @@
-//! Compiled code out of a file: the one place where bytes are believed to be what the compiler
-//! made.
+//! Loads compiled code from a file. This is the only place where bytes are trusted to be what the
+//! compiler made.
 //!
 //! A file is executed only if it lies in a [`PrivateFolder`](super::PrivateFolder), where only this
-//! user can have put it, and its seal, a keyed hash over all of it, shows that it is whole and was
-//! made for just this guest, engine and settings.
+//! user can have put it, and if its seal fits. The seal is a keyed hash over the whole file. It shows
+//! that the file is whole and was made for just this guest, engine and settings.
 
 use std::io;
 
@@ -12,20 +12,20 @@ use wasmtime::{Engine, Module};
 
 use super::{PrivateFile, platform};
 
-/// The length of a seal, which stands at the end of a file.
+/// The length in bytes of a seal, which stands at the end of a file.
 const SEAL: usize = blake3::OUT_LEN;
 
-/// What a piece of code was made from and for.
+/// Identifies what a piece of code was made from and for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CodeKey(pub [u8; blake3::KEY_LEN]);
 
 impl CodeKey {
-    /// What is to follow `code` in its file.
+    /// Returns the seal that must follow `code` in its file.
     pub(crate) fn seal(&self, code: &[u8]) -> [u8; SEAL] {
         *blake3::keyed_hash(&self.0, code).as_bytes()
     }
 
-    /// Whether `file` is whole, and was made for this key. Reads it all.
+    /// Returns whether `file` is whole and was made for this key. Reads the whole file.
     fn fits(&self, file: &PrivateFile) -> io::Result<bool> {
         use io::Read;
         let mut file = file.file();
@@ -35,38 +35,42 @@ impl CodeKey {
         hasher.update_reader(file.take(code_length))?;
         let mut seal = [0; SEAL];
         file.read_exact(&mut seal)?;
-        // In constant time, which does no harm.
+        // The comparison takes constant time, which is not needed here.
         Ok(hasher.finalize() == seal)
     }
 }
 
 /// Code that wasmtime compiles: a component or a module.
 pub(crate) trait Code: Send + Sized {
-    /// Tells the kinds apart in keys.
+    /// The name of this kind of code. It keeps the kinds apart in keys.
     const KIND: &'static str;
 
-    /// Compiles. Blocks for as long as that takes.
+    /// Compiles a guest. Blocks for as long as that takes.
     fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self>;
 
-    /// What [`load`] takes, without its seal.
+    /// Returns the bytes that [`load`] reads, without their seal.
     fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
 
+    /// Maps compiled code into memory.
+    ///
     /// # Safety
-    /// The file is what [`Code::serialize`] gave, and nobody changes it.
+    /// The file must be one that [`Code::serialize`] made, and no process may change it.
     #[doc(hidden)]
     unsafe fn map(engine: &Engine, name: &str) -> wasmtime::Result<Self>;
 
+    /// Copies compiled code into memory.
+    ///
     /// # Safety
-    /// The bytes are what [`Code::serialize`] gave.
+    /// The bytes must come from [`Code::serialize`].
     #[doc(hidden)]
     unsafe fn copy(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
 }
 
-/// Maps the code in `file` into memory; `None` where it is damaged, or was made for something else.
-/// Where the system refuses executable mappings of the file (a `noexec` mount), copies it.
+/// Maps the code in `file` into memory. Returns `None` if the file is damaged or was made for another
+/// key. If the system refuses executable mappings of the file (a `noexec` mount), copies the code.
 ///
 /// # Errors
-/// Those of reading, and wasmtime's where it has a reason of its own to refuse the code.
+/// Those of reading the file, and wasmtime's if it refuses the code.
 pub(crate) fn load<C: Code>(
     engine: &Engine,
     file: &PrivateFile,
@@ -75,9 +79,9 @@ pub(crate) fn load<C: Code>(
     if !key.fits(file)? {
         return Ok(None);
     }
-    // SAFETY: the seal shows that this is what a compiler with these settings made of this guest.
-    // The folder and the file can be written by this user only, who may run any code as it is, and
-    // whose pipehosts replace files but never change them.
+    // SAFETY: the seal shows that a compiler with these settings made this of this guest. Only this
+    // user, who may run any code anyway, can write to the folder and the file, and this user's
+    // pipehosts replace files but never change them.
     let mapped = unsafe { C::map(engine, &platform::path_of(file.file())) };
     mapped.map(Some).or_else(|refused| {
         let bytes = std::fs::read(platform::path_of(file.file())).map_err(|_| refused)?;
@@ -101,12 +105,12 @@ macro_rules! code {
             }
 
             unsafe fn map(engine: &Engine, name: &str) -> wasmtime::Result<Self> {
-                // SAFETY: the caller's promise is the one that is asked for.
+                // SAFETY: the caller keeps the same promise.
                 unsafe { Self::deserialize_file(engine, name) }
             }
 
             unsafe fn copy(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
-                // SAFETY: the caller's promise is the one that is asked for.
+                // SAFETY: the caller keeps the same promise.
                 unsafe { Self::deserialize(engine, bytes) }
             }
         }

@@ -2,14 +2,14 @@
 
 use std::io;
 
-/// An error of the system's that pipehost tells from others.
+/// An error of the system that pipehost handles apart from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemError {
     /// Access is denied: EACCES.
     Access,
-    /// There is none now, of threads or processes: EAGAIN.
+    /// No more threads or processes are available now: EAGAIN.
     Again,
-    /// Not open, or not for that: EBADF.
+    /// The descriptor is not open, or not open for this operation: EBADF.
     BadHandle,
     /// ECONNRESET.
     ConnectionReset,
@@ -35,7 +35,7 @@ pub enum SystemError {
     NoSpace,
     /// ENOTCONN.
     NotConnected,
-    /// No program: ENOEXEC.
+    /// The file is not a program: ENOEXEC.
     NotExecutable,
     /// ENXIO.
     NoSuchDevice,
@@ -54,13 +54,13 @@ pub enum SystemError {
 }
 
 impl SystemError {
-    /// What the system calls by that number; `None` for all that is not told apart.
+    /// Returns the error of this number, or `None` if pipehost has no name for it.
     pub fn of_number(number: i32) -> Option<Self> {
         let named = super::ERRORS.iter().find(|(_, known)| *known == number);
         named.map(|(error, _)| *error)
     }
 
-    /// What `error` of the system's is.
+    /// Returns the system's error that `error` holds.
     pub fn of(error: &io::Error) -> Option<Self> {
         Self::of_number(error.raw_os_error()?)
     }
@@ -70,7 +70,7 @@ impl From<SystemError> for io::Error {
     fn from(error: SystemError) -> Self {
         match super::ERRORS.iter().find(|(known, _)| *known == error) {
             Some((_, number)) => Self::from_raw_os_error(*number),
-            // A system that has no such error.
+            // This system has no such error.
             None => Self::other(format!("{error:?}")),
         }
     }

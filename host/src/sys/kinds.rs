@@ -1,16 +1,16 @@
-//! What a file is, and which way bytes go.
+//! The kinds of files, and the direction in which bytes go.
 
-/// Which way bytes go through an end, seen from this process.
+/// The direction in which bytes go through an end, seen from this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Bytes come out of it.
+    /// Bytes are read from the end.
     Read,
-    /// Bytes go into it.
+    /// Bytes are written to the end.
     Write,
 }
 
 impl Direction {
-    /// What is done with the end, in a word: "reading", "writing".
+    /// Returns what is done with the end, in a word: "reading", "writing".
     pub fn doing(self) -> &'static str {
         match self {
             Self::Read => "reading",
@@ -19,23 +19,23 @@ impl Direction {
     }
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// A file with bytes at places.
+    /// A regular file: bytes at offsets.
     Regular,
     /// A folder.
     Folder,
-    /// A symbolic link, itself.
+    /// A symbolic link, not what it leads to.
     Link,
     /// A named pipe.
     Fifo,
     /// A socket.
     Socket,
-    /// A device that is read and written as a stream: a terminal, /dev/null.
+    /// A device that is read and written as a stream, such as a terminal or /dev/null.
     CharacterDevice,
-    /// A device with bytes at places.
+    /// A device with bytes at offsets.
     BlockDevice,
-    /// Something else, or it cannot be told.
+    /// Another kind, or an unknown one.
     Unknown,
 }

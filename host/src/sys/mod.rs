@@ -1,8 +1,9 @@
-//! The seam to the system: all that differs between platforms, and all `unsafe` code.
+//! The interface to the system: everything that differs between platforms, and all `unsafe` code.
 //!
-//! The modules here say what a platform provides, in types that all share; `linux` provides it, and `stub`, which
-//! compiles anywhere, refuses it as unsupported. The layers above see [`End`], [`Fifo`] and the functions here. What
-//! a descriptor's flags are, how a FIFO is opened and how a call is kept from blocking is known below.
+//! The modules here say what a platform provides, in types that all platforms share. `linux` provides
+//! it. `stub`, which compiles on any system, refuses it as unsupported. The layers above use [`End`],
+//! [`Fifo`] and the functions here. Only the layers below know a descriptor's flags, how a FIFO is
+//! opened and how a call is kept from blocking.
 
 mod code;
 mod errors;

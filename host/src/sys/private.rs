@@ -1,10 +1,10 @@
-//! What is told of private folders.
+//! The types that private folders return.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// What [`PrivateFolder::files`](super::PrivateFolder::files) tells of a file.
+/// A file as [`PrivateFolder::files`](super::PrivateFolder::files) lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileInfo {
     /// Its name in the folder.
@@ -13,30 +13,30 @@ pub(crate) struct FileInfo {
     pub bytes: u64,
     /// When it was written, or marked as used.
     pub used: SystemTime,
-    /// Whoever writes it has not finished, or has died over it.
+    /// True if its writer has not finished, or has died before it finished.
     pub unfinished: bool,
 }
 
 /// Why a folder cannot be used as a private one.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateError {
-    /// It, or a file in it, belongs to somebody else.
+    /// The folder, or a file in it, belongs to another user.
     #[error("{} belongs to user {owner}, not to you", .path.display())]
     NotOurs {
         /// The path.
         path: PathBuf,
-        /// Who owns it.
+        /// The owner's user id.
         owner: u32,
     },
-    /// Others may look into it or write to it.
+    /// Other users may look into the folder or write to it.
     #[error("{}: others may use it; type `chmod 700 {}`", .0.display(), .0.display())]
     Exposed(PathBuf),
-    /// The system's answer.
+    /// The system refused.
     #[error("{}: {error}", .path.display())]
     Io {
         /// The path.
         path: PathBuf,
-        /// What it said.
+        /// The system's answer.
         error: io::Error,
     },
 }

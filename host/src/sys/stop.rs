@@ -1,4 +1,4 @@
-//! How a process is asked to end.
+//! Requests to a process to end.
 
 /// A request to end, from a terminal or another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// All of them.
+    /// All requests.
     pub const ALL: [Self; 4] = [Self::HangUp, Self::Interrupt, Self::Quit, Self::Terminate];
 
-    /// The number of the signal, which POSIX fixes: a shell adds 128 to it for a status.
+    /// Returns the number of the signal, which POSIX fixes. A shell adds 128 to it for a status.
     pub fn number(self) -> u8 {
         match self {
             Self::HangUp => 1,
@@ -27,12 +27,12 @@ impl Stop {
         }
     }
 
-    /// The request of that number.
+    /// Returns the request of that number.
     pub fn of_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|stop| stop.number() == number)
     }
 
-    /// Whether a terminal sends it to all processes of its foreground group.
+    /// Returns whether a terminal sends the signal to all processes of its foreground group.
     pub fn is_typed(self) -> bool {
         matches!(self, Self::Interrupt | Self::Quit)
     }

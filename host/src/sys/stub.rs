@@ -1,6 +1,7 @@
-//! A platform that has none of this yet: everything compiles, and everything that asks the system is unsupported.
+//! A platform without support yet. Everything compiles, and every call to the system fails as
+//! unsupported.
 //!
-//! What cannot be made has no value: its methods are never called, and have no body.
+//! A type that cannot be made has no value: its methods are never called, and have no body.
 
 #![allow(missing_docs, clippy::missing_errors_doc, reason = "as those of the other platforms")]
 
@@ -20,13 +21,13 @@ use super::{
     PrivateError, Stop, SystemError, Usage,
 };
 
-/// None is told apart.
+/// No error has a name here.
 pub(crate) const ERRORS: &[(SystemError, i32)] = &[];
 
-/// The least that POSIX has.
+/// The least that POSIX permits.
 pub(crate) const PIPE_BUF: usize = 512;
 
-/// It does on Windows.
+/// Windows needs it.
 pub(crate) const NEEDS_UNWIND_INFO: bool = true;
 
 fn unsupported<T>() -> io::Result<T> {
@@ -36,12 +37,12 @@ fn unsupported<T>() -> io::Result<T> {
     ))
 }
 
-/// What stands for something that is open.
+/// An open file. Dropping it closes it.
 #[derive(Debug)]
 pub struct Handle(File);
 
 impl Handle {
-    /// Another for the same.
+    /// Returns another handle of the same file.
     ///
     /// # Errors
     /// The system's.
@@ -62,7 +63,7 @@ impl From<Handle> for File {
     }
 }
 
-/// An end of a pipe, of which there is none.
+/// An end of a pipe. There are none here.
 #[derive(Debug)]
 pub struct End(Infallible);
 
@@ -168,22 +169,22 @@ impl End {
     }
 }
 
-/// No pipe grows.
+/// The lease of a larger pipe. No pipe grows here.
 #[derive(Clone, Debug, Default)]
 pub struct CapacityLease(());
 
 /// Both ends of a pipe between two stages.
 #[derive(Debug)]
 pub struct PipePair {
-    /// Where its bytes come out.
+    /// The end to read from.
     pub reader: Handle,
-    /// Where they go in.
+    /// The end to write to.
     pub writer: Handle,
-    /// What makes it larger.
+    /// The lease of a larger pipe.
     pub lease: CapacityLease,
 }
 
-/// A named pipe, of which there is none.
+/// A named pipe. There are none here.
 #[derive(Debug)]
 pub struct Fifo(Infallible);
 
@@ -226,7 +227,7 @@ impl Fifo {
     }
 }
 
-/// Waits for a FIFO's reader, of which there is none.
+/// Waits for a FIFO's reader. There are none here.
 #[derive(Debug)]
 pub struct ReaderWait(Infallible);
 
@@ -242,7 +243,7 @@ impl ReaderWait {
     }
 }
 
-/// Watches no FIFO.
+/// Watches FIFOs. There are none here.
 #[derive(Debug)]
 pub(crate) struct FifoWatch(Infallible);
 
@@ -256,7 +257,7 @@ impl FifoWatch {
     }
 }
 
-/// A folder that is being read, of which there is none.
+/// A folder that is being read. There are none here.
 #[derive(Debug)]
 pub(crate) struct Folder(Infallible);
 
@@ -270,15 +271,15 @@ impl Folder {
     }
 }
 
-/// A folder that is this user's alone, of which there is none.
+/// A folder that only this user can use. There are none here.
 #[derive(Debug)]
 pub(crate) struct PrivateFolder(Infallible);
 
-/// A file in one.
+/// A file in a private folder.
 #[derive(Debug)]
 pub(crate) struct PrivateFile(Infallible);
 
-/// A lock in one.
+/// A lock in a private folder.
 #[derive(Debug)]
 pub(crate) struct FolderLock<'a>(Infallible, std::marker::PhantomData<&'a ()>);
 
@@ -323,7 +324,7 @@ impl PrivateFile {
     }
 }
 
-/// A native command that runs, of which there is none.
+/// A running native command. There are none here.
 #[derive(Debug)]
 pub struct Native(Infallible);
 
@@ -357,14 +358,14 @@ impl Drop for Native {
     }
 }
 
-/// What a confined process may still do.
+/// What a confined process keeps.
 #[derive(Debug, Default)]
 pub struct SandboxPolicy(());
 
-/// A fence that is missing.
+/// A part of the sandbox that is missing.
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
-    /// All of them.
+    /// All parts.
     #[error("this system has no fences that pipehost knows: the engine alone bounds the guest")]
     All,
 }
@@ -512,7 +513,7 @@ pub(crate) fn find_command(_: &OsStr) -> io::Result<()> {
 }
 
 pub(crate) fn stop_requests() -> io::Result<impl Iterator<Item = Stop> + Send> {
-    // None comes: the process ends as the system has it.
+    // No request comes: the process ends by the system's default.
     Ok(std::iter::empty())
 }
 
@@ -554,7 +555,7 @@ pub(crate) fn thread_cpu_time() -> Duration {
 pub(crate) fn prepare_messages() {}
 
 pub(crate) fn write_message(message: &[u8]) {
-    // There is no other place to say it.
+    // An error cannot be reported anywhere else.
     let _ = io::Write::write_all(&mut io::stderr(), message);
 }
 
