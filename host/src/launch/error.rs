@@ -1,4 +1,4 @@
-//! Why a guest cannot be given what it is to have.
+//! Why a guest cannot be given what its plan grants.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use crate::names::{Label, PipeName};
 use crate::pipe::DuplicateName;
 use crate::sys::{Direction, FifoError, InheritError};
 
-/// What was to be given.
+/// A thing that a guest is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
     /// Its standard input.
@@ -26,7 +26,7 @@ pub enum Given {
 }
 
 impl Given {
-    /// The standard stream of this number: 0, 1, else 2.
+    /// Returns the standard stream of this number: 0 is stdin, 1 is stdout, any other is stderr.
     pub fn stream(number: i32) -> Self {
         match number {
             0 => Self::Stdin,
@@ -49,7 +49,7 @@ impl fmt::Display for Given {
     }
 }
 
-/// Why a guest cannot be given something.
+/// Why a guest cannot be given a thing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
@@ -59,51 +59,52 @@ pub enum LaunchError {
     /// A file or a folder cannot be opened.
     #[error("{what} {}: {error}", path.display())]
     File {
-        /// What it was for.
+        /// What the guest was to be given.
         what: Given,
         /// The path.
         path: PathBuf,
-        /// The system's answer; [`IsAFifo`](crate::sys::IsAFifo) inside where it is one.
+        /// The system's answer. Contains an [`IsAFifo`](crate::sys::IsAFifo) if the file is a FIFO.
         error: io::Error,
     },
-    /// A FIFO cannot be had.
+    /// A FIFO cannot be used.
     #[error("{what} {error}")]
     Fifo {
-        /// What it was for.
+        /// What the guest was to be given.
         what: Given,
-        /// Why.
+        /// The reason.
         error: FifoError,
     },
-    /// An inherited descriptor cannot be had for a standard stream.
+    /// An inherited descriptor cannot be used for a standard stream.
     #[error("{what}: descriptor {number}: {error}")]
     InheritedStream {
         /// The stream.
         what: Given,
         /// The descriptor's number.
         number: i32,
-        /// Why.
+        /// The reason.
         error: InheritError,
     },
-    /// An inherited descriptor cannot be had for a pipe.
+    /// An inherited descriptor cannot be used for a pipe.
     #[error("{what} {name}: {error}")]
     InheritedPipe {
-        /// Whether it was given by a path or by its number.
+        /// Whether the plan gave it by a path or by its number.
         what: Given,
         /// The pipe's name.
         name: PipeName,
-        /// Why.
+        /// The reason.
         error: InheritError,
     },
-    /// A pipe that is open already was to be opened again whenever its writers have left.
+    /// The plan says that a pipe is opened again whenever its writers have left, but it is an open
+    /// descriptor.
     #[error("descriptor {number} is open already, and cannot be opened again")]
     Reopened {
         /// The descriptor's number.
         number: i32,
     },
-    /// This process has too little of something.
+    /// This process has too few descriptors, threads or other resources.
     #[error("{what}: {error}")]
     Resources {
-        /// What it was for.
+        /// What they were for.
         what: String,
         /// The system's answer.
         error: io::Error,
@@ -128,12 +129,12 @@ pub enum Conflict {
     EndTwice {
         /// The FIFO's path.
         path: PathBuf,
-        /// Which end of it.
+        /// The end's direction.
         direction: Direction,
-        /// What it is granted as.
+        /// The two names.
         ends: [Label; 2],
     },
-    /// Two things that may be started have the same name.
+    /// Two children have the same name.
     #[error("what may be started as `{0}` is granted twice")]
     ChildTwice(PipeName),
 }
@@ -145,13 +146,13 @@ impl From<DuplicateName> for LaunchError {
 }
 
 impl LaunchError {
-    /// This process has too little for `what`.
+    /// Returns a function that makes an error: this process has too few resources for `what`.
     pub(super) fn resources(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| Self::Resources { what, error }
     }
 
-    /// `path` cannot be opened.
+    /// Returns a function that makes an error: `path` cannot be opened.
     pub(super) fn file(what: Given, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |error| Self::File { what, path, error }

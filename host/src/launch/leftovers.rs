@@ -1,11 +1,11 @@
-//! What must not be left behind, whichever way a process ends.
+//! Removes what must not be left behind, whichever way a process ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sys::{self, Fifo};
 
-/// The FIFOs that are to be removed. Cloning gives another handle to the same list: threads that end the process
-/// have one.
+/// The FIFOs that must be removed. Cloning gives another handle to the same list: threads that end the
+/// process have one.
 #[derive(Clone, Debug, Default)]
 pub struct Leftovers(Arc<Mutex<Vec<Arc<Fifo>>>>);
 
@@ -15,7 +15,8 @@ impl Leftovers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fifo);
     }
 
-    /// Removes the FIFOs, and ends native commands that still run. To be called last: it ends the monitor, too.
+    /// Removes the FIFOs, and kills native commands that still run. Must be called last, as it also
+    /// ends the monitor.
     pub fn clean_up(&self) {
         for fifo in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             fifo.remove();

@@ -1,11 +1,12 @@
-//! From what a guest is to be given to a guest that runs.
+//! Launches a guest: from a plan to a guest that runs.
 //!
-//! 1. A [`GuestPlan`] is plain data: grants, standard streams, folders, children, limits. [`GuestPlan::check`] looks for
-//!    what cannot be, and leaves no trace.
-//! 2. An [`Opener`] opens what plans grant, which makes an [`Opened`] of each. It belongs to no thread yet.
+//! 1. A [`GuestPlan`] is plain data: grants, standard streams, folders, children, limits.
+//!    [`GuestPlan::check`] looks for contradictions, and leaves no trace.
+//! 2. An [`Opener`] opens what plans grant, and makes an [`Opened`] of each plan. It belongs to no
+//!    thread yet.
 //! 3. [`Opened::setup`] ties it to the runtime of a thread, and [`run_until`] runs the guest there.
 //!
-//! A guest alone, a stage of a pipeline and a stage in a process of its own all go this way.
+//! A guest alone, a stage of a pipeline and a stage in a process of its own are all launched this way.
 
 mod error;
 mod leftovers;

@@ -1,4 +1,4 @@
-//! What one guest is given, opened, and how it is tied to the thread that runs the guest.
+//! Everything that one guest is given, opened, and how it is tied to the thread that runs the guest.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use crate::sys::{self, Direction, End};
 use crate::threads;
 use crate::wasi::Stdio;
 
-/// All that one guest is given, opened. Belongs to no thread yet.
+/// Everything that one guest is given, opened. Belongs to no thread yet.
 pub struct Opened {
     wasi: WasiCtxBuilder,
     grants: Vec<Grant>,
@@ -38,9 +38,9 @@ pub struct Opened {
 pub struct Shared {
     /// What they may use up together.
     pub totals: Totals,
-    /// How many they are.
+    /// How many guests there are.
     pub guests: usize,
-    /// What wants to know when something moves.
+    /// Records when a byte moves on one of their pipes.
     pub activity: Option<Activity>,
 }
 
@@ -58,18 +58,18 @@ impl Opened {
         Self { wasi, grants, streams, fifos, children, limits, shared, raw_terminal, listener }
     }
 
-    /// The FIFOs that it may open, and where they are.
+    /// Returns the names and paths of the FIFOs that the guest may open.
     pub fn fifos(&self) -> &[(PipeName, PathBuf)] {
         &self.fifos
     }
 
-    /// What it shares with others.
+    /// Sets what the guest shares with other guests.
     pub fn shared(mut self, shared: Shared) -> Self {
         self.shared = Some(shared);
         self
     }
 
-    /// What the guest may start.
+    /// Sets the programs that the guest may start.
     pub fn with_children(mut self, children: Option<Children>) -> Self {
         self.children = children;
         self
@@ -112,7 +112,7 @@ impl Opened {
     }
 }
 
-/// What opening standard streams takes.
+/// What is needed to open standard streams.
 struct Opening<'a> {
     deadline: Option<Instant>,
     pipes: &'a Pipes,
@@ -169,11 +169,11 @@ impl FolderSpec {
     }
 }
 
-/// Starts the thread for a guest's calls on files, if it has folders. To be called inside a runtime, on a thread that
-/// is bounded to these folders.
+/// Starts the thread for a guest's calls on files, if it has folders. Must be called inside a runtime,
+/// on a thread that is bounded to these folders.
 ///
 /// # Errors
-/// Where there is no thread.
+/// Fails if no thread can be started.
 pub fn reserve_for_files(folders: &[FolderSpec]) -> Result<(), LaunchError> {
     match folders.is_empty() {
         true => Ok(()),
@@ -181,7 +181,8 @@ pub fn reserve_for_files(folders: &[FolderSpec]) -> Result<(), LaunchError> {
     }
 }
 
-/// What `plan` lets a guest start. `load` gives a guest and the name that it sees.
+/// Returns the children that `plan` lets a guest start, or `None` if there are none. `load` returns a
+/// child's guest and the program name that it sees.
 ///
 /// # Errors
 /// Those of `load`.

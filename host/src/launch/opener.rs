@@ -1,4 +1,4 @@
-//! Opening what plans grant.
+//! Opens what plans grant.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,23 +15,23 @@ use crate::sys::{
     self, Direction, Fifo, FifoError, FifoWatch, Handle, InheritError, SandboxPolicy,
 };
 
-/// What is told of events.
+/// A function that is called with events.
 pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// What a standard stream goes to.
+/// The target of a standard stream.
 #[derive(Debug)]
 pub enum Stream {
-    /// A descriptor whose description others may share.
+    /// A descriptor whose description other processes may share.
     Shared(Handle),
-    /// The end of a pipe that nobody else holds.
+    /// The end of a pipe that no other process holds.
     Joined(Handle),
     /// A FIFO, opened when the guest starts.
     Fifo {
         /// The FIFO.
         fifo: Arc<Fifo>,
-        /// What the last writer's close means, if it is read.
+        /// What a reader sees when the last writer closes the FIFO.
         eof: EofPolicy,
-        /// What it is to hold, in bytes.
+        /// The capacity to ask for, in bytes.
         capacity: Option<u64>,
     },
 }
@@ -39,31 +39,34 @@ pub enum Stream {
 /// The standard streams of one guest.
 #[derive(Debug)]
 pub struct Streams {
-    /// What it reads.
+    /// Its standard input.
     pub stdin: Stream,
-    /// What it writes to.
+    /// Its standard output.
     pub stdout: Stream,
-    /// Where its messages go.
+    /// Its standard error.
     pub stderr: Stream,
 }
 
-/// Opens what plans grant, those of all guests of a process, while it has one thread. Must be used inside a tokio
-/// runtime.
+/// Opens what the plans of all guests of a process grant, while the process has one thread. Must be
+/// used inside a tokio runtime.
 pub struct Opener {
     leftovers: Leftovers,
-    /// What looks after the FIFOs, once there is one; `None` inside where there is none to be had.
+    /// Watches the FIFOs. Made with the first FIFO; the inner value is `None` if that failed.
     watch: Option<Option<FifoWatch>>,
-    /// The files that are written to: several that write to one share their place in it.
+    /// The files that are written to. Streams to the same path share one description, and so the place
+    /// in the file.
     outputs: Vec<(PathBuf, Handle)>,
-    /// The inherited descriptors that were taken over, by number, but for those that are granted by name.
+    /// The inherited descriptors that were taken over, with their numbers. Those granted by name are
+    /// not among them.
     inherited: Vec<(i32, Handle)>,
-    /// What this process must still be able to do for what it has granted; `None` if it will not be confined.
+    /// What this process must keep for its grants when it is confined, or `None` if it will not be
+    /// confined.
     policy: Option<SandboxPolicy>,
 }
 
 impl Opener {
-    /// Notes in `leftovers` what must not be left behind. Where the process will be confined,
-    /// [`Opener::into_policy`] gives what it needs then.
+    /// Makes an opener that adds to `leftovers` what must not be left behind. If the process will be
+    /// confined, [`Opener::into_policy`] returns what it must keep then.
     pub fn new(leftovers: &Leftovers, confined: bool) -> Self {
         Self {
             leftovers: leftovers.clone(),
@@ -74,16 +77,16 @@ impl Opener {
         }
     }
 
-    /// What this process needs for all that has been opened.
+    /// Returns what this process must keep for all that has been opened.
     pub fn into_policy(self) -> SandboxPolicy {
         self.policy.unwrap_or_default()
     }
 
-    /// Opens what `plan` grants, after `joined`, for a guest of whose events `listener` is told. The plan is to be
-    /// checked before: see [`GuestPlan::check`].
+    /// Opens what `plan` grants to a guest, and puts it after `joined`. `listener` is called with the
+    /// guest's events. The plan must be checked first: see [`GuestPlan::check`].
     ///
     /// # Errors
-    /// The first thing that cannot be had.
+    /// The first thing that cannot be opened.
     pub fn open(
         &mut self,
         plan: &GuestPlan,
@@ -108,7 +111,7 @@ impl Opener {
         Ok(Opened::new(plan, wasi, grants, streams, fifos, listener))
     }
 
-    /// Notes what a guest's grants take later.
+    /// Adds to the policy what a guest's grants need later.
     fn keep(&mut self, plan: &GuestPlan, grants: &[Grant], streams: &Streams) -> io::Result<()> {
         let Some(policy) = &mut self.policy else { return Ok(()) };
         grants.iter().try_for_each(|grant| grant.keep(policy))?;
@@ -126,10 +129,11 @@ impl Opener {
         plan.folders.iter().try_for_each(|it| policy.folder(&it.host, !it.read_only))
     }
 
-    /// Opens the standard stream of this number as `spec` has it, or as `otherwise` does where nothing is said.
+    /// Opens the standard stream of this number as `spec` says, or calls `otherwise` if there is no
+    /// `spec`.
     ///
     /// # Errors
-    /// Where it cannot be had.
+    /// Fails if the stream cannot be opened.
     pub fn stream(
         &mut self,
         number: i32,
@@ -164,7 +168,7 @@ impl Opener {
         Ok(file)
     }
 
-    /// What this process was started with as descriptor `number`, for one of the standard streams.
+    /// Takes over the inherited descriptor `number` for one of the standard streams.
     fn inherited(
         &mut self,
         number: i32,
@@ -229,7 +233,7 @@ impl Opener {
         Ok(Stream::Fifo { fifo, eof: spec.eof, capacity: spec.capacity })
     }
 
-    /// Sees to it that a FIFO is not left behind, and that it is told if somebody else removes it.
+    /// Has the FIFO removed at the end, and watched: a warning is logged if another process removes it.
     fn look_after(
         &mut self,
         fifo: Result<Fifo, FifoError>,
@@ -237,7 +241,7 @@ impl Opener {
     ) -> Result<Arc<Fifo>, LaunchError> {
         let fifo = Arc::new(fifo.map_err(|error| LaunchError::Fifo { what, error })?);
         self.leftovers.add(Arc::clone(&fifo));
-        // Without a watch it is told at the end.
+        // Without a watch, the warning comes at the end.
         let watch = self.watch.get_or_insert_with(|| FifoWatch::start().ok());
         if let Some(Err(error)) = watch.as_ref().map(|watch| watch.add(&fifo)) {
             tracing::debug!("{}: cannot be watched: {error}", fifo.path().display());
@@ -246,10 +250,10 @@ impl Opener {
     }
 }
 
-/// A grant by a path that stands for an inherited descriptor, as the shell's <(...) gives one.
+/// Makes a grant of a path that stands for an inherited descriptor, such as the shell's <(...) gives.
 fn descriptor_by_path(number: i32, spec: &FifoSpec) -> Result<Grant, LaunchError> {
     refuse_reopening(number, spec.eof)?;
-    // Both ways are what is said where nothing is: as many are meant as it is open for.
+    // Both directions are the default. Here they mean all directions for which the descriptor is open.
     let asked = (spec.directions != Directions::BOTH).then_some(spec.directions);
     let grant = Grant::descriptor(spec.name.clone(), number, asked);
     let grant = grant.map_err(|error| LaunchError::InheritedPipe {
@@ -276,7 +280,7 @@ fn with_capacity(grant: Grant, capacity: Option<u64>) -> Grant {
     }
 }
 
-/// What cannot be opened by a path cannot be opened again.
+/// Refuses to open a descriptor again: it has no path to open.
 fn refuse_reopening(number: i32, eof: EofPolicy) -> Result<(), LaunchError> {
     match eof {
         EofPolicy::Close => Ok(()),

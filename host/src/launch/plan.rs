@@ -1,4 +1,4 @@
-//! What a guest is to be given, as data. Nothing of it is opened.
+//! Describes as data what a guest is given. Nothing of it is opened.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,22 +9,23 @@ use crate::names::{Label, PipeName};
 use crate::pipe::{Directions, EofPolicy};
 use crate::sys::{Direction, FifoOptions};
 
-/// All that one guest is given. By default: nothing, and the limits of [`GuestLimits::default`].
+/// Everything that one guest is given. By default: nothing, and the limits of [`GuestLimits::default`].
 #[derive(Clone, Debug, Default)]
 pub struct GuestPlan {
-    /// What the guest sees as the name that it was started by.
+    /// The name by which the guest was started, as it sees it.
     pub program: String,
     /// Its arguments.
     pub args: Vec<String>,
     /// Its environment.
     pub env: Vec<(String, String)>,
-    /// The pipes that it may open, in the order in which it is told of them.
+    /// The pipes that it may open, in the order in which it sees them.
     pub pipes: Vec<PipeSpec>,
-    /// What it reads; `None` leaves that to the caller of [`Opener::stream`](super::Opener::stream).
+    /// Its standard input. `None` leaves that to the caller of
+    /// [`Opener::stream`](super::Opener::stream).
     pub stdin: Option<StreamSpec>,
-    /// What it writes to, as for `stdin`.
+    /// Its standard output; `None` as for `stdin`.
     pub stdout: Option<StreamSpec>,
-    /// Where its messages go, as for `stdin`.
+    /// Its standard error; `None` as for `stdin`.
     pub stderr: Option<StreamSpec>,
     /// The folders that it may use.
     pub folders: Vec<FolderSpec>,
@@ -32,9 +33,9 @@ pub struct GuestPlan {
     pub children: Vec<ChildSpec>,
     /// The native commands that it may start.
     pub commands: Vec<CommandSpec>,
-    /// What it is permitted.
+    /// Its limits.
     pub limits: GuestLimits,
-    /// Whether control characters that it writes to a terminal act on that.
+    /// Whether control characters that it writes to a terminal reach the terminal.
     pub raw_terminal: bool,
 }
 
@@ -50,39 +51,40 @@ pub enum PipeSpec {
 /// A FIFO that a guest may open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FifoSpec {
-    /// What the guest opens it by.
+    /// The name by which the guest opens it.
     pub name: PipeName,
-    /// Where it is. None: in a private folder, of which [`Event::PrivateFifo`](crate::pipe::Event) tells.
+    /// Its path. None: it lies in a private folder, and [`Event::PrivateFifo`](crate::pipe::Event)
+    /// tells its path.
     pub path: Option<PathBuf>,
     /// Whether it is made, removed, and trusted.
     pub options: FifoOptions,
     /// Which ends the guest may open.
     pub directions: Directions,
-    /// What the last writer's close means.
+    /// What a reader sees when the last writer closes it.
     pub eof: EofPolicy,
-    /// What it is to hold, in bytes. None: as much as the kernel gives it.
+    /// Its capacity in bytes. None: the kernel's default.
     pub capacity: Option<u64>,
 }
 
 /// An inherited descriptor that a guest may open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescriptorSpec {
-    /// What the guest opens it by.
+    /// The name by which the guest opens it.
     pub name: PipeName,
-    /// Its number in this process, which it is taken from.
+    /// Its number in this process.
     pub number: i32,
-    /// Which ends the guest may open. None: all that it is open for.
+    /// Which ends the guest may open. None: all directions for which it is open.
     pub directions: Option<Directions>,
 }
 
-/// What a standard stream is.
+/// The target of a standard stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamSpec {
-    /// This process's own.
+    /// The same stream of this process.
     Inherit,
-    /// One that has nothing and takes everything.
+    /// /dev/null.
     Null,
-    /// A file, which is emptied or made if it is written to.
+    /// A file. It is emptied or made if the stream is written to.
     File(PathBuf),
     /// A FIFO, opened when the guest starts.
     Fifo(StreamFifo),
@@ -91,35 +93,35 @@ pub enum StreamSpec {
 /// A FIFO as a standard stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamFifo {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Whether it is made, removed, and trusted.
     pub options: FifoOptions,
-    /// What the last writer's close means to the guest that reads it.
+    /// What a guest that reads it sees when the last writer closes it.
     pub eof: EofPolicy,
-    /// What it is to hold, in bytes. None: as much as the kernel gives it.
+    /// Its capacity in bytes. None: the kernel's default.
     pub capacity: Option<u64>,
 }
 
 /// A folder that a guest may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderSpec {
-    /// Where it is.
+    /// Its path on the host.
     pub host: PathBuf,
-    /// What the guest knows it as.
+    /// Its path in the guest.
     pub guest: String,
-    /// Whether the guest may change nothing in it.
+    /// Whether the guest may only read it.
     pub read_only: bool,
 }
 
 /// A guest that a guest may start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildSpec {
-    /// What the guest starts it by.
+    /// The name by which the parent guest starts it.
     pub name: PipeName,
-    /// What names it to the `load` of [`children`](super::children): a path, most often.
+    /// Names the guest to the `load` of [`children`](super::children): most often a path.
     pub guest: PathBuf,
-    /// Whether it may start what its parent may.
+    /// Whether it may start what its parent may start.
     pub spawn: bool,
     /// How many bytes of its parent's memory it and its own children may have.
     pub max_memory: Option<u64>,
@@ -130,16 +132,16 @@ pub struct ChildSpec {
 /// A native command that a guest may start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandSpec {
-    /// What the guest starts it by.
+    /// The name by which the guest starts it.
     pub name: PipeName,
-    /// A path, or a name that is looked for on PATH.
+    /// A path, or a name that is looked up on PATH.
     pub program: String,
-    /// Its first arguments. Others follow these.
+    /// Its first arguments. The guest's arguments follow these.
     pub args: Vec<String>,
 }
 
 impl PipeSpec {
-    /// The name that the guest opens it by.
+    /// Returns the name by which the guest opens the pipe.
     pub fn name(&self) -> &PipeName {
         match self {
             Self::Fifo(fifo) => &fifo.name,
@@ -149,7 +151,7 @@ impl PipeSpec {
 }
 
 impl GuestPlan {
-    /// The FIFOs that it may open.
+    /// Returns the FIFOs that the guest may open by name.
     pub fn fifos(&self) -> impl Iterator<Item = &FifoSpec> {
         self.pipes.iter().filter_map(|pipe| match pipe {
             PipeSpec::Fifo(fifo) => Some(fifo),
@@ -157,7 +159,7 @@ impl GuestPlan {
         })
     }
 
-    /// The inherited descriptors that it may open.
+    /// Returns the inherited descriptors that the guest may open.
     pub fn descriptors(&self) -> impl Iterator<Item = &DescriptorSpec> {
         self.pipes.iter().filter_map(|pipe| match pipe {
             PipeSpec::Descriptor(descriptor) => Some(descriptor),
@@ -165,23 +167,23 @@ impl GuestPlan {
         })
     }
 
-    /// The folders that it may write to.
+    /// Returns the folders that the guest may write to.
     pub fn writable_folders(&self) -> impl Iterator<Item = &Path> {
         self.folders.iter().filter(|folder| !folder.read_only).map(|folder| folder.host.as_path())
     }
 
-    /// Whether it has FIFOs, by name or as a standard stream.
+    /// Returns whether the guest has FIFOs, by name or as a standard stream.
     pub fn has_fifos(&self) -> bool {
         let streams = [&self.stdin, &self.stdout, &self.stderr];
         let is_fifo = |stream: &&Option<StreamSpec>| matches!(stream, Some(StreamSpec::Fifo(..)));
         self.fifos().next().is_some() || streams.iter().any(is_fifo)
     }
 
-    /// Looks for mistakes that can be seen without opening anything: those must not leave a trace. `wired` are the
-    /// names that are granted beside those of the plan.
+    /// Checks for mistakes that can be found without opening anything, so that they leave no trace.
+    /// `wired` are the names that are granted besides those of the plan.
     ///
     /// # Errors
-    /// The first of them.
+    /// The first mistake.
     pub fn check<'a>(&'a self, wired: impl Iterator<Item = &'a PipeName>) -> Result<(), Conflict> {
         let names = || self.pipes.iter().map(PipeSpec::name);
         if let Some(name) = names().find(|name| Label::of_standard(name.as_str()).is_some()) {
@@ -212,7 +214,7 @@ impl GuestPlan {
         }
     }
 
-    /// The ends of FIFOs that have a path.
+    /// Returns the ends of FIFOs that have a path.
     fn ends(&self) -> Vec<(&Path, Direction, Label)> {
         let mut ends: Vec<(&Path, Direction, Label)> = Vec::new();
         for (spec, way, label) in [
@@ -234,7 +236,7 @@ impl GuestPlan {
     }
 }
 
-/// The first that comes a second time.
+/// Returns the first item that occurs a second time.
 fn first_duplicate<T: PartialEq>(items: impl Iterator<Item = T>) -> Option<T> {
     let mut seen = Vec::new();
     for item in items {

@@ -1,4 +1,4 @@
-//! Running a guest until it ends, or somebody else ends it.
+//! Runs a guest until it ends, or until the host ends it.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::setup::Setup;
 /// How a run ended.
 #[derive(Debug)]
 pub enum Ended<S> {
-    /// By the guest, or by a limit of its own.
+    /// The guest ended, by itself or by one of its limits.
     Guest(Outcome),
-    /// By what was asked to end it.
+    /// The `stop` future ended the run, with this value.
     Stopped(S),
 }
 
-/// Runs `guest` to its end, or until `stop` resolves. It is ended where it stands then, and what its writers had
-/// accepted has `grace` to go out.
+/// Runs `guest` to its end, or until `stop` resolves. Then the guest ends at its next yield, and what
+/// its writers had accepted may go out for at most `grace`.
 ///
 /// # Errors
 /// Those of [`Setup::run`].
@@ -31,7 +31,7 @@ pub async fn run_until<S>(
     setup.grace(grace);
     let pending_writes = setup.pending_writes();
     let stopped = tokio::select! {
-        // A guest that is always busy must not keep this from being looked at.
+        // `stop` is polled first, so that a guest that is always busy cannot delay it.
         biased;
         stopped = stop => stopped,
         ended = setup.run(engine, guest) => return Ok(Ended::Guest(ended?)),

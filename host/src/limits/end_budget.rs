@@ -1,4 +1,4 @@
-//! What each end of a guest's pipes may move: so many bytes in all, and so many a second.
+//! Bounds what each end of a guest's pipes may move: how many bytes in all, and how many a second.
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use super::{Limit, Quota, Reached};
 use crate::names::Label;
 use crate::sys::{Direction, PIPE_BUF};
 
-/// What an end that has been silent may catch up on at once: so much of its rate. Longer than a timer
+/// How much of its rate an end that has been silent may catch up on at once. It is longer than a timer
 /// may be late, so that the rate is reached, and too short to be noticed.
 const BURST: Duration = Duration::from_millis(100);
 
-/// What each end of a guest's pipes may move. Default: whatever it likes.
+/// What each end of a guest's pipes may move. Unlimited by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EndLimits {
     pub(crate) max_bytes: Option<u64>,
@@ -25,16 +25,16 @@ pub(crate) struct EndLimits {
 /// How much an end may move now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allowance {
-    /// Up to so many bytes; at least one, where one was asked for.
+    /// Up to this many bytes. At least one, unless none was asked for.
     Bytes(usize),
     /// Nothing yet, because of the rate.
     Later,
-    /// Nothing, ever again.
+    /// Nothing any more.
     Spent,
 }
 
-/// What one end may move, all the times together that it is open. An end that is given to a child
-/// takes its budget along.
+/// What one end may move in all, however often it is opened. An end that is given to a child takes its
+/// budget along.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes: Option<Quota>,
@@ -43,7 +43,7 @@ pub(crate) struct Budget {
 }
 
 impl EndLimits {
-    /// A budget for this end; `None` where nothing bounds it, which then costs nothing.
+    /// Makes a budget for an end. Returns `None` for an unlimited end, which then costs nothing.
     pub(crate) fn budget(
         self,
         label: &Label,
@@ -72,7 +72,7 @@ impl Budget {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
-    /// How many of `want` bytes may move now.
+    /// Returns how many of `want` bytes may move now.
     pub(crate) fn allow(&self, want: usize) -> Allowance {
         if want == 0 {
             return Allowance::Bytes(0);
@@ -87,8 +87,8 @@ impl Budget {
         }
     }
 
-    /// How many of `most` bytes a writer may be handed. All of them where nothing is left: it is the
-    /// write that fails then, and one that never comes is no failure.
+    /// Returns how many of `most` bytes a guest may be told that it can write. Returns all of them if
+    /// nothing is left: then the write fails, and a write that never comes is no failure.
     pub(crate) fn permit(&self, most: usize) -> usize {
         match self.left() {
             0 => most,
@@ -106,17 +106,17 @@ impl Budget {
         }
     }
 
-    /// Until when the rate keeps it waiting, if it does.
+    /// Returns until when the rate makes the end wait, if it does.
     pub(crate) fn later(&self) -> Option<Instant> {
         self.bucket()?.later(Instant::now())
     }
 
-    /// Whether nothing is left of it.
+    /// Returns whether no bytes are left.
     pub(crate) fn is_spent(&self) -> bool {
         self.left() == 0
     }
 
-    /// Notes that there was more to be moved than is permitted.
+    /// Notes that the guest tried to move more bytes than are permitted.
     pub(crate) fn exceeded(&self) {
         if let Some(quota) = &self.bytes {
             self.reached.note(quota.limit().clone());
@@ -124,8 +124,8 @@ impl Budget {
     }
 }
 
-/// A token bucket, kept as the time until which what has moved is paid for. What moves at once may
-/// run into debt, so that small writes stay whole; the next has to wait for that to be paid.
+/// A token bucket, kept as the time until which the moved bytes are paid for. One move may run into
+/// debt, so that small writes stay whole. The next move has to wait until that is paid.
 #[derive(Debug)]
 struct Bucket {
     rate: NonZeroU64,
@@ -133,7 +133,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Starts empty: what it lets pass is never more than the rate permits plus one debt.
+    /// Makes an empty bucket: it never lets more pass than the rate permits plus one debt.
     fn new(rate: NonZeroU64, now: Instant) -> Self {
         Self { rate, paid: now }
     }
@@ -146,7 +146,8 @@ impl Bucket {
         if self.later(now).is_some() {
             return 0;
         }
-        // Not to be mixed with those of others, if it is a writer's.
+        // A write of up to PIPE_BUF bytes must stay whole, so that other writers' bytes do not mix with
+        // it.
         if want <= PIPE_BUF {
             return want;
         }
@@ -161,7 +162,7 @@ impl Bucket {
         let from = now.checked_sub(BURST).map_or(self.paid, |earliest| self.paid.max(earliest));
         let nanos = bytes as u128 * 1_000_000_000 / u128::from(self.rate.get());
         let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        // Beyond all clocks is never.
+        // A time beyond the clock's range means never.
         self.paid = from.checked_add(cost).unwrap_or(from + Duration::from_secs(86400 * 365));
     }
 }
@@ -224,8 +225,9 @@ mod tests {
             prop_assert_eq!(passed, asked.min(most));
         }
 
-        /// In no span of time does more pass than the rate permits, and the burst, and one piece that
-        /// is let through whole; and who always asks gets no less, but for what a late timer costs.
+        /// In no span of time does more pass than the rate permits, plus the burst and one piece that
+        /// is let through whole. An end that always asks gets no less, except for what a late timer
+        /// costs.
         #[test]
         fn the_rate_is_kept(
             rate in 1u64..200_000_000,
@@ -242,7 +244,7 @@ mod tests {
                     bucket.spend(n, now);
                     moves.push((now, n as f64));
                 }
-                // Whoever has to wait is woken up then, or a little later.
+                // A waiting end is woken up at that time, or a little later.
                 now = bucket.later(now).unwrap_or(now) + Duration::from_micros(late_micros);
             }
             let burst = rate as f64 * BURST.as_secs_f64();
@@ -250,15 +252,15 @@ mod tests {
                 let mut sum = 0.0;
                 for (at, n) in &moves[first..] {
                     let span = at.duration_since(moves[first].0).as_secs_f64();
-                    // Before the last piece all but the burst was paid for; it may be a debt.
+                    // All but the burst was paid for before the last piece, which may be a debt.
                     prop_assert!(sum <= rate as f64 * span + burst + PIPE_BUF as f64 + 1.0);
                     sum += n;
                 }
             }
         }
 
-        /// A reader that asks for much whenever it may, with timers as late as they are, gets its rate
-        /// to 5% in five seconds.
+        /// A reader that asks for much whenever it may gets its rate to 5% in five seconds, with timers
+        /// as late as they are.
         #[test]
         fn the_rate_is_reached(
             rate in 2_000u64..200_000_000,

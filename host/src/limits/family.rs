@@ -1,14 +1,14 @@
-//! What one guest and all of its children have left of what they are permitted.
+//! Counts what one guest and all of its children have left of their limits.
 
 use super::guest::{DEFAULT_MAX_CHILDREN, DEFAULT_MAX_MEMORY, DEFAULT_MAX_PIPES};
 use super::{Exceeded, Fuel, GuestLimits, Limit, Permit, Quota, Reached, Totals};
 
-/// How many bytes the host holds for a guest and its children in all: what it has read of files and folders and
-/// they have not taken, what they have written to files and is under way, arguments of children.
+/// How many bytes the host holds for a guest and its children in all: bytes read from files and folders
+/// that they have not taken yet, bytes on their way to files, and arguments of children.
 const MOST_HELD_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a guest and all of its children have left, and which of it they have met. Cloning gives another handle to
-/// the same quotas.
+/// What a guest and all of its children have left, and which limits they have met. Cloning gives
+/// another handle to the same quotas.
 #[derive(Clone, Debug)]
 pub(crate) struct GuestQuotas {
     memory: Quota,
@@ -28,7 +28,8 @@ pub(crate) struct HeldBytes {
 }
 
 impl GuestQuotas {
-    /// As `limits` permit it, within `totals` where others share those, with so many descriptors of this process's.
+    /// Makes the quotas that `limits` permits, within `totals` if the guest shares those, with
+    /// `descriptors` descriptors of this process.
     pub(crate) fn new(limits: &GuestLimits, totals: Option<&Totals>, descriptors: usize) -> Self {
         let memory = limits.max_memory.unwrap_or(DEFAULT_MAX_MEMORY);
         let pipes = limits.max_pipes.unwrap_or(DEFAULT_MAX_PIPES);
@@ -45,10 +46,11 @@ impl GuestQuotas {
         }
     }
 
-    /// Those of a child of the family: the same, but for its share of the fuel, and at most `max_memory` bytes.
+    /// Makes the quotas of a child of the family: the same, except for its share of the fuel and at
+    /// most `max_memory` bytes.
     ///
     /// # Errors
-    /// Where no fuel is left.
+    /// Fails if no fuel is left.
     pub(crate) fn of_child(&self, max_memory: Option<u64>) -> Result<Self, Exceeded> {
         let fuel = self.fuel.as_ref().map(|fuel| fuel.of_child(&self.reached)).transpose()?;
         let within = |most| Quota::new(most, Limit::MaxMemory(most), Some(&self.memory));
@@ -56,17 +58,17 @@ impl GuestQuotas {
         Ok(Self { memory, fuel, ..self.clone() })
     }
 
-    /// The memory, in bytes.
+    /// Returns the quota of memory, in bytes.
     pub(crate) fn memory(&self) -> &Quota {
         &self.memory
     }
 
-    /// What it may compute, if that is bounded.
+    /// Returns the fuel, if it is limited.
     pub(crate) fn fuel(&self) -> Option<&Fuel> {
         self.fuel.as_ref()
     }
 
-    /// The limits that the family has met.
+    /// Returns the limits that the family has met.
     pub(crate) fn reached(&self) -> &Reached {
         &self.reached
     }
@@ -74,7 +76,7 @@ impl GuestQuotas {
     /// Takes room for one more pipe.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Fails if there is none.
     pub(crate) fn pipe(&self) -> Result<Permit, Exceeded> {
         self.pipes.take(1, &self.reached)
     }
@@ -82,23 +84,23 @@ impl GuestQuotas {
     /// Takes room for one more child.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Fails if there is none.
     pub(crate) fn child(&self) -> Result<Permit, Exceeded> {
         self.children.take(1, &self.reached)
     }
 
-    /// Takes so many descriptors of this process's.
+    /// Takes `count` of this process's descriptors.
     ///
     /// # Errors
-    /// Where there are fewer.
+    /// Fails if fewer are left.
     pub(crate) fn descriptors(&self, count: usize) -> Result<Permit, Exceeded> {
         self.descriptors.take(count as u64, &self.reached)
     }
 
-    /// Takes so many bytes of what the host may hold.
+    /// Takes `count` of the bytes that the host may hold.
     ///
     /// # Errors
-    /// Where there are fewer.
+    /// Fails if fewer are left.
     pub(crate) fn held_bytes(&self, count: usize) -> Result<HeldBytes, Exceeded> {
         let permit = self.held_bytes.take(count as u64, &self.reached)?;
         Ok(HeldBytes { permit, reached: self.reached.clone() })
@@ -106,10 +108,10 @@ impl GuestQuotas {
 }
 
 impl HeldBytes {
-    /// Makes them so many, if they are fewer.
+    /// Raises the number of held bytes to `count`, if it is lower.
     ///
     /// # Errors
-    /// Where there are fewer; what was held still is.
+    /// Fails if too few bytes are left. The held bytes stay held.
     pub(crate) fn raise_to(&mut self, count: usize) -> Result<(), Exceeded> {
         match (count as u64).checked_sub(self.permit.amount()) {
             Some(missing) => self.permit.grow(missing, &self.reached),
@@ -132,7 +134,7 @@ mod tests {
         let totals = Totals::new(1 << 30, 3, 64);
         let [one, two] = [quotas(Some(&totals)), quotas(Some(&totals))];
         let held = [&one, &one, &two].map(|quotas| quotas.pipe().unwrap());
-        // A refusal by one of the two takes nothing of the other.
+        // A refusal by one of the two quotas takes nothing of the other.
         for _ in 0..5 {
             assert_eq!(two.pipe().unwrap_err(), Exceeded);
         }

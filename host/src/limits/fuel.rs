@@ -1,14 +1,14 @@
-//! How much a guest may compute.
+//! Bounds how much a guest may compute.
 
 use wasmtime::Store;
 
 use super::{Exceeded, Limit, Quota, Reached};
 
-/// What a guest may burn, and its children together once more.
+/// What a guest may burn. Its children may burn the same amount once more, all together.
 ///
-/// A child that starts gets half of what is left for children, so that others may start beside it.
-/// When it ends by itself, it gives back what it has not burnt; where it is killed, that is lost, so
-/// that starting and killing children is no way to compute for ever.
+/// A child that starts gets half of what is left for children, so that others may start beside it. When
+/// it ends by itself, it gives back what it has not burnt. If it is killed, the rest is lost. So a
+/// guest cannot compute for ever by starting and killing children.
 #[derive(Clone, Debug)]
 pub(crate) struct Fuel {
     units: u64,
@@ -17,16 +17,16 @@ pub(crate) struct Fuel {
 }
 
 impl Fuel {
-    /// So many units, of about one WebAssembly instruction each.
+    /// Makes fuel of this many units, of about one WebAssembly instruction each.
     pub(crate) fn new(units: u64) -> Self {
         let for_children = Quota::new(units, Limit::Fuel(units), None);
         Self { units, for_children, is_childs: false }
     }
 
-    /// For a child that is about to run.
+    /// Takes the fuel for a child that is about to run.
     ///
     /// # Errors
-    /// Where none is left.
+    /// Fails if none is left.
     pub(crate) fn of_child(&self, reached: &Reached) -> Result<Self, Exceeded> {
         let share = self.for_children.take_half(reached)?;
         let units = share.amount();
@@ -34,7 +34,7 @@ impl Fuel {
         Ok(Self { units, is_childs: true, ..self.clone() })
     }
 
-    /// Fills a store, which must be of a metering engine.
+    /// Fills a store. Its engine must meter fuel.
     pub(crate) fn fill<T>(&self, store: &mut Store<T>) -> wasmtime::Result<()> {
         store.set_fuel(self.units)
     }

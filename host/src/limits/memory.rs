@@ -1,20 +1,20 @@
-//! What bounds the memory of a guest: wasmtime asks before any of it grows.
+//! Bounds the memory of a guest: wasmtime calls this before any memory grows.
 
 use wasmtime::ResourceLimiter;
 
 use super::{Permit, Quota, Reached};
 
-/// Core instances, tables and memories, each.
+/// The most memories, and the most tables, of one guest.
 const MAX_PARTS: usize = 1_000;
 
-/// Instances of core modules in one guest: each has globals and tables of functions beside what counts as
-/// memory.
+/// The most instances of core modules in one guest. Each has globals and tables of functions besides
+/// what counts as memory.
 const MAX_INSTANCES: usize = 200;
 
-/// What a table's element costs the host, about.
+/// About how many bytes a table's element costs the host.
 const TABLE_ELEMENT: usize = size_of::<usize>() * 2;
 
-/// The memory of a guest and its children, to be asked about while they run and later.
+/// The memory of a guest and its children. It can be asked about while they run and later.
 #[derive(Clone, Debug)]
 pub struct MemoryUse(Quota);
 
@@ -23,14 +23,14 @@ impl MemoryUse {
         Self(quota.clone())
     }
 
-    /// The most that was in use at once, in bytes: memories and tables.
+    /// Returns the most that was in use at once, in bytes: memories and tables.
     pub fn peak(&self) -> u64 {
         self.0.peak()
     }
 }
 
-/// Keeps the sum of a guest's memories and tables within a quota. Growing beyond it fails as memory.grow does,
-/// which the guest may survive. Dropping it gives back what was taken.
+/// Keeps the sum of a guest's memories and tables within a quota. Growing beyond it fails as
+/// memory.grow does, which the guest may survive. Dropping it gives back what was taken.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     taken: Permit,
@@ -98,7 +98,8 @@ mod tests {
         assert!(budget.memory_growing(7, 707, None).unwrap());
         assert!(budget.table_growing(1, 1 + 300 / TABLE_ELEMENT, None).unwrap());
         assert!(!budget.table_growing(0, 1, None).unwrap() || quota.left() < 300);
-        // More than its own declaration permits is refused before it is counted, and is no limit of ours.
+        // More than the memory's own maximum is refused before it is counted, and meets no limit of the
+        // host.
         assert!(!budget.memory_growing(0, 10, Some(9)).unwrap());
         assert!(!budget.memory_growing(0, 1000, None).unwrap());
         assert_eq!(reached.limits(), [Limit::MaxMemory(1000)]);

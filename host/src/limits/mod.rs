@@ -1,8 +1,8 @@
-//! What a guest, its family and its pipeline may use up: the limits as they are set, and what counts against them.
+//! Limits on what a guest, its family and its pipeline may use up, and the counters for them.
 //!
-//! [`GuestLimits`] says what is permitted. `GuestQuotas` counts, for one guest and all of its children: each is a
-//! `Quota`, of which a `Permit` is taken, and lies within the quotas of all guests of a pipeline, [`Totals`].
-//! Whatever refuses notes which limit it was in [`Reached`].
+//! [`GuestLimits`] says what is permitted. `GuestQuotas` counts, for one guest and all of its children:
+//! each is a `Quota`, of which a `Permit` is taken, and lies within the quotas of all guests of a
+//! pipeline, [`Totals`]. A quota that refuses notes its limit in [`Reached`].
 
 mod end_budget;
 mod family;
@@ -29,11 +29,11 @@ pub(crate) use units::Size;
 #[cfg(feature = "cli")]
 pub(crate) use units::{count, duration, size};
 
-/// Handles of each kind that a guest may hold at once: bounds the host's tables of streams, pipes,
-/// files, futures and tasks, against a guest that makes handles and drops none. It traps, or is told
-/// `limit-exceeded` where that can be said.
+/// How many handles of each kind a guest may hold at once. It bounds the host's tables of streams,
+/// pipes, files, futures and tasks, against a guest that makes handles and drops none. Beyond that the
+/// guest traps, or gets `limit-exceeded` if the call can return it.
 pub(crate) const MAX_HANDLES: usize = 10_000;
 
-/// Bytes that a guest may hand the host in one call: bounds what a call makes the host copy, against
-/// a list or a string as large as the guest's memory. It traps.
+/// How many bytes a guest may pass to the host in one call. It bounds what a call makes the host copy,
+/// against a list or a string as large as the guest's memory. Beyond that the guest traps.
 pub(crate) const MAX_CALL_BYTES: usize = 64 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! An amount that is bounded, and what is taken of it.
+//! A bounded amount, and the parts that are taken of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +7,9 @@ use super::{Limit, Reached};
 
 /// A bounded amount: bytes, pipes, children, descriptors, fuel.
 ///
-/// A quota may be within another, its parent: what is taken of it is taken of the parent too. So a child's memory
-/// lies within its family's, and a family's within its pipeline's. Cloning gives another handle to the same quota.
+/// A quota may lie within another, its parent: what is taken of it is also taken of the parent. So a
+/// child's memory lies within its family's, and a family's within its pipeline's. Cloning gives another
+/// handle to the same quota.
 #[derive(Clone, Debug)]
 pub(crate) struct Quota(Arc<Inner>);
 
@@ -17,17 +18,17 @@ struct Inner {
     most: u64,
     used: AtomicU64,
     peak: AtomicU64,
-    /// What an operator knows it as.
+    /// The limit that the operator sees.
     limit: Limit,
     parent: Option<Quota>,
 }
 
-/// A quota has too little left. [`Reached`] knows by now which.
+/// A quota has too little left. [`Reached`] names the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exceeded;
 
 impl Quota {
-    /// So much, and no more than `parent` has left.
+    /// Makes a quota of `most`, within `parent`.
     pub(crate) fn new(most: u64, limit: Limit, parent: Option<&Self>) -> Self {
         let (used, peak, parent) = (AtomicU64::new(0), AtomicU64::new(0), parent.cloned());
         Self(Arc::new(Inner { most, used, peak, limit, parent }))
@@ -36,17 +37,17 @@ impl Quota {
     /// Takes `amount` until the permit is dropped.
     ///
     /// # Errors
-    /// Where this quota or one around it has less left: the innermost of those is noted in `reached`, and nothing is
-    /// taken of any.
+    /// Fails if this quota or one around it has less left. The innermost of those is noted in
+    /// `reached`, and nothing is taken of any.
     pub(crate) fn take(&self, amount: u64, reached: &Reached) -> Result<Permit, Exceeded> {
         self.take_all(amount, reached)?;
         Ok(Permit { quota: self.clone(), amount })
     }
 
-    /// Takes half of what is left, and at least one. For a quota without a parent.
+    /// Takes half of what is left, and at least one. Only for a quota without a parent.
     ///
     /// # Errors
-    /// Where nothing is left.
+    /// Fails if nothing is left.
     pub(crate) fn take_half(&self, reached: &Reached) -> Result<Permit, Exceeded> {
         let Inner { most, used, limit, parent, .. } = &*self.0;
         debug_assert!(parent.is_none());
@@ -96,23 +97,23 @@ impl Quota {
         }
     }
 
-    /// How much is left of it, whatever its parent has left.
+    /// Returns how much is left of this quota, whatever its parent has left.
     pub(crate) fn left(&self) -> u64 {
         self.0.most.saturating_sub(self.0.used.load(Ordering::Relaxed))
     }
 
-    /// The most that was in use at once.
+    /// Returns the most that was in use at once.
     pub(crate) fn peak(&self) -> u64 {
         self.0.peak.load(Ordering::Relaxed)
     }
 
-    /// What an operator knows it as.
+    /// Returns the limit that the operator sees.
     pub(crate) fn limit(&self) -> &Limit {
         &self.0.limit
     }
 }
 
-/// An amount that is taken of a quota, given back when this is dropped.
+/// An amount that is taken of a quota. Dropping this gives it back.
 #[derive(Debug)]
 pub(crate) struct Permit {
     quota: Quota,
@@ -120,12 +121,12 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// One for nothing yet.
+    /// Makes a permit for nothing yet.
     pub(crate) fn nothing(quota: &Quota) -> Self {
         Self { quota: quota.clone(), amount: 0 }
     }
 
-    /// How much it is.
+    /// Returns the amount.
     pub(crate) fn amount(&self) -> u64 {
         self.amount
     }
@@ -133,14 +134,14 @@ impl Permit {
     /// Takes `more` as well.
     ///
     /// # Errors
-    /// As [`Quota::take`]; the permit stays as it was.
+    /// Those of [`Quota::take`]. The permit then stays as it was.
     pub(crate) fn grow(&mut self, more: u64, reached: &Reached) -> Result<(), Exceeded> {
         self.quota.take_all(more, reached)?;
         self.amount += more;
         Ok(())
     }
 
-    /// Keeps all but `rest` from being given back, ever.
+    /// Uses up all but `rest` for good.
     pub(crate) fn spend_all_but(mut self, rest: u64) {
         self.amount = self.amount.min(rest);
     }
@@ -195,8 +196,8 @@ mod tests {
     }
 
     proptest! {
-        /// However two quotas within a third are taken of, each stays within its bounds and their sum within
-        /// the third's; what fits is given; what is refused takes nothing of either.
+        /// However amounts are taken of two quotas within a third, each stays within its bounds, and
+        /// their sum within the third's. What fits is given. What is refused takes nothing of either.
         #[test]
         fn sums_stay_within_all_bounds(
             outer in 0u64..100, first in 0u64..100, second in 0u64..100,

@@ -1,4 +1,4 @@
-//! Which of its limits a guest has met.
+//! Records which of its limits a guest has met.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,11 +7,11 @@ use super::Size;
 use crate::names::Label;
 use crate::sys::Direction;
 
-/// A guest has as many ends as it has grants; so many limits are told of.
+/// How many limits are recorded at most: a guest has as many ends as it has grants.
 const MOST: usize = 8;
 
-/// A limit that a guest has met: of [`GuestLimits`](super::GuestLimits), of [`Totals`](super::Totals), or of the
-/// host's own.
+/// A limit that a guest has met: one of [`GuestLimits`](super::GuestLimits), of
+/// [`Totals`](super::Totals), or of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -19,16 +19,16 @@ pub enum Limit {
     MaxBytes {
         /// The end: a granted pipe's name, or `stdin`, `stdout`, `stderr`.
         label: Label,
-        /// Which end of it.
+        /// The end's direction.
         direction: Direction,
-        /// So many.
+        /// The number of bytes.
         bytes: u64,
     },
     /// The memory of a guest and its children, in bytes.
     MaxMemory(u64),
     /// The pipes that a guest and its children have open.
     MaxPipes(usize),
-    /// The children at once.
+    /// The children that run at once.
     MaxChildren(usize),
     /// The fuel that a guest leaves to its children.
     Fuel(u64),
@@ -38,7 +38,7 @@ pub enum Limit {
     MaxTotalPipes(usize),
     /// The children of several guests together.
     MaxTotalChildren(usize),
-    /// The descriptors that a guest and its children may take of the host's.
+    /// The descriptors of the host that a guest and its children may use.
     Descriptors(usize),
     /// The bytes that the host holds for a guest and its children.
     HeldBytes(usize),
@@ -79,7 +79,7 @@ impl Reached {
         }
     }
 
-    /// Those that have been met so far.
+    /// Returns the limits that have been met so far.
     pub fn limits(&self) -> Vec<Limit> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,20 +1,20 @@
-//! What several guests, and all of their children, may use up together: the stages of a pipeline, each
-//! of which is permitted as much as it would be alone.
+//! Bounds what several guests and all of their children may use up together: the stages of a pipeline,
+//! each of which has the limits that it would have alone.
 
 use super::{Limit, Quota};
 
-/// The memory of all guests of a pipeline unless told otherwise, in bytes: 64 stages at 256 MiB each
+/// The default bound on the memory of all guests of a pipeline, in bytes. 64 stages at 256 MiB each
 /// would be 16 GiB.
 pub const DEFAULT_MAX_TOTAL_MEMORY: u64 = 1024 * 1024 * 1024;
 
-/// The pipes that all guests of a pipeline have open unless told otherwise.
+/// The default bound on the pipes that all guests of a pipeline have open.
 pub const DEFAULT_MAX_TOTAL_PIPES: usize = 1024;
 
-/// The children of all guests of a pipeline at once unless told otherwise.
+/// The default bound on the children of all guests of a pipeline at once.
 pub const DEFAULT_MAX_TOTAL_CHILDREN: usize = 64;
 
-/// What several guests may use up together. Each has its own limits beside. Cloning gives another handle
-/// to the same.
+/// What several guests may use up together. Each also has its own limits. Cloning gives another handle
+/// to the same totals.
 #[derive(Clone, Debug)]
 pub struct Totals {
     pub(super) memory: Quota,
@@ -23,10 +23,10 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// So many bytes of memory, so many open pipes, and so many children at once. What a guest asks for
-    /// beyond that fails as at its own limits.
+    /// Makes totals of `memory` bytes, `pipes` open pipes, and `children` children at once. A guest's
+    /// request beyond that fails as at its own limits.
     ///
-    /// A guest is given its share by [`PipesBuilder::within`](crate::pipe::PipesBuilder::within).
+    /// [`PipesBuilder::within`](crate::pipe::PipesBuilder::within) gives a guest its share.
     pub fn new(memory: u64, pipes: usize, children: usize) -> Self {
         Self {
             memory: Quota::new(memory, Limit::MaxTotalMemory(memory), None),

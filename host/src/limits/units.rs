@@ -1,13 +1,13 @@
-//! Amounts as people write and read them.
+//! Reads and writes amounts as people do.
 
 use std::fmt;
 #[cfg(feature = "cli")]
 use std::{num::NonZeroU64, time::Duration};
 
-/// A number of bytes in the largest unit in which it is a whole number: `64K`, `1M`, `1000`.
+/// A number of bytes, written in the largest unit in which it is a whole number: `64K`, `1M`, `1000`.
 pub(crate) struct Size(pub(crate) u64);
 
-/// The units of sizes, and what power of two each stands for.
+/// The units of sizes, and the power of two that each stands for.
 const UNITS: [(u32, &str); 4] = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
 
 impl fmt::Display for Size {
@@ -20,8 +20,8 @@ impl fmt::Display for Size {
     }
 }
 
-/// Reads a number of bytes: `4096`, `64K`, `1MiB`, `2GB`. All units are powers of 1024: M, MB and MiB are one
-/// and the same.
+/// Reads a number of bytes: `4096`, `64K`, `1MiB`, `2GB`. All units are powers of 1024: M, MB and MiB
+/// are the same.
 #[cfg(feature = "cli")]
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
