@@ -1,8 +1,8 @@
-//! Compiled guests, kept from one run to the next.
+//! The cache of compiled guests, kept from one run to the next.
 //!
-//! An entry is a file named by the hash of the guest's bytes, the engine's version and all of its
-//! settings. It is written whole or not at all, so that any number of processes may fill the cache
-//! at once. What is damaged, foreign or planted fails its seal, and is compiled and written again.
+//! An entry is a file. Its name is the hash of the guest's bytes, the engine's version and all of its
+//! settings. It is written whole or not at all, so that any number of processes may fill the cache at
+//! once. A damaged, foreign or planted entry fails its seal, and is compiled and written again.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,28 +12,29 @@ use std::time::{Duration, Instant};
 
 use crate::sys::{self, Code, CodeKey, FolderLock, PrivateError, PrivateFolder};
 
-/// How much the cache may hold unless told otherwise.
+/// How many bytes the cache may hold by default.
 const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// Changes with the format of entries.
 const FORMAT: &str = "pipehost code 1";
 
-/// What the names of entries end in.
+/// The suffix of the names of entries.
 const ENDING: &str = ".code";
 
-/// Marks of use are no more exact than this, so that not every start writes to the disk.
+/// How old a mark of use must be before it is renewed, so that not every start writes to the disk.
 const MARK_AFTER: Duration = Duration::from_secs(3600);
 
-/// A file that nobody has finished for so long has been left by a process that died.
+/// An unfinished file of this age was left by a process that died.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// What the name of a lock begins with, see [`Cache::turn`].
+/// The prefix of the name of a lock, see [`Cache::turn`].
 const COMPILING: &str = ".compiling-";
 
-/// How long one waits for another that compiles the same: longer than that takes, unless the other is stopped.
+/// How long a process waits for another one that compiles the same guest. Compiling takes less, unless
+/// the other process is stopped.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// How often one who waits looks.
+/// How often a process that waits tries the lock.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A folder of compiled guests.
@@ -43,7 +44,8 @@ pub struct Cache {
     limit: u64,
 }
 
-/// See [`Cache::turn`]. Dropping it lets the next one have it.
+/// The right to compile a guest, see [`Cache::turn`]. Dropping it lets the next process or thread have
+/// it.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     _lock: FolderLock<'a>,
@@ -51,7 +53,7 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Whether somebody else had it before: the code may be in the cache now.
+    /// Returns whether another process or thread had it before: the code may be in the cache now.
     pub(crate) fn has_waited(&self) -> bool {
         self.waited
     }
@@ -61,7 +63,7 @@ impl Turn<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// Neither variable names a folder.
+    /// Neither XDG_CACHE_HOME nor HOME names a folder.
     #[error("there is no place for a cache; set XDG_CACHE_HOME or HOME to a folder's whole path")]
     NoPlace,
     /// The folder cannot be used.
@@ -70,14 +72,15 @@ pub enum CacheError {
 }
 
 impl CacheError {
-    /// Whether somebody else could have put code into the cache: worth a warning.
+    /// Returns whether another user could have put code into the cache: worth a warning.
     pub fn is_unsafe(&self) -> bool {
         matches!(self, Self::Folder(PrivateError::Exposed(_) | PrivateError::NotOurs { .. }))
     }
 }
 
 impl Cache {
-    /// The user's cache: `$XDG_CACHE_HOME/pipehost`, or `~/.cache/pipehost`. Made if missing.
+    /// Opens the user's cache: `$XDG_CACHE_HOME/pipehost`, or `~/.cache/pipehost`. Makes the folder if
+    /// it is missing.
     ///
     /// # Errors
     /// See [`CacheError`].
@@ -86,8 +89,8 @@ impl Cache {
         Self::at(&place.ok_or(CacheError::NoPlace)?)
     }
 
-    /// A cache in the folder `path`, which is made with mode 0700 if it is missing, and must belong
-    /// to this user and be closed to others.
+    /// Opens a cache in the folder `path`. Makes the folder with mode 0700 if it is missing. It must
+    /// belong to this user and be closed to other users.
     ///
     /// # Errors
     /// See [`CacheError`].
@@ -95,18 +98,19 @@ impl Cache {
         Ok(Self { folder: PrivateFolder::open(path)?, limit: DEFAULT_LIMIT })
     }
 
-    /// How many bytes it may hold; default 256 MiB. Over that, what was used least recently goes.
+    /// Sets how many bytes the cache may hold; default 256 MiB. Beyond that, the least recently used
+    /// entries are removed.
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
         self
     }
 
-    /// The folder.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The code of `wasm`, if it is here.
+    /// Loads the code of `wasm`, if it is in the cache.
     pub(crate) fn get<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8]) -> Option<C> {
         let key = key::<C>(engine, wasm);
         let file = self.folder.file(&file_name(&key))?;
@@ -126,7 +130,8 @@ impl Cache {
         }
     }
 
-    /// Keeps the code of `wasm`, and tells whether that could be done. Where not, there is no entry.
+    /// Writes the code of `wasm` to the cache, and returns whether that succeeded. If it fails, there
+    /// is no entry.
     pub(crate) fn put<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8], code: &C) -> bool {
         let kept = code.serialize().and_then(|bytes| {
             let key = key::<C>(engine, wasm);
@@ -140,9 +145,10 @@ impl Cache {
         kept.is_ok()
     }
 
-    /// The right to compile `wasm`, which one process or thread has at a time: whoever else wants the code waits
-    /// here, and finds it in the cache then. `None` where whoever has it takes very long, or the folder
-    /// takes no lock: then several compile. Blocks for [`LONGEST_WAIT`] at the most.
+    /// Takes the right to compile `wasm`, which one process or thread has at a time. Another one that
+    /// wants the same code waits here, and then finds it in the cache. Returns `None` if the holder
+    /// takes very long, or the folder cannot be locked: then several compile. Blocks for
+    /// [`LONGEST_WAIT`] at most.
     pub(crate) fn turn<C: Code>(&self, engine: &wasmtime::Engine, wasm: &[u8]) -> Option<Turn<'_>> {
         self.turn_within(&key::<C>(engine, wasm), LONGEST_WAIT)
     }
@@ -170,19 +176,19 @@ impl Cache {
         }
     }
 
-    /// Removes what was used least recently until `bytes` more fit in.
+    /// Removes the least recently used entries until `bytes` more fit in.
     fn make_room(&self, bytes: u64) -> std::io::Result<()> {
         if bytes > self.limit {
             return Err(std::io::Error::other("it is larger than the whole cache may be"));
         }
         let mut files = self.folder.files()?;
-        // Whatever else is in the folder is somebody's.
+        // Other files in the folder are not the cache's.
         let is_lock = |name: &str| name.starts_with(COMPILING);
         files.retain(|file| is_entry(&file.name) || file.unfinished || is_lock(&file.name));
         files.retain(|file| {
             let unfinished = file.unfinished || is_lock(&file.name);
             let abandoned = unfinished && file.used.elapsed().is_ok_and(|age| age > ABANDONED);
-            // Somebody else may have been faster.
+            // Another process may have removed it first.
             !(abandoned && self.folder.remove(&file.name).is_ok())
         });
         files.sort_unstable_by_key(|file| file.used);
@@ -198,8 +204,8 @@ impl Cache {
     }
 }
 
-/// The folder that the environment names. A relative path would be another one in each folder that
-/// pipehost is started in: the XDG specification has it ignored.
+/// Returns the folder that the environment names. Ignores relative paths, as the XDG specification
+/// says: they would name another folder wherever pipehost is started.
 fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let whole = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     let caches = match cache_home.and_then(whole) {
@@ -221,12 +227,12 @@ fn file_name(key: &CodeKey) -> String {
     format!("{}{ENDING}", blake3::Hash::from_bytes(key.0).to_hex())
 }
 
-/// Whether [`file_name`] makes such names.
+/// Returns whether [`file_name`] makes such names.
 fn is_entry(name: &str) -> bool {
     name.strip_suffix(ENDING).is_some_and(|hash| blake3::Hash::from_hex(hash).is_ok())
 }
 
-/// Lets what implements [`Hash`] go into a key: a hash of 64 bits would not do.
+/// Feeds values that implement [`Hash`] into a key. A hash of 64 bits would be too short.
 struct KeyHasher(blake3::Hasher);
 
 impl Hasher for KeyHasher {
@@ -234,7 +240,7 @@ impl Hasher for KeyHasher {
         self.0.update(bytes);
     }
 
-    /// Never asked: the key is taken whole.
+    /// Never called: the key is taken as a whole.
     fn finish(&self) -> u64 {
         0
     }
@@ -258,7 +264,7 @@ mod tests {
         names
     }
 
-    /// A module of its own for each `n`.
+    /// Returns a different module for each `n`.
     fn module(engine: &wasmtime::Engine, n: u32) -> (Vec<u8>, Module) {
         let text = format!(r#"(module (func (export "f") (result i32) i32.const {n}))"#);
         let wasm = wat::parse_str(text).unwrap();
@@ -352,14 +358,14 @@ mod tests {
             let new = entries(&cache).into_iter().find(|name| !before.contains(name)).unwrap();
             set_used(&cache.path().join(new), Duration::from_secs(86400 * (3 - n as u64)));
         }
-        // The oldest is used, so that it is not the oldest any more.
+        // Using the oldest entry makes another one the oldest.
         assert!(cache.get::<Module>(&engine, &modules[0].0).is_some());
         let held: u64 = cache.folder.files().unwrap().iter().map(|file| file.bytes).sum();
         let cache = cache.limit(held);
         cache.put(&engine, &modules[3].0, &modules[3].1);
         let there = |n: usize| cache.get::<Module>(&engine, &modules[n].0).is_some();
         assert_eq!([there(0), there(1), there(2), there(3)], [true, false, true, true]);
-        // What would need all the room and more is not kept, and nothing is lost for it.
+        // An entry larger than the whole cache is not kept, and no other entry is removed for it.
         let cache = cache.limit(1000);
         let before = entries(&cache);
         cache.put(&engine, &modules[1].0, &modules[1].1);
@@ -381,7 +387,7 @@ mod tests {
             assert!(waiting.join().unwrap());
         });
         assert!(entries(&cache).is_empty());
-        // What a process that was killed has left is nobody's.
+        // A lock file that a killed process has left is free.
         fs::write(cache.path().join(format!("{COMPILING}{}", "1".repeat(64))), "").unwrap();
         assert!(cache.turn_within(&CodeKey([0x11; 32]), Duration::ZERO).is_some());
         assert!(entries(&cache).is_empty());
@@ -399,7 +405,7 @@ mod tests {
         for name in [&names[0], &names[2], &names[3]] {
             set_used(&cache.path().join(name), ABANDONED * 2);
         }
-        // Not even for want of room is anything removed that is not the cache's own.
+        // Files that are not the cache's are never removed, even if there is no room.
         cache.make_room(DEFAULT_LIMIT).unwrap();
         let left = [unfinished(2), ".profile".into(), "mine.code".into()];
         let mut found = entries(&cache);

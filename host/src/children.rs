@@ -1,4 +1,4 @@
-//! What a guest may start.
+//! The programs that a guest may start as its children.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,35 +8,36 @@ use std::time::Duration;
 use crate::guest::Guest;
 use crate::pipe::PipeName;
 
-/// How deep children of children go. Bounds what a chain of them holds of the host's stack.
+/// How deep children of children may be nested. It bounds how much of the host's stack a chain of them
+/// holds.
 pub const MAX_DEPTH: usize = 8;
 
-/// What a guest may start, under which names.
+/// The programs that a guest may start, and their names.
 #[derive(Clone)]
 pub struct Children {
     pub(crate) grants: Arc<[(PipeName, Program)]>,
     pub(crate) depth: usize,
 }
 
-/// Something that may be started.
+/// A program that a guest may start.
 #[derive(Clone, Debug)]
 pub enum Program {
-    /// A guest. It gets what the guest that starts it passes on, and nothing else.
+    /// A guest. It gets what its parent passes on, and nothing else.
     Guest {
         /// Its code.
         guest: Guest,
-        /// What it sees as the name that it was started by.
+        /// The name by which it was started, as it sees it.
         program: String,
-        /// Whether it may start what its parent may.
+        /// Whether it may start what its parent may start.
         spawn: bool,
         /// How many bytes of its parent's memory it and its own children may have.
         max_memory: Option<u64>,
         /// How long it may run.
         timeout: Option<Duration>,
     },
-    /// A native command, with its first arguments. Others follow these.
+    /// A native command, with its first arguments. The arguments of the guest follow these.
     Native {
-        /// A path, or a name that is looked for on PATH.
+        /// A path, or a name that is looked up on PATH.
         program: OsString,
         /// Its first arguments.
         args: Vec<OsString>,
@@ -51,7 +52,8 @@ impl fmt::Debug for Children {
 }
 
 impl Children {
-    /// These may be started. How many at once, [`GuestLimits::max_children`](crate::GuestLimits::max_children) says.
+    /// Makes a list of programs that may be started.
+    /// [`GuestLimits::max_children`](crate::GuestLimits::max_children) says how many may run at once.
     pub fn new(grants: Vec<(PipeName, Program)>) -> Self {
         Self { grants: grants.into(), depth: 0 }
     }

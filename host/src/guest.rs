@@ -1,4 +1,4 @@
-//! A guest on its way from a file to something that can run: what it is, and whether it will do.
+//! A guest on its way from a file to code that can run: its kind, and whether this host can run it.
 
 use std::fmt;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::interfaces::{Interface, WasiVersion, is_provided_module};
 use crate::sys::{self, Code};
 use crate::threads;
 
-/// The largest guest that is read: bounds what compiling one can cost.
+/// The size in bytes of the largest guest that is read. It bounds what compiling a guest can cost.
 const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A compiled guest.
@@ -26,14 +26,14 @@ pub struct Guest {
     exports: Vec<String>,
 }
 
-/// What became of a guest's code.
+/// Whether a guest's code is in the engine's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// It came out of the engine's cache, and nothing had to be compiled.
+    /// It came out of the cache, and nothing was compiled.
     Before,
-    /// It was compiled, and is in the engine's cache now.
+    /// It was compiled, and is in the cache now.
     Now,
-    /// It was compiled, and is not: the engine has no cache, or that could not take it.
+    /// It was compiled, and is not in the cache: the engine has none, or could not write to it.
     Not,
 }
 
@@ -43,59 +43,60 @@ pub(crate) enum Kind {
     Command(Component, WasiVersion),
     /// A core module for WASI 0.1.
     Module(Module),
-    /// A component without a `run`: good for inspection only.
+    /// A component without a `run`, which can only be inspected.
     Library,
 }
 
-/// Why something is no usable guest. The text names what to do about it.
+/// Why a guest cannot be used. The text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuestError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{}: {error}", .path.display())]
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's answer.
         error: io::Error,
     },
     /// The path is a folder.
     #[error("{}: is a folder; name the .wasm file in it", .0.display())]
     IsAFolder(PathBuf),
-    /// There is nothing in it.
+    /// The guest has no bytes.
     #[error("is empty")]
     Empty,
-    /// It is larger than is ever compiled.
+    /// The guest is too large to be compiled.
     #[error("is larger than {} MiB, which is the most that is compiled", MAX_GUEST_BYTES >> 20)]
     TooLarge,
-    /// It is not WebAssembly.
+    /// The bytes are not WebAssembly.
     #[error("is not a WebAssembly component or module, it looks like {0}")]
     NotWasm(&'static str),
-    /// It is damaged, or uses what the engine does not know.
+    /// The guest is damaged, or uses a feature that the engine does not know.
     #[error("is not valid: {0}")]
     Invalid(String),
-    /// It is text that is no WebAssembly.
+    /// The text is not valid WebAssembly text.
     #[error("{place}: {what}")]
     Text {
         /// The line, a colon, the column.
         place: String,
-        /// What is wrong there.
+        /// The error at this place.
         what: String,
-        /// The line itself, and a mark below it, as they are to be shown.
+        /// The line itself, and a mark below it, to be shown as they are.
         lines: Vec<String>,
     },
-    /// It needs more memory to start than it may have.
+    /// The guest needs more memory to start than it may have.
     #[error("needs at least {0} bytes of memory to start")]
     TooLittleMemory(u64),
-    /// It is for a version of WASI that this build leaves out: see the crate's features `p1`, `p2` and `p3`.
+    /// The guest is for a version of WASI that this build leaves out: see the crate's features `p1`,
+    /// `p2` and `p3`.
     #[error("is for WASI {0}, which this build of pipehost leaves out")]
     NotBuilt(WasiVersion),
-    /// It imports what pipehost has not.
+    /// The guest imports an interface that pipehost does not provide.
     #[error(
         "imports `{0}`, which pipehost does not provide; `pipehost inspect` lists what it needs"
     )]
     UnknownImport(String),
-    /// It imports our package in a version that is not ours.
+    /// The guest imports pipehost's package in a version that this build does not provide.
     #[error(
         "imports {theirs}, and this pipehost provides {}; build it against one of those",
         ours()
@@ -104,24 +105,24 @@ pub enum GuestError {
         /// The import, with its version.
         theirs: String,
     },
-    /// Something that it imports does not fit what pipehost provides.
+    /// An import of the guest does not fit what pipehost provides.
     #[error("does not fit what pipehost provides, or what it is permitted: {0}")]
     Mismatch(String),
-    /// The system has no memory for it.
+    /// The system has no memory for the guest.
     #[error(
         "there is no memory for it: {0}; raise `ulimit -v`, or what the container may use, or run fewer guests"
     )]
     NoMemory(String),
-    /// The host could not compile it: no thread is to be had, or it has a bug.
+    /// The host could not compile the guest: no thread can be started, or the compiler has a bug.
     #[error("cannot be compiled: {0}")]
     NotCompiled(String),
-    /// It cannot be started.
+    /// The guest cannot be started.
     #[error(
         "exports no `wasi:cli/run` (a module: no `_start` without parameters), so there is nothing to start; it exports {}",
         list(.exports)
     )]
     NoRun {
-        /// What it does export.
+        /// The names that it exports.
         exports: Vec<String>,
     },
 }
@@ -139,7 +140,7 @@ fn list(names: &[String]) -> String {
 }
 
 impl GuestError {
-    /// Whether there is no such file, or only a folder.
+    /// Returns whether there is no such file, or only a folder.
     pub fn is_missing(&self) -> bool {
         use io::ErrorKind::{NotADirectory, NotFound};
         match self {
@@ -149,13 +150,14 @@ impl GuestError {
         }
     }
 
-    /// Whether reading it is not permitted.
+    /// Returns whether reading the file is not permitted.
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::Unreadable { error, .. }
             if error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// Whether reading it failed in any other way, or the system had no memory for it.
+    /// Returns whether reading failed in any other way, or the system had no memory or thread for the
+    /// guest.
     pub fn is_io(&self) -> bool {
         match self {
             Self::NoMemory(_) | Self::NotCompiled(_) => true,
@@ -181,13 +183,12 @@ impl Guest {
             return Err(GuestError::TooLarge);
         }
         let mut bytes = Vec::new();
-        // A pipe has no length: one byte more than permitted tells.
+        // A pipe has no length. Reading one byte more than permitted shows that it is too long.
         file.take(MAX_GUEST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         Self::from_bytes(engine, &bytes)
     }
 
-    /// Compiles a component, a core module, or the text of either. Blocks for as long as that
-    /// takes.
+    /// Compiles a component, a core module, or the text of either. Blocks for as long as that takes.
     ///
     /// # Errors
     /// See [`GuestError`].
@@ -219,8 +220,8 @@ impl Guest {
         }
     }
 
-    /// What [`Guest::from_bytes`] gives, if it is in the engine's cache: without compiling anything,
-    /// in about the time that reading the code takes.
+    /// Returns the same as [`Guest::from_bytes`] if the code is in the engine's cache. Compiles
+    /// nothing, and takes about as long as reading the code.
     pub fn from_cache(engine: &Engine, bytes: &[u8]) -> Option<Self> {
         let guest = match Format::of(bytes) {
             Format::Component => Self::from_component(engine, cached(engine, bytes)?),
@@ -242,7 +243,7 @@ impl Guest {
         let names = |(name, _): (&str, _)| name.to_owned();
         let imports = ty.imports(engine.wasmtime()).map(names).collect();
         let exports: Vec<String> = ty.exports(engine.wasmtime()).map(names).collect();
-        // A component may export several versions; the newest is what its author means.
+        // A component may export several versions. The newest is the one that its author means.
         let run = exports
             .iter()
             .filter_map(|name| name.parse::<Interface>().ok())
@@ -256,7 +257,7 @@ impl Guest {
         Self { kind, code: Kept::Not, imports, exports }
     }
 
-    /// That this build cannot run it, though another could.
+    /// Returns the error for a guest that this build cannot run, though another build could.
     pub(crate) fn not_built(&self) -> GuestError {
         match self.version() {
             Some(version) => GuestError::NotBuilt(version),
@@ -264,12 +265,12 @@ impl Guest {
         }
     }
 
-    /// Whether its code was in the engine's cache, or is now.
+    /// Returns whether the code was in the engine's cache, or is now.
     pub fn kept(&self) -> Kept {
         self.code
     }
 
-    /// The version of WASI that it is started by; `None` for a component without a `run`.
+    /// Returns the version of WASI that starts the guest, or `None` for a component without a `run`.
     pub fn version(&self) -> Option<WasiVersion> {
         match &self.kind {
             Kind::Command(_, version) => Some(*version),
@@ -278,28 +279,28 @@ impl Guest {
         }
     }
 
-    /// Whether it is a component, rather than a core module.
+    /// Returns whether the guest is a component, rather than a core module.
     pub fn is_component(&self) -> bool {
         !matches!(self.kind, Kind::Module(_))
     }
 
-    /// The names of what it imports: interfaces for a component, modules for a module.
+    /// Returns the names of the imports: interfaces for a component, modules for a module.
     pub fn imports(&self) -> &[String] {
         &self.imports
     }
 
-    /// Whether it imports anything of `package` in this version of WASI.
+    /// Returns whether the guest imports anything of `package` in this version of WASI.
     pub(crate) fn imports_of(&self, package: &str, version: WasiVersion) -> bool {
         let of = |interface: Interface| interface.is_of(package, version);
         self.imports.iter().any(|name| name.parse().is_ok_and(of))
     }
 
-    /// The names of what it exports.
+    /// Returns the names of the exports.
     pub fn exports(&self) -> &[String] {
         &self.exports
     }
 
-    /// What to say where the linker refused the guest.
+    /// Explains why the linker refused the guest.
     pub(crate) fn explain(&self, refusal: &wasmtime::Error) -> GuestError {
         if is_out_of_memory(refusal) {
             return GuestError::NoMemory(one_line(refusal));
@@ -329,19 +330,19 @@ impl fmt::Debug for Guest {
     }
 }
 
-/// The code of `wasm`, if it is in the engine's cache.
+/// Loads the code of `wasm`, if it is in the engine's cache.
 fn cached<C: Code>(engine: &Engine, wasm: &[u8]) -> Option<C> {
     let code = engine.cache()?.get(engine.wasmtime(), wasm)?;
     tracing::info!("the compiled code is in the cache");
     Some(code)
 }
 
-/// The code of `wasm` out of the engine's cache, or compiled, and then kept.
+/// Loads the code of `wasm` from the engine's cache, or compiles it and writes it to the cache.
 fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestError> {
     if let Some(code) = cached(engine, wasm) {
         return Ok((code, Kept::Before));
     }
-    // Others that want the same code wait for it.
+    // Other processes that want the same code wait for this one.
     let turn = engine.cache().and_then(|cache| cache.turn::<C>(engine.wasmtime(), wasm));
     if let Some(turn) = &turn
         && turn.has_waited()
@@ -363,12 +364,12 @@ fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestErr
     Ok((code, if kept { Kept::Now } else { Kept::Not }))
 }
 
-/// Whether the system has refused memory or address space.
+/// Returns whether the system has refused memory or address space.
 fn is_out_of_memory(error: &wasmtime::Error) -> bool {
     error.is::<wasmtime::error::OutOfMemory>() || error.chain().any(sys::is_no_memory)
 }
 
-/// What the first bytes of a file say that it is.
+/// The kind of a file, according to its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Component,
@@ -380,7 +381,7 @@ enum Format {
 impl Format {
     fn of(bytes: &[u8]) -> Self {
         if let Some(rest) = bytes.strip_prefix(b"\0asm") {
-            // Two bytes of version, then two of layer: 0 a module, 1 a component.
+            // Two bytes of version, then two of layer: 0 for a module, 1 for a component.
             return match rest.get(2..4) {
                 Some([1, 0]) => Self::Component,
                 _ => Self::Module,
@@ -397,7 +398,7 @@ impl Format {
     }
 }
 
-/// What is wrong with a text.
+/// Makes an error of what the text parser reports.
 fn of_text(error: &wat::Error) -> GuestError {
     let text = error.to_string();
     let mut lines = text.lines();
@@ -412,8 +413,8 @@ fn of_text(error: &wat::Error) -> GuestError {
     }
 }
 
-/// An error's whole chain without line breaks: what a guest's bytes say must not break the one
-/// line that an operator is shown.
+/// Returns an error's whole chain without line breaks: a text from a guest must not break the one line
+/// that the operator sees.
 pub(crate) fn one_line(error: &impl fmt::Display) -> String {
     let text = format!("{error:#}");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -437,7 +438,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Any bytes are answered by an error of one line, and by no panic.
+        /// Any bytes give an error of one line, and no panic.
         #[test]
         fn damage_is_told_in_one_line(
             start in prop::sample::select(vec![

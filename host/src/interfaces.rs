@@ -3,19 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The versions of our package, as WIT names them.
+/// The versions of pipehost's package, as WIT names them.
 pub const PACKAGES: [&str; 2] = ["pipehost:pipes@0.2.0", "pipehost:pipes@0.3.0"];
 
 const OURS: &str = "pipehost:pipes";
 
-/// What is provided of each package of WASI, in 0.2 and 0.3 alike.
+/// The provided packages of WASI, in 0.2 and 0.3 alike.
 const PROVIDED: [&str; 6] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 
 /// The modules of WASI 0.1, by their two names.
 const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
-/// Whether a core module that imports from `module` finds that here.
+/// Returns whether this host provides `module` to a core module.
 pub(crate) fn is_provided_module(module: &str) -> bool {
     MODULES.contains(&module)
 }
@@ -41,7 +41,7 @@ impl fmt::Display for WasiVersion {
     }
 }
 
-/// `package/name@version`, taken apart.
+/// The parts of `package/name@version`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interface {
     package: String,
@@ -82,22 +82,22 @@ impl FromStr for Interface {
 }
 
 impl Interface {
-    /// Whether it is `package/name` in any version.
+    /// Returns whether this is `package/name` in any version.
     pub(crate) fn is(&self, package: &str, name: &str) -> bool {
         self.package == package && self.name == name
     }
 
-    /// Whether it is of `package`, in this version of WASI.
+    /// Returns whether this is of `package`, in this version of WASI.
     pub(crate) fn is_of(&self, package: &str, version: WasiVersion) -> bool {
         self.package == package && self.wasi_version() == Some(version)
     }
 
-    /// Whether it is of pipehost's package, in any version.
+    /// Returns whether this is of pipehost's package, in any version.
     pub(crate) fn is_ours(&self) -> bool {
         self.package == OURS
     }
 
-    /// Which version of WASI it is of, or builds on.
+    /// Returns the version of WASI that this is of, or builds on.
     pub(crate) fn wasi_version(&self) -> Option<WasiVersion> {
         if !self.package.starts_with("wasi:") && !self.is_ours() {
             return None;
@@ -109,7 +109,7 @@ impl Interface {
         }
     }
 
-    /// Whether a guest that imports it finds it here.
+    /// Returns whether this host provides the interface.
     pub(crate) fn is_provided(&self) -> bool {
         (self.is_ours() || PROVIDED.contains(&self.package.as_str()))
             && self.wasi_version().is_some()

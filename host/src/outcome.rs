@@ -1,4 +1,4 @@
-//! What a run came to, and the reason for it.
+//! The result of a run, and the reason for it.
 
 use std::time::Duration;
 
@@ -11,41 +11,44 @@ use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES};
 use crate::pipe::{ErrorCode, Fault, Label, Note};
 use crate::sys::Direction;
 
-/// What a run came to.
+/// The result of a run.
 ///
-/// 1. A guest that ended well has its own status, unless bytes that it had left behind could not be
-///    delivered, which it had no chance to see: [`Outcome::BrokenPipe`] for its stdout's reader, else
-///    [`Outcome::Failed`]. So also where it has used a standard stream that is not open.
-/// 2. A guest that trapped, or ended with 1, after a pipe of its failed, fails for that reason: its
-///    stdout's reader left, no peer came in time, its standard streams met an error.
-/// 3. Else the guest's own status, or its trap. So also where it has met a limit of its operator's:
-///    it was told, and has made of that what it could. [`Reached`](crate::limits::Reached) knows.
+/// 1. A guest that ended well has its own status. If bytes that it had left behind could not be
+///    delivered, which it had no chance to see, the outcome is [`Outcome::BrokenPipe`] for its stdout's
+///    reader, else [`Outcome::Failed`]. The same holds if it has used a standard stream that is not
+///    open.
+/// 2. A guest that trapped, or ended with 1, after one of its pipes failed, fails for that reason: its
+///    stdout's reader left, no peer came in time, or its standard streams met an error.
+/// 3. Otherwise the outcome is the guest's own status, or its trap. This also holds if it has met a
+///    limit of its operator: it was told, and has acted on that. [`Reached`](crate::limits::Reached)
+///    lists such limits.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It ended by itself, with this status: 0 to 255.
+    /// The guest ended by itself, with this status: 0 to 255.
     Exited(u8),
-    /// It trapped. The error's chain has the WebAssembly backtrace.
+    /// The guest trapped. The error's chain has the WebAssembly backtrace.
     Trapped(wasmtime::Error),
-    /// Its stdout's reader left, as SIGPIPE would have told a native program.
+    /// Its stdout's reader left. A native program would have got SIGPIPE.
     BrokenPipe,
-    /// No peer came within the time that its operator allows.
+    /// No peer came within the time that the operator allows.
     NoPeer {
         /// The pipe's name.
         label: Label,
-        /// The guest's end of it.
+        /// The direction of the guest's end.
         direction: Direction,
     },
-    /// Nothing moved on any of its pipes for so long, which is what its operator allows. It was ended
-    /// where it stood.
+    /// No byte moved on any of its pipes for this time, which is the operator's limit. The guest was
+    /// ended at its next yield.
     Silent(Duration),
-    /// It ran for as long as [`GuestLimits::timeout`](crate::GuestLimits::timeout) allows, and was ended where it stood.
+    /// The guest ran for as long as [`GuestLimits::timeout`](crate::GuestLimits::timeout) allows, and
+    /// was ended at its next yield.
     TimedOut(Duration),
     /// A standard stream met an error, or bytes that were left behind were lost.
     Failed {
         /// The pipe's name.
         label: Label,
-        /// What went wrong.
+        /// The error.
         fault: Fault,
     },
 }
@@ -60,25 +63,25 @@ pub enum GuestEnd {
 }
 
 impl GuestEnd {
-    /// What the outcome of `run` means.
+    /// Interprets the result of `run`.
     pub(crate) fn of_command(outcome: wasmtime::Result<Result<(), ()>>) -> Self {
         match outcome {
             Ok(Ok(())) => Self::Exited(0),
             Ok(Err(())) => Self::Exited(1),
             Err(error) => match error.downcast_ref::<I32Exit>() {
-                // As exit(3): what a parent sees of a status is its low eight bits.
+                // As with exit(3), a parent sees the low eight bits of a status.
                 Some(I32Exit(status)) => Self::Exited((status & 0xff) as u8),
                 None => Self::Trapped(error),
             },
         }
     }
 
-    /// Whether the trap was that the guest had burnt its fuel.
+    /// Returns whether the trap says that the guest has burnt its fuel.
     pub fn is_out_of_fuel(error: &wasmtime::Error) -> bool {
         error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel)
     }
 
-    /// What the trap was, in a few words.
+    /// Describes the trap in a few words.
     pub fn trap_summary(error: &wasmtime::Error) -> String {
         match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
@@ -103,7 +106,8 @@ impl Outcome {
     pub(crate) fn of(end: GuestEnd, notes: &[Note]) -> Self {
         let reason = match &end {
             GuestEnd::Exited(0) => {
-                // Many libraries take EBADF on a standard stream for success: nobody was told.
+                // Many libraries take EBADF on a standard stream for success, so the guest has not
+                // noticed.
                 let unseen = |note: &&Note| note.left_behind || note.fault.is_not_open();
                 notes.iter().filter(unseen).find_map(reason)
             }
@@ -118,7 +122,7 @@ impl Outcome {
     }
 }
 
-/// Why a guest has failed, if this is why.
+/// Returns the outcome that this note causes, if any.
 fn reason(note: &Note) -> Option<Outcome> {
     let Note { label, direction, fault, left_behind } = note;
     let standard = label.is_standard();
@@ -143,7 +147,7 @@ mod tests {
         Outcome::of(GuestEnd::Exited(status), &[note])
     }
 
-    /// A child may be passed a pipe that is called like a standard stream.
+    /// A child may be passed a pipe that has the name of a standard stream.
     #[test]
     fn row_53_a_pipe_called_stdout_is_not_stdout() {
         assert!(matches!(ended_with(1, Label::Stdout), Outcome::BrokenPipe));

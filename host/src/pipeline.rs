@@ -1,8 +1,8 @@
-//! Several programs at once, joined by pipes: each guest in a store of its own on a thread of its own,
+//! Runs several programs at once, joined by pipes: each guest in a store and on a thread of its own,
 //! each native command as a process.
 //!
-//! Nothing is copied between two of them: each writes the kernel pipe that the next one reads, and the
-//! host keeps no end of it.
+//! The host copies nothing between two programs: each writes to the kernel pipe that the next one
+//! reads, and the host keeps no end of it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,18 +24,18 @@ use crate::sys::{self, Native, Usage};
 pub use crate::sys::{NativeCommand, NativeEnd, Stop};
 use crate::threads;
 
-/// Ties what a guest is given to the thread that it is to run on.
+/// Ties what a guest is given to the thread on which it runs.
 pub type Prepare<E> = Box<dyn FnOnce() -> Result<Setup, E> + Send>;
 
-/// What a stage is.
+/// A stage of a pipeline.
 pub enum Stage<E> {
     /// A guest.
     Guest {
-        /// What compiled it, and runs it.
+        /// The engine that compiled it, and runs it.
         engine: Engine,
         /// Its code.
         guest: Guest,
-        /// What it is given; called on its thread, inside its runtime.
+        /// Makes what it is given. Called on its thread, inside its runtime.
         prepare: Prepare<E>,
     },
     /// A native command.
@@ -46,19 +46,19 @@ pub enum Stage<E> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StageEnd<E> {
-    /// A guest.
+    /// A guest ended.
     Guest(Outcome),
-    /// A guest that did not fit.
+    /// The guest cannot run here.
     Unfit(GuestError),
-    /// What a guest was to be given could not be opened.
+    /// What the guest was to be given could not be opened.
     Unprepared(E),
-    /// A native command.
+    /// A native command ended.
     Native(NativeEnd),
-    /// A native command that could not be started, or a guest without a thread to be had.
+    /// The native command could not be started, or there was no thread for the guest.
     NotStarted(io::Error),
-    /// Because all was to end.
+    /// The stage was ended with the whole pipeline.
     Stopped,
-    /// The host's part of it panicked, which is a bug; it took only this stage with it.
+    /// The host's code for the stage panicked, which is a bug. It took only this stage with it.
     Panicked,
 }
 
@@ -72,7 +72,8 @@ pub struct Report<E> {
     pub time: Duration,
     /// How long it was on a processor.
     pub cpu: Option<Duration>,
-    /// The most memory that it had at once, in bytes: a guest's own, a command's resident.
+    /// The most memory that it had at once, in bytes: a guest's own memory, a command's resident
+    /// memory.
     pub memory: Option<u64>,
     /// What went through the ends of a guest.
     pub totals: Vec<Total>,
@@ -80,18 +81,18 @@ pub struct Report<E> {
     pub reached: Vec<Limit>,
 }
 
-/// Stages that run. Dropping it stops them.
+/// Running stages. Dropping it stops them.
 #[derive(Debug)]
 pub struct Pipeline<E> {
     reports: mpsc::UnboundedReceiver<(usize, Report<E>)>,
-    /// How natives are to be ended.
+    /// Tells the stages to end, and how native commands are ended.
     stop: watch::Sender<Option<Stop>>,
     /// The guests, until they have threads.
     guests: Option<Guests<E>>,
-    /// How many guests are still being given what they need.
+    /// How many guests are still being prepared.
     preparing: Arc<AtomicUsize>,
     prepared: Arc<Notify>,
-    /// Whether guests may run.
+    /// True once guests may run.
     go: watch::Sender<bool>,
 }
 
@@ -139,16 +140,16 @@ impl<E: Send + 'static> WaitingGuest<E> {
 }
 
 impl<E: Send + 'static> Pipeline<E> {
-    /// Starts all native commands. Must be called inside a tokio runtime, which is to be kept running: it waits for
-    /// them.
+    /// Starts all native commands. Must be called inside a tokio runtime that is kept running, as it
+    /// waits for them.
     ///
-    /// A stage that cannot be started has ended, as with a shell: the others see that its ends are
-    /// closed.
+    /// A stage that cannot be started counts as ended, as with a shell: the other stages see that its
+    /// ends are closed.
     pub fn start(stages: Vec<Stage<E>>) -> Self {
         let (announce, reports) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(None);
         let mut guests = Vec::new();
-        // The commands first: what a fork(2) has to copy is still small.
+        // Commands are started first: while the process is small, fork(2) copies little.
         for (at, stage) in stages.into_iter().enumerate() {
             match stage {
                 Stage::Native(command) => {
@@ -158,7 +159,7 @@ impl<E: Send + 'static> Pipeline<E> {
                             let waiting = wait_for(native, started, stopped.clone());
                             let announce = announce.clone();
                             tokio::spawn(async move {
-                                // Fails where nobody wants to know any more.
+                                // Fails if the `Pipeline` is dropped.
                                 let _ = announce.send((at, waiting.await));
                             });
                         }
@@ -178,8 +179,8 @@ impl<E: Send + 'static> Pipeline<E> {
         Self { reports, stop, guests, preparing, prepared: Arc::default(), go }
     }
 
-    /// Starts a thread for each guest, on which that is given what it needs. Resolves when every guest has that, or
-    /// could not be given it. A guest runs when [`Pipeline::go`] is called. Cancel safe.
+    /// Starts a thread for each guest, which prepares what the guest is given. Resolves when every
+    /// guest is prepared, or could not be. Guests run once [`Pipeline::go`] is called. Cancel safe.
     pub async fn prepare(&mut self) {
         if let Some(Guests { list, announce, stopped }) = self.guests.take() {
             for guest in list {
@@ -197,13 +198,14 @@ impl<E: Send + 'static> Pipeline<E> {
         self.go.send_replace(true);
     }
 
-    /// The next stage that ends, by its place; `None` when all have. Cancel safe.
+    /// Waits for the next stage to end, and returns its position. Returns `None` when all have ended.
+    /// Cancel safe.
     pub async fn next(&mut self) -> Option<(usize, Report<E>)> {
         self.reports.recv().await
     }
 
-    /// Ends all stages that still run: guests where they stand, native commands as `stop` says, and at
-    /// once where that does not help in a moment. Each is reported as it ends.
+    /// Ends all stages that still run. Guests end at their next yield. Native commands get the signal
+    /// `stop`, and are killed if they do not end soon. Each stage is reported as it ends.
     pub fn stop(&self, stop: Stop) {
         self.stop.send_replace(Some(stop));
     }
@@ -216,12 +218,12 @@ impl<E> Report<E> {
     }
 }
 
-/// A guest's place among those that wait for each other before they run.
+/// A guest's place among the guests that wait for each other before they run.
 struct Turn {
     preparing: Arc<AtomicUsize>,
     prepared: Arc<Notify>,
     start: watch::Receiver<bool>,
-    /// It has been counted as prepared.
+    /// True once it has been counted as prepared.
     counted: bool,
 }
 
@@ -242,34 +244,34 @@ impl Turn {
         }
     }
 
-    /// Waits until all may run.
+    /// Waits until all guests may run.
     async fn come(mut self) {
         self.ready();
-        // An error says that the pipeline is gone, which ends the stage in another way.
+        // An error says that the pipeline is dropped, which ends the stage in another way.
         let _ = self.start.wait_for(|go| *go).await;
     }
 }
 
 impl Drop for Turn {
-    /// Whatever kept it from being ready, nobody waits for it.
+    /// Counts the guest as prepared, also if it failed: the others must not wait for it.
     fn drop(&mut self) {
         self.ready();
     }
 }
 
-/// Resolves when all is to end, with how.
+/// Resolves with the signal when the pipeline must end.
 async fn stopping(stopped: &mut watch::Receiver<Option<Stop>>) -> Stop {
     match stopped.wait_for(Option::is_some).await {
         Ok(stop) => stop.unwrap_or(Stop::Terminate),
-        // Nobody is left who wants it to go on.
+        // The pipeline is dropped.
         Err(_) => Stop::Terminate,
     }
 }
 
-/// Ends a command that runs: as `stop` says, and at once where that does not help.
+/// Ends a running command with the signal `stop`, and kills it if it does not end soon.
 async fn end_native(native: &mut Native, stop: Stop) -> io::Result<(NativeEnd, Usage)> {
-    // What is typed at a terminal, all of its foreground group gets, and so this has it already. To
-    // many programs a second one means more than the first.
+    // The terminal sends a typed signal to its whole foreground group, so the command has it already.
+    // To many programs a second signal means more than the first.
     if !native.leads()
         && stop.is_typed()
         && let Ok(ended) = tokio::time::timeout(STAGE_STOP / 2, native.wait()).await
@@ -309,7 +311,7 @@ async fn wait_for<E>(
     }
 }
 
-/// A guest's whole life, on its own thread.
+/// Runs a guest from start to end, on its own thread.
 fn on_thread<E>(
     engine: &Engine,
     guest: &Guest,
@@ -340,7 +342,7 @@ fn on_thread<E>(
             Err(error) => StageEnd::Unfit(error),
         }
     });
-    // All ends are closed from here on; a file operation that is under way is not waited for.
+    // All ends are closed from here on. A file operation that is under way is not waited for.
     runtime.shutdown_background();
     let mut report = Report::of(end);
     if let Some((journal, memory)) = seen {
@@ -356,7 +358,7 @@ mod tests {
     use super::*;
     use crate::pipe::Pipes;
 
-    /// What a module that does nothing is given.
+    /// Returns the setup for a module that does nothing.
     fn setup() -> Result<Setup, String> {
         let null = || sys::null().map_err(|error| error.to_string());
         let setup = Setup::between(Pipes::builder().build(), null()?, null()?, null()?);

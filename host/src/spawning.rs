@@ -1,4 +1,5 @@
-//! Starting what a guest may start, and running that: beside the guest, within its limits, never longer.
+//! Starts the children of a guest and runs them: beside the guest, within its limits, and never longer
+//! than it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -25,20 +26,22 @@ use crate::setup::Setup;
 use crate::sys::{self, Direction, End, Handle, Native, NativeCommand, NativeEnd};
 use crate::wasi::{SharedReader, SharedWriter, Stdio};
 
-/// How long a child's arguments may be, in bytes: bounds what children that are guests make the host
-/// hold. What execve(2) permits is of this order.
+/// How many bytes a child's arguments may have. It bounds how much memory children that are guests make
+/// the host hold. The limit of execve(2) is similar.
 const MAX_ARGS: usize = 1024 * 1024;
 
-/// So many descriptors one child may take by itself: in place of standard streams, and for its process.
+/// How many descriptors one child may take by itself: in place of standard streams, and for its
+/// process.
 const DESCRIPTORS: usize = 6;
 
-/// What runs a child that is a guest, as its parent is run.
+/// The function that runs a child that is a guest, as its parent is run.
 pub(crate) type Runner = fn(Setup, Engine, Guest) -> Ended;
 
-/// How a guest will have ended.
+/// A future that runs a guest to its end.
 pub(crate) type Ended = Pin<Box<dyn Future<Output = Result<Outcome, GuestError>> + Send>>;
 
-/// What starts them for a guest with these streams and pipes, and what is to be run then.
+/// Returns what starts children for a guest with these streams and pipes, and the queue of children to
+/// run.
 pub(crate) fn spawner(
     children: Children,
     engine: &Engine,
@@ -59,17 +62,18 @@ pub(crate) fn spawner(
     (Box::new(spawner), jobs)
 }
 
-/// The children that have been started and are to be run. Their number is bounded, so the queue is.
+/// The queue of children that have been started and must be run. The number of children is bounded, so
+/// the queue is too.
 pub(crate) type Jobs = mpsc::UnboundedReceiver<Job>;
 
-/// A child on its way through its run.
+/// A future that runs one child to its end.
 pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs a guest, and the children that it starts, until it ends.
+/// Runs a guest, and the children that it starts, until the guest ends.
 pub(crate) async fn with_children<T>(guest: impl Future<Output = T>, mut jobs: Jobs) -> T {
     let mut guest = std::pin::pin!(guest);
     let mut running = FuturesUnordered::new();
-    // One turn for each: whoever polls this has time limits and signals to look at in between.
+    // One turn for each poll: the caller has time limits and signals to check in between.
     std::future::poll_fn(move |cx| {
         if let Poll::Ready(ended) = guest.as_mut().poll(cx) {
             return Poll::Ready(ended);
@@ -110,7 +114,7 @@ impl Spawn for Spawner {
         let grants = Arc::clone(&self.children.grants);
         let (_, program) =
             grants.iter().find(|(known, _)| known == name).ok_or(ErrorCode::NotPermitted)?;
-        // Each costs something, however short it is.
+        // Each argument costs some memory, however short it is.
         let length: usize = request.args.iter().map(|arg| arg.len() + size_of::<String>()).sum();
         if self.children.depth >= MAX_DEPTH || length > MAX_ARGS {
             return Err(ErrorCode::LimitExceeded.into());
@@ -136,14 +140,15 @@ impl Spawn for Spawner {
                 run_native(native, kept, run)
             }
         };
-        // Fails where the guest has ended, which then could not have called.
+        // Fails only if the guest has ended, and then it could not have called.
         self.queue.send(job).map_err(|_| ErrorCode::Io)?;
         Ok(child)
     }
 }
 
 impl Spawner {
-    /// Says which end, if any, no native command can be given: nobody would count what it moves.
+    /// Returns an end with a byte limit, which no native command can be given: the host could not count
+    /// its bytes.
     fn bounded_end(&self, request: &SpawnRequest) -> Option<Label> {
         let own = |writer: &SharedWriter| {
             let writer = writer.lock();
@@ -170,7 +175,7 @@ impl Spawner {
             .or_else(|| passed.find_map(|label| label))
     }
 
-    /// What a child that is a guest is given.
+    /// Makes the setup of a child that is a guest.
     fn setup(
         &self,
         request: SpawnRequest,
@@ -180,7 +185,7 @@ impl Spawner {
     ) -> Result<Setup, Fault> {
         let pipes = self.family.pipes(granted(request.pipes)?, max_memory, timeout)?;
         let journal = pipes.journal();
-        // What goes wrong on a stream that is another guest's, too, is noted with that.
+        // An error on a stream that the child shares with its parent is noted in the parent's journal.
         let mut inherited = Vec::new();
         let stdin = match request.stdin {
             ChildStream::Inherited => {
@@ -278,14 +283,14 @@ impl Spawner {
     }
 }
 
-/// The descriptor, with the rest put where it is kept.
+/// Returns the descriptor, and pushes the rest to `kept`.
 fn keeping(given: Result<(Handle, Kept), Fault>, kept: &mut Vec<Kept>) -> Result<Handle, Fault> {
     let (fd, keep) = given?;
     kept.push(keep);
     Ok(fd)
 }
 
-/// What is said of children that fail: once for each name by each guest, within what is said of their family.
+/// Reports children that fail: once for each name by each guest, within the limit for their family.
 #[derive(Clone, Debug)]
 struct Complaints {
     about: Arc<Mutex<Vec<PipeName>>>,
@@ -312,7 +317,7 @@ impl Complaints {
 /// A child that is about to run.
 struct Run {
     child: ChildRun,
-    /// Its place among those that may run at once.
+    /// Its place among the children that may run at once.
     room: Permit,
     /// What the host holds for it.
     _held: (HeldBytes, Permit),
@@ -322,13 +327,13 @@ struct Run {
 
 impl Run {
     fn ended(self, status: ChildStatus) {
-        // Whoever is told may start another.
+        // Freed first: the guest that is told of the end may start another child.
         drop(self.room);
         self.child.ended(status);
     }
 }
 
-/// The grants that passed ends make: one for each name, which may have a reader and a writer.
+/// Makes grants of passed ends: one for each name, which may have a reader and a writer.
 fn granted(pipes: Vec<(String, PassedEnd)>) -> Result<Vec<Grant>, ErrorCode> {
     let mut ends: Vec<(PipeName, Option<Reader>, Option<Writer>)> = Vec::new();
     for (name, end) in pipes {
@@ -397,7 +402,7 @@ fn run_native(mut native: Native, kept: Vec<Kept>, run: Run) -> Job {
                 }
             },
         };
-        // Which kills it, if it has not ended.
+        // Dropping the command kills it, if it has not ended.
         drop(native);
         drop(kept);
         run.ended(status);

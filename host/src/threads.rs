@@ -1,5 +1,5 @@
-//! Threads where there may be none to be had, as under `ulimit -u`; and panics that must not leave their guest.
-//! What tokio and wasmtime start for themselves panics where the system refuses.
+//! Starts threads where the system may refuse them, as under `ulimit -u`, and catches panics that must
+//! not reach beyond their guest. tokio and wasmtime panic if the system refuses them a thread.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -14,24 +14,24 @@ use tokio::sync::oneshot;
 use crate::engine_names;
 use crate::sys;
 
-/// As long as a run lasts.
+/// A time longer than any run.
 const FOR_GOOD: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A runtime for one thread. What once runs on its pool of threads stays there: see [`reserve`].
+/// Makes a runtime for one thread. Threads of its pool stay once they run: see [`reserve`].
 ///
 /// # Errors
-/// Where descriptors are out.
+/// Fails if no descriptors are left.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().thread_keep_alive(FOR_GOOD).build()
 }
 
-/// Starts a thread for the calls on files of a guest, so that these find one. With one there, the runtime waits
-/// where it can have no second. To be called inside a runtime.
+/// Starts a thread for a guest's calls on files, so that they find one. If no second thread can be
+/// started later, the runtime waits for this one. Must be called inside a runtime.
 ///
 /// # Errors
-/// Where there is no thread.
+/// Fails if no thread can be started.
 pub(crate) fn reserve() -> io::Result<()> {
-    // Whether there is one is asked first, as the runtime panics.
+    // A thread is tried first, as the runtime would panic.
     std::thread::Builder::new().stack_size(STACK).spawn(|| {})?.join().map_err(|_| lack())?;
     quietly(|| tokio::task::spawn_blocking(|| {})).map_err(|_| lack())?;
     Ok(())
@@ -43,26 +43,26 @@ fn lack() -> io::Error {
     io::Error::new(io::ErrorKind::WouldBlock, NO_THREAD)
 }
 
-/// What is said where no thread can be started.
+/// The message if no thread can be started.
 const NO_THREAD: &str =
     "no thread can be started; raise `ulimit -u`, or the limit of the container";
 
-/// Runs `work` on a thread of its own, and waits for what it gives.
+/// Runs `work` on a thread of its own, and waits for its result.
 ///
 /// # Errors
-/// Where there is no thread, or `work` panicked.
+/// Fails if no thread can be started, or if `work` panicked.
 pub(crate) async fn elsewhere<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     let (done, waiting) = oneshot::channel();
     let whole = move || {
-        // Where nobody waits any more, the run is over.
+        // Fails if the future was dropped: the run is over then.
         let _ = done.send(quietly(work));
     };
     let thread = std::thread::Builder::new().name("compile".into());
     let thread = thread.spawn(whole).map_err(|_| lack())?;
     let done = waiting.await;
-    // It ends in some microseconds: no thread of ours is left that could open files.
+    // The thread ends in some microseconds. After that, no thread is left that could open files.
     let _ = thread.join();
     match done {
         Ok(Ok(done)) => Ok(done),
@@ -71,15 +71,16 @@ pub(crate) async fn elsewhere<T: Send + 'static>(
     }
 }
 
-/// Runs `work`, which may divide itself by rayon, with threads that live as long as that takes, and open no files.
+/// Runs `work`, which may divide itself by rayon. Its threads live only as long as that takes, and open
+/// no files.
 ///
 /// # Errors
-/// Where there are no threads. A panic is an error as in [`quietly`].
+/// Fails if no threads can be started. A panic is an error as in [`quietly`].
 pub(crate) fn divided<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     let pool = rayon::ThreadPoolBuilder::new()
         .thread_name(|at| format!("compile {at}"))
         .start_handler(|_| {
-            // A panic is told by whoever waits for the work.
+            // The thread that waits for the work reports a panic.
             std::mem::forget(Caught::here());
             sys::renounce_files();
         })
@@ -88,13 +89,13 @@ pub(crate) fn divided<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Str
     quietly(|| pool.install(work))
 }
 
-/// Runs `work`. A panic in it is an error that says what the panic said.
+/// Runs `work`. Turns a panic in it into an error with the panic's text.
 pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _caught = Caught::here();
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| text_of(&*panic))
 }
 
-/// Awaits `work`. A panic in it is an error that says what the panic said.
+/// Awaits `work`. Turns a panic in it into an error with the panic's text.
 pub(crate) async fn quietly_await<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
     let done = std::future::poll_fn(|cx| {
@@ -105,7 +106,7 @@ pub(crate) async fn quietly_await<T>(work: impl Future<Output = T>) -> Result<T,
 }
 
 thread_local! {
-    /// How many callers of this thread tell of a panic themselves.
+    /// How many callers on this thread report a panic themselves.
     static CAUGHT: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -124,7 +125,8 @@ impl Drop for Caught {
     }
 }
 
-/// Has a panic that is caught here say nothing by itself: its text becomes an error's. For the whole process.
+/// Keeps caught panics from printing anything: their text becomes an error's text. For the whole
+/// process.
 pub(crate) fn hush_caught_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| match CAUGHT.get() {
@@ -136,7 +138,7 @@ pub(crate) fn hush_caught_panics() {
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-    // What tokio and rayon say where the system has no thread for them.
+    // The texts of tokio and rayon if the system has no thread for them.
     match engine_names::NO_THREAD.iter().any(|known| text.contains(known)) {
         true => NO_THREAD.into(),
         false => format!("the host panicked, which is a bug of pipehost's: {text}"),

@@ -1,8 +1,8 @@
-//! How long a guest may keep its thread: one turn, whatever its streams are ready for.
+//! Bounds how long a guest may keep its thread: one turn, whatever its streams are ready for.
 //!
-//! A guest that computes yields at the engine's pulse. What the host does for it, such as moving
-//! bytes from a stream that is always ready to one that always has room, never enters the guest's
-//! code, so it asks here.
+//! A guest that computes yields at the engine's pulse. The host's work for it never enters the guest's
+//! code, such as moving bytes from a stream that is always ready to one that always has room. So that
+//! code calls this module.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -10,16 +10,16 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-/// How long what the host does for a guest may go on before siblings, time limits and signals have
-/// their turn. Some tens of the largest transfers, so that giving the turn back costs little.
+/// How long the host's work for a guest may go on before siblings, time limits and signals have their
+/// turn. It takes some tens of the largest transfers, so giving the turn back costs little.
 const TURN: Duration = Duration::from_millis(2);
 
 thread_local! {
-    /// Since when the guest that is polled on this thread has had its turn.
+    /// When the turn of the guest that is polled on this thread began.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Polls a guest, which has a turn of its own for that.
+/// Polls a guest, which gets a turn of its own.
 pub(crate) fn taken<R>(poll: impl FnOnce() -> R) -> R {
     struct Restore(Option<Instant>);
     impl Drop for Restore {
@@ -31,7 +31,7 @@ pub(crate) fn taken<R>(poll: impl FnOnce() -> R) -> R {
     poll()
 }
 
-/// Is pending, and wakes the task at once, where the turn is over. Outside of a guest's turn tokio
+/// Returns pending, and wakes the task at once, if the turn is over. Outside a guest's turn tokio
 /// decides that, for the whole task.
 pub(crate) fn poll_goes_on(cx: &mut Context<'_>) -> Poll<()> {
     match SINCE.get() {
@@ -47,7 +47,7 @@ pub(crate) fn poll_goes_on(cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-/// Gives the turn back where it is over. For every loop that awaits what may be ready for ever.
+/// Gives the turn back if it is over. For every loop that awaits something that may always be ready.
 pub(crate) async fn goes_on() {
     poll_fn(poll_goes_on).await;
 }
@@ -62,7 +62,7 @@ mod tests {
         taken(|| {
             assert!(poll_goes_on(&mut cx).is_ready());
             while poll_goes_on(&mut cx).is_ready() {}
-            // Another guest's turn, inside of this one's, is its own.
+            // Another guest's turn, nested in this one, is its own.
             taken(|| assert!(poll_goes_on(&mut cx).is_ready()));
             assert!(poll_goes_on(&mut cx).is_pending());
         });

@@ -1,4 +1,4 @@
-//! When something last moved on any of several pipes: what `--idle-timeout` watches.
+//! Records when a byte last moved on any of several pipes. `--idle-timeout` watches this.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When something last moved on the pipes of a guest and its children, or of several guests. Cloning
-/// gives another handle to the same.
+/// The time of the last move on the pipes of a guest and its children, or of several guests. Cloning
+/// gives another handle to the same record.
 #[derive(Clone, Debug)]
 pub struct Activity(Arc<Inner>);
 
@@ -19,15 +19,15 @@ struct Inner {
 }
 
 impl Activity {
-    /// Nothing has moved yet; silence counts from now on.
+    /// Starts with no moves. Silence counts from now on.
     pub fn new() -> Self {
         Self(Arc::new(Inner { start: Instant::now(), last: AtomicU64::new(0) }))
     }
 
-    /// Something moves.
+    /// Notes that something moves.
     pub(crate) fn touch(&self) {
         let nanos = u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Several threads may do this; who is a little late must not turn time back.
+        // Several threads may do this. A late one must not turn time back.
         self.0.last.fetch_max(nanos, Ordering::Relaxed);
     }
 
@@ -37,7 +37,7 @@ impl Activity {
             let last = Duration::from_nanos(self.0.last.load(Ordering::Relaxed));
             let Some(until) = self.0.start.checked_add(last).and_then(|at| at.checked_add(limit))
             else {
-                // Beyond all clocks.
+                // Later than any clock can show.
                 return std::future::pending().await;
             };
             if until <= Instant::now() {
@@ -58,7 +58,7 @@ impl Default for Activity {
 mod tests {
     use super::*;
 
-    /// However late this test is woken up.
+    /// Holds however late this test is woken up.
     #[tokio::test]
     async fn silence_counts_from_the_last_move() {
         const LIMIT: Duration = Duration::from_millis(100);
@@ -70,7 +70,7 @@ mod tests {
             activity.silence(LIMIT).await;
             assert!(moved.elapsed() >= LIMIT, "{:?}", moved.elapsed());
         }
-        // A move while somebody waits for the silence: the waiting begins anew.
+        // A move while a task waits for the silence: the waiting begins anew.
         activity.touch();
         let mut silence = std::pin::pin!(activity.silence(LIMIT));
         std::future::poll_fn(|cx| std::task::Poll::Ready(silence.as_mut().poll(cx).is_ready()))

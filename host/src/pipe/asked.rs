@@ -1,14 +1,15 @@
-//! What a guest has asked for by name, for its operator to be told where that came to nothing.
+//! Records which pipes a guest has asked for by name, so that the operator learns if none was opened or
+//! granted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Event, Events, PipeName};
 use crate::sys::Direction;
 
-/// So many pipes that are not granted are remembered.
+/// How many pipes that are not granted are remembered.
 const MOST: usize = 4;
 
-/// What a guest has asked for. Cloning gives another handle to the same.
+/// The record of what a guest has asked for. Cloning gives another handle to the same record.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked(Arc<Mutex<State>>);
 
@@ -23,12 +24,12 @@ impl Asked {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A granted pipe was opened.
+    /// Notes that a granted pipe was opened.
     pub(super) fn opened(&self) {
         self.state().opened = true;
     }
 
-    /// Something was asked for that is not granted.
+    /// Notes that the guest asked for a pipe that is not granted.
     pub(super) fn missed(&self, name: PipeName, direction: Direction) {
         let mut state = self.state();
         let known = state.missing.iter().any(|it| *it == (name.clone(), direction));
@@ -38,7 +39,7 @@ impl Asked {
     }
 }
 
-/// The pipes that were granted to a guest, and what it asked for.
+/// The pipes that were granted to a guest, and those that it asked for.
 #[derive(Debug)]
 pub(crate) struct GrantUse {
     pub(super) names: Vec<String>,
@@ -46,14 +47,14 @@ pub(crate) struct GrantUse {
 }
 
 impl GrantUse {
-    /// Tells that the guest has opened nothing, where something was granted to it.
+    /// Reports a guest that was granted pipes and has opened none.
     pub(crate) fn tell_unopened(&self, events: &Events) {
         if !self.names.is_empty() && !self.asked.state().opened {
             events.tell(&Event::NothingOpened { granted: self.names.clone() });
         }
     }
 
-    /// Tells what the guest asked for and was not granted; whether there was any.
+    /// Reports the pipes that the guest asked for and was not granted. Returns whether there were any.
     pub(crate) fn tell_missing(&self, events: &Events) -> bool {
         let wanted = self.asked.state().missing.clone();
         let some = !wanted.is_empty();

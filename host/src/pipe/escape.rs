@@ -1,60 +1,61 @@
-//! Text of a guest's that somebody looks at: without what would act on a terminal, or make a reader see
-//! something else than is there.
+//! Escapes text from a guest that a person reads: removes what would act on a terminal, or make the
+//! reader see something other than the text.
 //!
-//! What stays: printable characters, newlines and tabs; on a terminal also colours, which are
-//! `ESC [ digits ; ... m`. All else is shown as `\r`, `\x1b` or `\u{202e}`. A carriage return is
-//! among it: it lets one line hide another.
+//! Printable characters, newlines and tabs stay. On a terminal colours also stay, which are `ESC [
+//! digits ; ... m`. Everything else is shown as `\r`, `\x1b` or `\u{202e}`, also a carriage return,
+//! which would let one line hide another.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// How long a colour may be: a longer one is none. Bounds what is kept until it is known.
+/// How many bytes a colour may have: a longer sequence is not a colour. It bounds what is kept until
+/// the sequence is complete.
 const LONGEST_COLOUR: usize = 64;
 
-/// Sets colours and all else that a colour can set back to what they were.
+/// Resets colours and everything else that a colour can set.
 const RESET: &[u8] = b"\x1b[0m";
 
-/// How many bytes [`Escaper::push`] can make of one.
+/// The most bytes that [`Escaper::push`] can make of one.
 #[cfg(test)]
 const MOST_OF_ONE: usize = 4;
 
-/// Escapes one stream of bytes, however it is cut into pieces.
+/// Escapes one stream of bytes, in pieces of any length.
 #[derive(Debug, Default)]
 pub(super) struct Escaper {
-    /// The beginning of a character or of a colour, whose rest is yet to come.
+    /// The beginning of a character or of a colour that is not complete yet.
     begun: Vec<u8>,
-    /// A colour may be set.
+    /// True if a colour may be set.
     coloured: bool,
-    /// Colours are shown, too.
+    /// True if colours are escaped too.
     colourless: bool,
 }
 
-/// What the bytes at the beginning of a text are.
+/// The first piece of a text.
 enum Piece {
-    /// So many that may stay.
+    /// This many bytes that may stay.
     Plain(usize),
-    /// So many that are a colour.
+    /// A colour of this many bytes.
     Colour(usize),
-    /// So many, which are a character that has to be shown.
+    /// A character of this many bytes that must be escaped.
     Shown(char, usize),
-    /// One that is no text.
+    /// A byte that is not text.
     Raw(u8),
-    /// A part of something.
+    /// The beginning of a character or of a colour.
     Partial,
 }
 
 impl Escaper {
-    /// One that lets no colour pass either.
+    /// Makes an escaper that also escapes colours.
     pub(super) fn colourless() -> Self {
         Self { colourless: true, ..Self::default() }
     }
 
-    /// Whether all of `bytes` stay as they are, if they come next.
+    /// Returns whether all of `bytes`, which come next, stay unchanged.
     pub(super) fn passes(&self, bytes: &[u8]) -> bool {
         self.begun.is_empty() && plain(bytes) == bytes.len()
     }
 
-    /// Appends to `out` what is to be shown for `bytes`, which come next.
+    /// Escapes `bytes`, which come next, and appends the result to `out`.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let joined;
         let mut rest = match self.begun.is_empty() {
@@ -76,7 +77,7 @@ impl Escaper {
         }
     }
 
-    /// Appends what is to be shown for what has begun and will not go on, and sets colours back.
+    /// Escapes a beginning that will not be completed, appends it, and resets colours.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         let begun = std::mem::take(&mut self.begun);
         let mut rest = &begun[..];
@@ -92,12 +93,12 @@ impl Escaper {
         }
     }
 
-    /// Whether [`Escaper::finish`] would show anything.
+    /// Returns whether [`Escaper::finish`] would append anything.
     pub(super) fn is_unfinished(&self) -> bool {
         self.coloured || !self.begun.is_empty()
     }
 
-    /// Appends the first piece of `bytes`, and gives what comes after it.
+    /// Appends the first piece of `bytes`, and returns the bytes after it.
     fn show<'a>(&mut self, piece: Piece, bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         let length = match piece {
             Piece::Plain(n) => {
@@ -127,13 +128,13 @@ impl Escaper {
     }
 }
 
-/// How many bytes at the beginning are plain ASCII that may stay.
+/// Counts the bytes at the beginning that are plain ASCII and may stay.
 fn plain(bytes: &[u8]) -> usize {
     let acts = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\n' | b'\t');
     bytes.iter().position(acts).unwrap_or(bytes.len())
 }
 
-/// What `bytes`, which are some, begin with.
+/// Returns the first piece of `bytes`, which must not be empty.
 fn first(bytes: &[u8]) -> Piece {
     let n = plain(bytes);
     if n > 0 {
@@ -154,12 +155,12 @@ fn first(bytes: &[u8]) -> Piece {
     match valid.chars().next() {
         Some(c) if acts(c) => Piece::Shown(c, c.len_utf8()),
         Some(c) => Piece::Plain(c.len_utf8()),
-        // Overlong forms, halves of surrogate pairs and what is beyond Unicode are no text either.
+        // Overlong forms, halves of surrogate pairs and codes beyond Unicode are not text either.
         None => Piece::Raw(bytes[0]),
     }
 }
 
-/// As [`first`], of what begins with ESC.
+/// Returns the first piece of bytes that begin with ESC, as [`first`] does.
 fn colour(bytes: &[u8]) -> Piece {
     let window = &bytes[..bytes.len().min(LONGEST_COLOUR)];
     let escape = Piece::Shown('\x1b', 1);
@@ -179,7 +180,7 @@ fn colour(bytes: &[u8]) -> Piece {
     }
 }
 
-/// Whether the parameters of a colour ask for 8, which is text that nobody sees.
+/// Returns whether the parameters of a colour ask for 8, which is invisible text.
 fn conceals(parameters: &[u8]) -> bool {
     let is_eight =
         |it: &[u8]| matches!(it, [zeroes @ .., b'8'] if zeroes.iter().all(|it| *it == b'0'));
@@ -189,7 +190,7 @@ fn conceals(parameters: &[u8]) -> bool {
             return true;
         }
         if matches!(parameter, b"38" | b"48" | b"58") {
-            // The number of a colour, or its parts.
+            // Skip the number of a colour, or its parts.
             let skipped = match rest.next() {
                 Some(b"5") => 1,
                 Some(b"2") => 3,
@@ -202,23 +203,23 @@ fn conceals(parameters: &[u8]) -> bool {
     false
 }
 
-/// Whether a character acts on a terminal, reorders or hides text, or ends a line that does not look
-/// ended. Joiners stay: scripts and emoji need them.
+/// Returns whether a character acts on a terminal, reorders or hides text, or ends a line invisibly.
+/// Joiners stay: scripts and emoji need them.
 fn acts(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
-        // Marks of direction, and what overrides it.
+        // Marks and overrides of direction.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
         '\u{2066}'..='\u{2069}' => true,
         // Separators of lines and paragraphs.
         '\u{2028}' | '\u{2029}' => true,
-        // What nobody sees: spaces without width, operators, old controls, annotations, tags.
+        // Invisible characters: spaces without width, operators, old controls, annotations, tags.
         '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => true,
         '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
         // Soft hyphens, joiners that join nothing, fillers, more selectors than any script has.
         '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => true,
         '\u{e0100}'..='\u{e01ef}' => true,
-        // No characters at all.
+        // Codes that are not characters.
         '\u{fdd0}'..='\u{fdef}' => true,
         c if u32::from(c) & 0xfffe == 0xfffe => true,
         c => c.is_control(),
@@ -239,12 +240,13 @@ fn raw(byte: u8) -> String {
     format!("\\x{byte:02x}")
 }
 
-/// A text that quotes a guest, a file or a name, for a message: without colours, of several lines.
+/// Escapes a text that quotes a guest, a file or a name, for a message of several lines. Escapes
+/// colours too.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     quote(text, |c, out| out.push_str(&shown(c)))
 }
 
-/// As [`quoted`], in one line: other white space becomes a space.
+/// Escapes a text as [`quoted`] does, for one line: other white space becomes a space.
 pub(crate) fn quoted_in_line(text: &str) -> Cow<'_, str> {
     if !text.contains(['\n', '\t', '\r']) {
         return quoted(text);
@@ -252,7 +254,8 @@ pub(crate) fn quoted_in_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(quoted(&text.replace(['\n', '\t', '\r'], " ")).into_owned())
 }
 
-/// A name that a guest or a file gives, in a text of several lines: none of them can be forged by it.
+/// Escapes a name from a guest or a file, for a text of several lines: the name cannot forge one of
+/// them.
 pub(crate) fn quoted_name(name: &str) -> Cow<'_, str> {
     if !name.contains(acts_on_reader) {
         return Cow::Borrowed(name);
@@ -261,16 +264,16 @@ pub(crate) fn quoted_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(show).collect())
 }
 
-/// Whether a character of a name does anything but stand there.
+/// Returns whether a character of a name must be escaped, as it does more than show itself.
 pub(crate) fn acts_on_reader(c: char) -> bool {
     acts(c) || c.is_control()
 }
 
-/// JSON that holds the same, with escapes of its own.
+/// Returns JSON of the same meaning, with such characters in JSON's escapes.
 pub(crate) fn quoted_json(json: &str) -> Cow<'_, str> {
     quote(json, |c, out| {
         for unit in c.encode_utf16(&mut [0; 2]) {
-            // Cannot fail: it is a string.
+            // Cannot fail: it writes to a string.
             let _ = write!(out, "\\u{unit:04x}");
         }
     })
@@ -290,9 +293,9 @@ fn quote(text: &str, mut show: impl FnMut(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// How many of the first bytes of `rest` have to follow what was written before them, so that nothing
-/// else comes in between: the rest of a character or of a colour that was cut. `before` and `rest` come
-/// from [`Escaper::push`].
+/// Counts the first bytes of `rest` that must follow `before` directly, so that no other bytes come in
+/// between: the rest of a character or of a colour that was cut. `before` and `rest` come from
+/// [`Escaper::push`].
 pub(super) fn torn(before: &[u8], rest: &[u8]) -> usize {
     let tail = &before[before.len().saturating_sub(LONGEST_COLOUR)..];
     if let Some(at) = tail.iter().rposition(|byte| *byte == 0x1b)
@@ -319,7 +322,7 @@ mod tests {
         String::from_utf8(escaped(bytes)).unwrap()
     }
 
-    /// A colour, or the whole of what may be on a terminal.
+    /// Returns whether the text has only colours and what else may go to a terminal.
     fn is_harmless(shown: &[u8]) -> bool {
         let mut text = std::str::from_utf8(shown).expect("it is text").to_owned();
         while let Some(at) = text.find('\x1b') {
@@ -427,7 +430,7 @@ mod tests {
         }
     }
 
-    /// Bytes of which many mean something.
+    /// Generates bytes of which many have a meaning.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             any::<Vec<u8>>(),
@@ -459,7 +462,7 @@ mod tests {
                 let passes = escaper.passes(piece);
                 escaper.push(piece, &mut out);
                 prop_assert!(!passes || out[before..] == *piece);
-                // What is shown never ends in the middle of something.
+                // The output never ends in the middle of a character or colour.
                 prop_assert!(is_harmless(&out));
                 rest = more;
             }

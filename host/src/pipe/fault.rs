@@ -8,13 +8,13 @@ use crate::sys::SystemError;
 /// The cases of `error-code` in `pipehost:pipes/types`, which documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorCode {
-    /// No such grant, or not in that direction.
+    /// There is no such grant, or not in that direction.
     #[error("not permitted")]
     NotPermitted,
-    /// Not of the form that names have.
+    /// The text is not a valid name.
     #[error("invalid name")]
     InvalidName,
-    /// A limit of the operator's or of the system's.
+    /// A limit of the operator or of the system is met.
     #[error("limit exceeded")]
     LimitExceeded,
     /// The reader is gone: EPIPE.
@@ -26,18 +26,18 @@ pub enum ErrorCode {
     /// The end is open already.
     #[error("in use")]
     InUse,
-    /// There is no such operation here.
+    /// This end does not support the operation.
     #[error("unsupported")]
     Unsupported,
-    /// Any other error of the system's.
+    /// Any other error of the system.
     #[error("input/output error")]
     Io,
 }
 
-/// A failed operation: what a guest is told, and the system's own error where there is one.
+/// A failed operation: the code that the guest gets, and the system's error, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What a guest is told.
+    /// The code that the guest gets.
     pub code: ErrorCode,
     errno: Option<i32>,
 }
@@ -45,17 +45,17 @@ pub struct Fault {
 impl std::error::Error for Fault {}
 
 impl Fault {
-    /// Whether what was to be read or written is not open for that: EBADF.
+    /// Returns whether the descriptor is not open for this operation: EBADF.
     pub(crate) fn is_not_open(self) -> bool {
         self.system() == Some(SystemError::BadHandle)
     }
 
-    /// The system's own error, where there is one that is told apart.
+    /// Returns the system's error, if pipehost has a name for it.
     pub(crate) fn system(self) -> Option<SystemError> {
         SystemError::of_number(self.errno?)
     }
 
-    /// Whether it is a limit of the operator's, not of the system's.
+    /// Returns whether the operator's limit is met, not the system's.
     pub(crate) fn is_of_operator(self) -> bool {
         self == Self::from(ErrorCode::LimitExceeded)
     }
@@ -65,7 +65,7 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.code, self.errno) {
             (ErrorCode::Io | ErrorCode::LimitExceeded, Some(errno)) => {
-                // "No space left on device (os error 28)": the number helps nobody.
+                // Without the number in "No space left on device (os error 28)", which helps no user.
                 let text = io::Error::from_raw_os_error(errno).to_string();
                 f.write_str(text.split(" (os error").next().unwrap_or(&text))
             }
@@ -106,7 +106,8 @@ impl From<&io::Error> for Fault {
         } else {
             use SystemError::{Again, BadHandle, NoMemory, ProcessHandles, SystemHandles};
             match SystemError::of(error) {
-                // Descriptors, memory, threads: no end waits here, that would be another kind of answer.
+                // No descriptors, memory or threads. A full pipe is not among these: its end returns
+                // another kind of answer.
                 Some(ProcessHandles | SystemHandles | NoMemory | Again) => ErrorCode::LimitExceeded,
                 Some(BadHandle) => ErrorCode::Unsupported,
                 _ if error.kind() == io::ErrorKind::Unsupported => ErrorCode::Unsupported,
@@ -123,7 +124,8 @@ impl From<Fault> for io::Error {
             (Some(errno), _) => io::Error::from_raw_os_error(errno),
             (None, ErrorCode::BrokenPipe) => io::ErrorKind::BrokenPipe.into(),
             (None, ErrorCode::TimedOut) => io::ErrorKind::TimedOut.into(),
-            // As a write to a file beyond its owner's quota: whoever knows only errnos learns of it.
+            // As for a write to a file beyond its owner's quota: a guest that knows only errnos gets
+            // this one.
             (None, ErrorCode::LimitExceeded) => SystemError::Quota.into(),
             (None, code) => io::Error::other(code),
         }

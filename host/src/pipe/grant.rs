@@ -1,4 +1,4 @@
-//! What an operator grants.
+//! The pipes that an operator grants to a guest.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ impl Directions {
     /// A writer only.
     pub const WRITE: Self = Self { read: false, write: true };
 
-    /// Each of them that may be opened.
+    /// Lists the directions that may be opened.
     pub fn list(self) -> Vec<Direction> {
         let ways = [(self.read, Direction::Read), (self.write, Direction::Write)];
         ways.into_iter().filter_map(|(may, way)| may.then_some(way)).collect()
     }
 
-    /// Whether an end of that direction may be opened.
+    /// Returns whether an end of that direction may be opened.
     pub fn permit(self, direction: Direction) -> bool {
         match direction {
             Direction::Read => self.read,
@@ -37,7 +37,7 @@ impl Directions {
     }
 }
 
-/// What the last writer's close means to a reader.
+/// What a reader sees when the last writer closes the pipe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EofPolicy {
     /// The end of file.
@@ -47,8 +47,8 @@ pub enum EofPolicy {
     Reopen,
 }
 
-/// A permission to open a pipe under a name. The pipe itself is part of it: there is no way to
-/// name one that was not granted.
+/// A permission to open a pipe under a name. It holds the pipe itself: a guest cannot name a pipe that
+/// was not granted.
 #[derive(Debug)]
 pub struct Grant {
     pub(super) name: PipeName,
@@ -66,8 +66,8 @@ pub(super) enum Source {
     Passed(Box<Passed>),
 }
 
-/// An inherited descriptor. Each of its directions can be opened once, and it closes with the last
-/// handle: nothing is left to be permitted then.
+/// An inherited descriptor. Each of its directions can be opened once. It closes with the last handle,
+/// as nothing is left to be permitted then.
 #[derive(Debug)]
 pub(super) struct Descriptor {
     fd: Option<Handle>,
@@ -91,7 +91,7 @@ impl Descriptor {
     }
 }
 
-/// Ends of anonymous pipes that nobody else holds. Each can be opened once.
+/// Ends of anonymous pipes that no other process holds. Each can be opened once.
 #[derive(Debug)]
 pub(super) struct Joined {
     reader: Option<Handle>,
@@ -131,7 +131,7 @@ impl Grant {
     /// mode permits. Takes it over: it closes with the guest's last handle, or with the grant.
     ///
     /// # Errors
-    /// Where `number` was not inherited, or is no pipe, or is not open for what is asked.
+    /// Fails if `number` was not inherited, is not a pipe, or is not open for the directions.
     pub fn descriptor(
         name: PipeName,
         number: i32,
@@ -158,9 +158,9 @@ impl Grant {
         })
     }
 
-    /// Grants ends of anonymous pipes, which may be two different pipes: what the guest reads under
-    /// this name, and what it writes to. Nobody else may hold them. Each can be opened once, and is
-    /// closed with the guest's handle, or with the grant.
+    /// Grants ends of anonymous pipes, which may be two different pipes: the guest reads one and writes
+    /// to the other under this name. No other process may hold these ends. Each can be opened once, and
+    /// closes with the guest's handle, or with the grant.
     pub fn joined(name: PipeName, reader: Option<Handle>, writer: Option<Handle>) -> Self {
         Self {
             name,
@@ -172,7 +172,7 @@ impl Grant {
     }
 
     /// Grants open ends that another guest has given away, which may be of two different pipes. Each
-    /// can be opened once, and is closed with the guest's handle, or with the grant.
+    /// can be opened once, and closes with the guest's handle, or with the grant.
     pub(crate) fn passed(name: PipeName, reader: Option<Reader>, writer: Option<Writer>) -> Self {
         Self {
             name,
@@ -183,10 +183,10 @@ impl Grant {
         }
     }
 
-    /// Adds to `policy` what opening its ends later takes.
+    /// Adds to `policy` what is needed to open the ends later.
     ///
     /// # Errors
-    /// Where no descriptor is to be had.
+    /// Fails if no descriptors are left.
     pub fn keep(&self, policy: &mut SandboxPolicy) -> std::io::Result<()> {
         let directions = [Direction::Read, Direction::Write];
         let permitted = directions.into_iter().filter(|it| self.directions.permit(*it));
@@ -195,26 +195,26 @@ impl Grant {
             Source::Descriptor(Descriptor { fd: Some(fd), .. }) => {
                 permitted.into_iter().try_for_each(|direction| policy.stream(fd, direction))
             }
-            // Open already.
+            // These are open already.
             Source::Descriptor(_) | Source::Joined(_) | Source::Passed(_) => Ok(()),
         }
     }
 
-    /// Narrows what the guest may do; default is all that the pipe permits.
+    /// Narrows the directions that the guest may open; default is all that the pipe permits.
     pub fn directions(mut self, directions: Directions) -> Self {
         self.directions.read &= directions.read;
         self.directions.write &= directions.write;
         self
     }
 
-    /// What the last writer's close means; default [`EofPolicy::Close`].
+    /// Sets what a reader sees when the last writer closes the pipe; default [`EofPolicy::Close`].
     pub fn eof(mut self, eof: EofPolicy) -> Self {
         self.eof = eof;
         self
     }
 
-    /// Asks for a capacity in bytes whenever an end is opened. Where the kernel refuses it, the
-    /// pipe keeps the capacity that it has, and a warning is logged.
+    /// Asks for a capacity in bytes whenever an end is opened. If the kernel refuses, the pipe keeps
+    /// its capacity, and a warning is logged.
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = Some(bytes);
         self

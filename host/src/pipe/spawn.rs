@@ -1,5 +1,5 @@
-//! Guests that start others on their pipe ends: what is asked for and what comes of it. Who runs them is
-//! not known here.
+//! The interface by which guests start children on their pipe ends: the request and its result. This
+//! module does not know the code that runs the children.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,38 +8,38 @@ use tokio::sync::{Notify, watch};
 
 use super::{Fault, PipeName, Reader, Writer};
 
-/// Starts what a guest asks for, as far as that is granted.
+/// Starts the children that a guest asks for, as far as they are granted.
 pub(crate) trait Spawn: Send + fmt::Debug {
-    /// The names of what may be started.
+    /// Returns the names of the programs that may be started.
     fn names(&self) -> Vec<String>;
 
-    /// Starts one. Never blocks.
+    /// Starts a program. Never blocks.
     fn spawn(&mut self, name: &PipeName, request: SpawnRequest) -> Result<Child, Fault>;
 }
 
-/// What a guest gives to the child that it starts. All of it is the child's from then on.
+/// What a guest gives to a child that it starts. All of it belongs to the child from then on.
 #[derive(Debug)]
 pub struct SpawnRequest {
-    /// What is to be started, as it was granted.
+    /// The granted name of the program.
     pub name: String,
     /// The child's arguments, after its name.
     pub args: Vec<String>,
-    /// What it reads.
+    /// Its standard input.
     pub stdin: ChildStream<Reader>,
-    /// What it writes to.
+    /// Its standard output.
     pub stdout: ChildStream<Writer>,
-    /// Where its messages go.
+    /// Its standard error.
     pub stderr: ChildStream<Writer>,
-    /// Ends under names, which are granted to it.
+    /// The ends that are granted to it, with their names.
     pub pipes: Vec<(String, PassedEnd)>,
 }
 
 /// One of a child's standard streams.
 #[derive(Debug)]
 pub enum ChildStream<E> {
-    /// Gives the end of file, or swallows what is written.
+    /// Gives the end of file, or drops what is written.
     Null,
-    /// That of the guest that starts it.
+    /// The stream of the guest that starts the child.
     Inherited,
     /// A pipe's end.
     Pipe(E),
@@ -48,9 +48,9 @@ pub enum ChildStream<E> {
 /// A pipe's end that is passed on.
 #[derive(Debug)]
 pub enum PassedEnd {
-    /// The end that bytes come out of.
+    /// The end to read from.
     Reader(Reader),
-    /// The end that bytes go into.
+    /// The end to write to.
     Writer(Writer),
 }
 
@@ -59,15 +59,15 @@ pub enum PassedEnd {
 pub enum ChildStatus {
     /// By itself, with this status.
     Exited(u8),
-    /// A guest, by a trap.
+    /// A guest ended by a trap.
     Trapped,
-    /// Its stdout's reader left, and it failed for that; or SIGPIPE ended it.
+    /// It failed because its stdout's reader left, or SIGPIPE ended it.
     BrokenPipe,
-    /// A limit of its operator's on its time, or on the wait for its peers.
+    /// A limit of the operator on its time, or on the wait for its peers, ended it.
     TimedOut,
     /// By [`Child::kill`].
     Killed,
-    /// A native command, by a signal of this number.
+    /// A signal of this number ended a native command.
     Signaled(u8),
     /// It could not be started after all.
     Failed,
@@ -80,8 +80,8 @@ pub struct Child {
     kill: Arc<Notify>,
 }
 
-/// The side of a [`Child`] that runs it. Dropping it without [`ChildRun::ended`] is the child's being
-/// killed.
+/// The side of a [`Child`] that runs it. Dropping it without [`ChildRun::ended`] counts as killing the
+/// child.
 #[derive(Debug)]
 pub(crate) struct ChildRun {
     status: watch::Sender<Option<ChildStatus>>,
@@ -95,7 +95,7 @@ impl Child {
         (Self { status, kill: Arc::clone(&kill) }, ChildRun { status: announce, kill })
     }
 
-    /// How it ended; `None` while it has not.
+    /// Returns how the child ended, or `None` if it still runs.
     pub fn status(&self) -> Option<ChildStatus> {
         match (*self.status.borrow(), self.status.has_changed()) {
             (None, Err(_)) => Some(ChildStatus::Killed),
@@ -103,7 +103,7 @@ impl Child {
         }
     }
 
-    /// A future that resolves when the child has ended. Cancel safe.
+    /// Returns a future that resolves when the child has ended. Cancel safe.
     pub fn wait(&self) -> impl Future<Output = ChildStatus> + Send + 'static + use<> {
         let mut status = self.status.clone();
         async move {
@@ -114,19 +114,19 @@ impl Child {
         }
     }
 
-    /// Ends it where it stands, if it has not ended. It has not yet ended when this returns.
+    /// Asks for the child's end, if it still runs. Returns at once, before the child has ended.
     pub fn kill(&self) {
         self.kill.notify_one();
     }
 }
 
 impl ChildRun {
-    /// Resolves when the child is to be killed. Cancel safe.
+    /// Resolves when the child must be killed. Cancel safe.
     pub(crate) async fn killed(&self) {
         self.kill.notified().await;
     }
 
-    /// Tells whoever waits.
+    /// Tells the guest that waits for the child.
     pub(crate) fn ended(self, status: ChildStatus) {
         self.status.send_replace(Some(status));
     }

@@ -7,22 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::escape::{Escaper, torn};
 use crate::sys::End;
 
-/// How many bytes of a guest's are escaped at once. Bounds what waits here for a terminal that is
+/// How many bytes from a guest are escaped at once. It bounds what waits here for a terminal that is
 /// stopped.
 pub(super) const AT_ONCE: usize = 16 * 1024;
 
-/// One guest's stream onto a terminal.
+/// One guest's stream to a terminal.
 #[derive(Debug)]
 pub(super) struct Terminal {
     pub(super) escaper: Escaper,
     screen: Arc<Screen>,
 }
 
-/// What all streams onto one terminal have in common.
+/// The state that all streams to one terminal share.
 ///
-/// A terminal may take a part of a colour or of a character. What another guest writes next must not
-/// become the rest of it: a harmless `2J` after a harmless `ESC [` clears the screen. So whoever writes
-/// next writes that rest first.
+/// A terminal may take a part of a colour or of a character. The bytes that another guest writes next
+/// must not complete it: a harmless `2J` after a harmless `ESC [` clears the screen. So the next writer
+/// first writes that rest.
 #[derive(Debug)]
 struct Screen {
     device: u64,
@@ -31,18 +31,18 @@ struct Screen {
 
 static SCREENS: Mutex<Vec<Weak<Screen>>> = Mutex::new(Vec::new());
 
-/// Whether terminals are written to by other processes with guests of their own.
+/// True if other processes with guests of their own write to the same terminals.
 static SHARED: AtomicBool = AtomicBool::new(false);
 
-/// To be called by a process that is one of several with a guest each, before it opens anything: what one
-/// of them leaves half written on a terminal, the others do not know of. So colours are escaped, too, and
-/// there is nothing that what comes next could be the rest of.
+/// Makes streams to terminals escape colours too. A process that is one of several with a guest each
+/// must call this before it opens anything: it does not know what another process leaves half written
+/// on a terminal. Without colours, the next bytes cannot complete one.
 pub(crate) fn share_terminals() {
     SHARED.store(true, Ordering::Relaxed);
 }
 
 impl Terminal {
-    /// A stream onto what `end` writes to, if that is a terminal.
+    /// Makes a stream to the terminal behind `end`. Returns `None` if it is not a terminal.
     pub(super) fn of(end: &End) -> Option<Self> {
         let device = end.terminal()?;
         let mut screens = SCREENS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,16 +60,16 @@ impl Terminal {
         Some(Self { escaper, screen })
     }
 
-    /// Writes as much of `bytes`, which are escaped, as there is room for; what of the rest must follow
-    /// at once counts as written.
+    /// Writes as much of `bytes`, which are escaped, as there is room for. The bytes that must follow
+    /// at once are kept, and count as written.
     ///
     /// # Errors
-    /// As [`End::write`].
+    /// Those of [`End::write`].
     pub(super) fn write(&self, end: &End, bytes: &[u8]) -> io::Result<usize> {
         self.screen.write(bytes, |bytes| end.write(bytes))
     }
 
-    /// Whether something was cut, by whomever, and its rest is not yet written.
+    /// Returns whether any stream to this terminal was cut and its rest is not written yet.
     pub(super) fn is_torn(&self) -> bool {
         !self.screen.torn.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -102,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Two streams onto a terminal that takes some bytes, or none: neither gets into the other's
+        /// Two streams to a terminal that takes some bytes, or none: neither gets into the other's
         /// colours and characters, and each comes out whole.
         #[test]
         fn what_is_cut_goes_on_first(takes in prop::collection::vec(0..4_usize, 0..200)) {
