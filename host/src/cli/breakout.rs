@@ -1,5 +1,5 @@
-//! Tests of the sandbox around the process: a run as an operator would start it, in which the guest
-//! has, so to speak, broken out of the engine. Each runs this test program again, as its own child.
+//! Tests of the sandbox around the process: a run as an operator would start it, in which the guest is
+//! taken to have broken out of the engine. Each test runs this test program again, as its own child.
 
 use std::env;
 use std::os::unix::fs::MetadataExt;
@@ -11,18 +11,18 @@ use std::sync::{Mutex, OnceLock};
 use super::args::{Cli, Command as Typed};
 use crate::sys::breakout;
 
-/// The arguments of the run, a word a line.
+/// The variable with the arguments of the run, one word a line.
 const ARGS: &str = "PIPEHOST_TEST_ARGS";
-/// A file beside the FIFO that is granted.
+/// The variable with the path of a file beside the granted FIFO.
 const BESIDE: &str = "PIPEHOST_TEST_BESIDE";
 
-/// Another thread of this process, that was there before it confined itself.
+/// Another thread of this process, which was started before the process confined itself.
 static OTHER: OnceLock<Mutex<Asking>> = OnceLock::new();
 
-/// Has it try, and what comes of that.
+/// Asks that thread to try, and receives the result.
 type Asking = (mpsc::Sender<()>, mpsc::Receiver<Option<i32>>);
 
-/// The guest has broken out: called where it would run.
+/// Makes the attempts. Called at the place where the guest would run.
 pub(crate) fn broken_out() {
     let Some(beside) = env::var_os(BESIDE) else { return };
     let victim = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
@@ -30,14 +30,14 @@ pub(crate) fn broken_out() {
     let other = OTHER.get().unwrap().lock().unwrap();
     other.0.send(()).unwrap();
     attempts.push(("/etc/passwd, in another thread", other.1.recv().unwrap()));
-    // Of the standard streams, this process has this one left.
+    // Of the standard streams, this process has only stderr left.
     for (what, error) in attempts {
         eprintln!("{what}: {}", error.map_or("done".into(), |error| format!("errno {error}")));
     }
     eprintln!("a program: {}", breakout::execute().map_or("done", |_| "refused"));
 }
 
-/// This process is the one that is broken out of, if it was started as that.
+/// Runs pipehost, if this process was started as the child of a test.
 fn as_child() -> bool {
     let Ok(args) = env::var(ARGS) else { return false };
     let (ask, asked) = mpsc::channel();
@@ -58,7 +58,8 @@ fn as_child() -> bool {
     true
 }
 
-/// What the run, or the pipeline, with these options of a guest's says, each attempt in a line.
+/// Runs a guest, or a pipeline, with these options for the guest, and returns its lines, one for each
+/// attempt.
 fn child(test: &str, command: &str, mode: &str, options: &[&str]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let (guest, fifo, beside) =
@@ -146,7 +147,7 @@ fn a_granted_folder_opens_no_other() {
     }
 }
 
-/// What the attempts above are worth: without the sandbox they succeed.
+/// Shows that the attempts above are real: without the sandbox they succeed.
 #[test]
 fn without_the_sandbox_all_of_it_can_be_had() {
     if as_child() {
@@ -167,6 +168,6 @@ fn without_the_sandbox_all_of_it_can_be_had() {
     ] {
         assert!(lines.contains(&format!("{what}: done")), "{what}: {lines:?}");
     }
-    // The process has become another program, and says no more.
+    // The process has become another program, and prints nothing more.
     assert!(!lines.iter().any(|line| line.starts_with("a program: ")), "{lines:?}");
 }

@@ -1,4 +1,4 @@
-//! `pipehost compile`: fills the cache; and which engine the other commands compile with.
+//! `pipehost compile`: fills the cache. Also chooses the engine with which the other commands compile.
 
 use std::path::Path;
 
@@ -38,8 +38,9 @@ pub(crate) fn main(args: &CompileArgs) -> Result<Status, Failure> {
     Ok(Status::Exited(0))
 }
 
-/// An engine with the user's cache, unless it is not to be used, or cannot be; or the guest could
-/// write to it through one of the folders `open_to_guest`, and so have native code of its own run.
+/// Returns an engine with the user's cache. Leaves the cache out if the options say so, or if it cannot
+/// be used. Also leaves it out if the guest could write to it through one of the folders
+/// `open_to_guest`: the guest could then have native code of its own run.
 pub(crate) fn engine_for<'a>(
     args: &CacheArgs,
     open_to_guest: impl IntoIterator<Item = &'a Path>,
@@ -74,7 +75,7 @@ pub(crate) fn engine_for<'a>(
     }
 }
 
-/// An engine whose guests count what they compute, with the cache of `engine`.
+/// Returns an engine whose guests count what they compute, with the cache of `engine`.
 pub(crate) fn metering(engine: &Engine) -> Result<Engine, Failure> {
     set_up(engine.to_metering(), "counts fuel")
 }
@@ -89,7 +90,8 @@ fn set_up(engine: wasmtime::Result<Engine>, what: &str) -> Result<Engine, Failur
     engine.map_err(failed).or_status(Status::Io)
 }
 
-/// Without a cache everything works, just later; but one that others could have filled is told of.
+/// Reports that there is no cache. Everything works without one, only more slowly, so this is a warning
+/// only if another user could have filled it.
 fn report(error: &CacheError) {
     match error.is_unsafe() {
         true => tracing::warn!("the cache is not used: {error}"),

@@ -9,12 +9,12 @@ use super::exit::{Failure, OrStatus, Status};
 use crate::launch::GuestPlan;
 use crate::sys::{self, Missing, SandboxPolicy};
 
-/// Starts the monitor, if these guests need one: for FIFOs, which it opens and removes, and for the native commands
-/// that they may start from a confined process. To be called while this process has one thread, before it makes
-/// anything.
+/// Starts the monitor, if these guests need one: for FIFOs, which it opens and removes, and for the
+/// native commands that they may start from a confined process. Must be called while this process has
+/// one thread, before it makes anything.
 ///
 /// # Errors
-/// Where no process is to be had.
+/// Fails if no process can be made.
 pub(crate) fn provide<'a>(
     mode: SandboxMode,
     guests: impl Iterator<Item = &'a GuestPlan> + Clone,
@@ -37,11 +37,11 @@ pub(crate) fn provide<'a>(
         .or_status(Status::Io)
 }
 
-/// Bounds which files threads can open that are started from now on, as far as `mode` asks for it: see
+/// Bounds which files the threads that are started from now on can open, if `mode` asks for it: see
 /// [`SandboxPolicy::bound_files`].
 ///
 /// # Errors
-/// As those of [`confine`].
+/// Those of [`confine`].
 pub(crate) fn bound_files(mode: SandboxMode, policy: &mut SandboxPolicy) -> Result<(), Failure> {
     match mode {
         SandboxMode::Off => Ok(()),
@@ -49,10 +49,11 @@ pub(crate) fn bound_files(mode: SandboxMode, policy: &mut SandboxPolicy) -> Resu
     }
 }
 
-/// Confines this process to `policy`, as far as `mode` asks for it.
+/// Confines this process to `policy`, if `mode` asks for it.
 ///
 /// # Errors
-/// Where `mode` demands what the kernel does not have, and where this process has too little for a fence.
+/// Fails if `mode` demands what the kernel does not have, or if this process has too few resources for
+/// a part.
 pub(crate) fn confine(mode: SandboxMode, policy: SandboxPolicy) -> Result<(), Failure> {
     if mode == SandboxMode::Off {
         return Ok(());
@@ -76,7 +77,7 @@ fn tell_missing(mode: SandboxMode, missing: Vec<Missing>) -> Result<(), Failure>
         }
         match missing.is_critical() {
             true => tracing::warn!("{missing}; --sandbox off says that this is known"),
-            // Older kernels are like that: said with -v.
+            // This is normal for older kernels, so it is reported with -v only.
             false => tracing::info!("{missing}; --sandbox require refuses that"),
         }
     }

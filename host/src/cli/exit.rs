@@ -1,4 +1,4 @@
-//! Exit statuses: part of the interface, see `pipehost --help`.
+//! Exit statuses. They are part of the interface, see `pipehost --help`.
 
 use anyhow::anyhow;
 
@@ -10,7 +10,7 @@ use crate::limits::Reached;
 pub(crate) enum Status {
     /// The program ended by itself, with this status.
     Exited(u8),
-    /// The command line makes no sense.
+    /// The command line is wrong.
     Usage,
     /// The guest cannot be used.
     NotUsable,
@@ -20,7 +20,7 @@ pub(crate) enum Status {
     Pipe,
     /// Input or output failed.
     Io,
-    /// Something is not permitted.
+    /// An operation is not permitted.
     NotPermitted,
     /// A time limit was reached.
     TimedOut,
@@ -28,7 +28,7 @@ pub(crate) enum Status {
     NotExecutable,
     /// There is no such native command.
     NotFound,
-    /// A bug of the host's.
+    /// The host has a bug.
     Panicked,
     /// The guest trapped.
     Trapped,
@@ -59,8 +59,7 @@ impl Status {
     }
 }
 
-/// An error that ends pipehost, with its status. The text of the error is the one line that is
-/// shown.
+/// An error that ends pipehost, with its status. The text of the error is the one line that is shown.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
@@ -68,7 +67,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Says which limits were met before.
+    /// Adds the first limit that was met before.
     pub(crate) fn with_reached(self, reached: &Reached) -> Self {
         match &reached.limits()[..] {
             [] => self,
@@ -78,12 +77,12 @@ impl Failure {
         }
     }
 
-    /// Says what may have been meant.
+    /// Adds a hint at what the user may have meant.
     pub(crate) fn with_hint(self, hint: &str) -> Self {
         Self { error: anyhow!("{:#}; {hint}", self.error), ..self }
     }
 
-    /// Says of which stage of a pipeline it is.
+    /// Adds the name of the pipeline's stage.
     pub(crate) fn of_stage(self, name: &str) -> Self {
         Self { error: self.error.context(format!("stage {name}")), ..self }
     }
@@ -97,11 +96,11 @@ pub(crate) struct InLines {
     pub(crate) lines: Vec<String>,
 }
 
-/// The status of a pipeline whose stages ended with `statuses`, as with `set -o pipefail`:
+/// Returns the status of a pipeline whose stages ended with `statuses`, as with `set -o pipefail`:
 ///
-/// 1. If the last stage fails, its status.
-/// 2. Else that of the stage nearest to it that failed, where 141, which says that a stage's reader
-///    left, is no failure.
+/// 1. If the last stage failed, its status.
+/// 2. Else the status of the last stage that failed. 141 is no failure here: it says that a stage's
+///    reader left.
 /// 3. Else 0.
 pub(crate) fn pipefail(statuses: &[u8]) -> u8 {
     match statuses.split_last() {

@@ -1,5 +1,5 @@
-//! What operators type, taken apart: for the fuzz targets and the test that replays their corpora.
-//! Opens, makes and starts nothing.
+//! Parses what operators type, for the fuzz targets and the test that replays their corpora. Opens,
+//! makes and starts nothing.
 
 use std::ffi::OsString;
 
@@ -9,10 +9,10 @@ use super::graph::Graph;
 use super::{mistake, pipe, values};
 use crate::limits;
 
-/// The values of options, and a command line with an argument in each line.
+/// Parses the first line as the values of options, and all lines as the arguments of a command line.
 ///
 /// # Panics
-/// Where an answer is not fit to be shown.
+/// If a message is not fit to be shown.
 pub fn options(text: &str) {
     let value = text.lines().next().unwrap_or_default();
     answered(value, |value| values::fifo(value));
@@ -38,10 +38,10 @@ pub fn options(text: &str) {
     }
 }
 
-/// A pipeline's file: as a plan, and drawn in every form.
+/// Parses a pipeline's file as a plan, and draws it in every form.
 ///
 /// # Panics
-/// Where what is drawn is not fit to be shown.
+/// If a drawing is not fit to be shown.
 pub fn pipeline(text: &str) {
     match pipe::checked(text) {
         Ok(plan) => drawn(&plan.graph()),

@@ -1,6 +1,6 @@
-//! A pipeline drawn: as text, in the DOT language, as a picture.
+//! Draws a pipeline: as text, in the DOT language, as a picture.
 //!
-//! An edge that names a node that there is none of is left out of every form.
+//! Every form leaves out an edge that names a node which does not exist.
 
 mod dot;
 mod layout;
@@ -20,12 +20,12 @@ pub(crate) struct Graph {
     pub(crate) edges: Vec<Edge>,
 }
 
-/// A stage, or something outside that a pipe leads to or from.
+/// A stage, or a thing outside the pipeline that a pipe leads to or from.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// The stage's name, unique.
     pub(crate) name: String,
-    /// What it runs: `@upper`, `exec grep -v DEBUG`. Where it is empty, the name says it all.
+    /// What it runs: `@upper`, `exec grep -v DEBUG`. Empty if the name says it all.
     pub(crate) text: String,
     pub(crate) kind: Kind,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Node {
 pub(crate) enum Kind {
     Guest,
     Native,
-    /// What lies outside: stdin, stdout, a FIFO, a file.
+    /// Outside the pipeline: stdin, stdout, a FIFO, a file.
     Outside,
 }
 
@@ -45,38 +45,39 @@ pub(crate) struct Edge {
     pub(crate) from: usize,
     /// The index of the node that reads.
     pub(crate) to: usize,
-    /// What the node that writes calls its end: `stdout`, `err`. Not shown of what lies outside.
+    /// The name of the writing node's end: `stdout`, `err`. Not shown for a node outside.
     pub(crate) from_end: String,
-    /// What the node that reads calls its end: `stdin`, `in`. Not shown of what lies outside.
+    /// The name of the reading node's end: `stdin`, `in`. Not shown for a node outside.
     pub(crate) to_end: String,
     /// The pipe's name, if it has one.
     pub(crate) name: Option<String>,
 }
 
 impl Graph {
-    /// For a terminal or any other reader of text. Each line ends in a line feed, and no other
-    /// control character gets through.
+    /// Draws the graph as text, for a terminal or any other reader of text. Each line ends in a line
+    /// feed, and the text has no other control characters.
     pub(crate) fn text(&self) -> String {
         text::text(self)
     }
 
-    /// The DOT language of Graphviz: <https://graphviz.org/doc/info/lang.html>.
+    /// Draws the graph in the DOT language of Graphviz: <https://graphviz.org/doc/info/lang.html>.
     pub(crate) fn dot(&self) -> String {
         dot::dot(self)
     }
 
-    /// A picture: one SVG document with nothing outside it.
+    /// Draws the graph as a picture: one SVG document that needs no other file.
     pub(crate) fn svg(&self) -> String {
         svg::svg(self)
     }
 
-    /// The names of the stages on a cycle, in order (the first is not repeated), if there is one.
+    /// Returns the names of the stages on a cycle, in order (the first is not repeated), if there is
+    /// one.
     pub(crate) fn cycle(&self) -> Option<Vec<&str>> {
         let cycle = self.cycle_of_stages()?;
         Some(cycle.into_iter().map(|node| self.nodes[node].name.as_str()).collect())
     }
 
-    /// The nodes of a cycle. What lies outside is on none: nobody knows what joins it to what.
+    /// Returns the nodes of a cycle. A node outside is on none: it is unknown what joins it to what.
     fn cycle_of_stages(&self) -> Option<Vec<usize>> {
         let stage = |node: usize| self.nodes[node].kind != Kind::Outside;
         let between = self.edges().filter(|edge| stage(edge.from) && stage(edge.to));
@@ -84,13 +85,13 @@ impl Graph {
         stages.walk().cycle
     }
 
-    /// The edges whose nodes there are.
+    /// Returns the edges whose nodes exist.
     fn edges(&self) -> impl Iterator<Item = &Edge> {
         let there = |node: usize| node < self.nodes.len();
         self.edges.iter().filter(move |edge| there(edge.from) && there(edge.to))
     }
 
-    /// Goes down each edge once, depth first, from the nodes that nothing leads to before others.
+    /// Goes down each edge once, depth first. Starts with the nodes that no edge leads to.
     fn walk(&self) -> Walk {
         let mut out = vec![Vec::new(); self.nodes.len()];
         let mut fed = vec![false; self.nodes.len()];
@@ -131,8 +132,8 @@ impl Graph {
         walk
     }
 
-    /// What is said of a pipe: its ends where they are not the usual ones, and its name. Empty
-    /// where there is nothing to say.
+    /// Returns a pipe's label: its ends if they are not the usual ones, and its name. Empty strings
+    /// mean no label.
     fn label(&self, edge: &Edge) -> [String; 2] {
         let (from, to) = (self.writer_end(edge), self.reader_end(edge));
         let ends = match (from.as_str(), to.as_str()) {
@@ -143,34 +144,35 @@ impl Graph {
         [ends, name.unwrap_or_default()]
     }
 
-    /// The end's name at the node that writes, as it is shown.
+    /// Returns the end's name at the node that writes, as it is shown.
     fn writer_end(&self, edge: &Edge) -> String {
         shown(self.nodes[edge.from].end(&edge.from_end))
     }
 
-    /// The end's name at the node that reads, as it is shown.
+    /// Returns the end's name at the node that reads, as it is shown.
     fn reader_end(&self, edge: &Edge) -> String {
         shown(self.nodes[edge.to].end(&edge.to_end))
     }
 }
 
 impl Node {
-    /// The node's name and what it runs, as they are shown: the second only where it says more.
+    /// Returns the node's name and what it runs, as they are shown. Leaves the second out if it repeats
+    /// the first.
     fn shown(&self) -> (String, Option<String>) {
         let says_more = !self.text.is_empty() && self.text != self.name;
         (shown(&self.name), says_more.then(|| shown(&self.text)))
     }
 
-    /// An end's name at this node. What lies outside has one end, which needs none.
+    /// Returns an end's name at this node. A node outside has one end, which needs no name.
     fn end<'a>(&self, name: &'a str) -> &'a str {
         if self.kind == Kind::Outside { "" } else { name }
     }
 }
 
-/// What a walk over the graph finds.
+/// The result of a walk over the graph.
 struct Walk {
-    /// For each of [`Graph::edges`]: whether it leads back to where the walk came from. Without
-    /// these the graph has no cycle.
+    /// For each of [`Graph::edges`]: whether it leads back to a node on the walk's path. Without these
+    /// edges the graph has no cycle.
     back: Vec<bool>,
     /// The nodes of the first cycle found.
     cycle: Option<Vec<usize>>,
@@ -184,21 +186,21 @@ enum State {
     Done,
 }
 
-/// A name or text without what would act on its reader: control characters, marks that reorder a
-/// line, and the two characters that XML has no way to hold.
+/// Replaces the characters of a name or text that would act on its reader: control characters, marks
+/// that reorder a line, and the two characters that XML cannot hold.
 fn shown(text: &str) -> String {
     let acts = |c: char| acts_on_reader(c) || matches!(c, '\u{fffe}' | '\u{ffff}');
     text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// The parts that are not empty, with a space between them.
+/// Joins the parts that are not empty with a space.
 fn joined(parts: [String; 2]) -> String {
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(" ")
 }
 
-/// How many columns a text takes in a monospace font: two for what East Asian scripts and emoji
-/// are written in, one for all else.
+/// Counts the columns that a text takes in a monospace font: two for a character of an East Asian
+/// script or an emoji, one for any other.
 fn columns(text: &str) -> usize {
     text.chars().map(column).sum()
 }

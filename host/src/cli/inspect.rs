@@ -1,4 +1,4 @@
-//! `pipehost inspect`: what a guest is, and what it needs.
+//! `pipehost inspect`: shows what a guest is, and what it needs.
 
 use std::borrow::Cow;
 
@@ -20,13 +20,13 @@ struct Report {
     guest: String,
     /// `component` or `module`.
     kind: &'static str,
-    /// The version of WASI that it is started by; null where it cannot be started.
+    /// The version of WASI that starts the guest; null if it cannot be started.
     wasi: Option<String>,
     imports: Vec<Import>,
     exports: Vec<String>,
     /// Whether `pipehost run` can run it.
     runnable: bool,
-    /// The command that grants what it needs; null where it cannot be run.
+    /// The command that grants what it needs; null if it cannot be run.
     run: Option<String>,
     /// Options that it may have a use for.
     may_use: Vec<&'static str>,
@@ -131,14 +131,14 @@ impl Report {
                 text += &format!("\nit may have a use for: {}\n", self.may_use.join("  "));
             }
         }
-        // Names are the guest's own: they may hold anything.
+        // The names come from the guest: they may hold any character.
         pipe::quoted(&text).into_owned()
     }
 }
 
-/// A word as a shell wants it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
-    // No shell takes a NUL, whatever is written.
+    // No quoting makes a shell take a NUL.
     shlex::try_quote(word).map_or_else(|_| word.into(), Cow::into_owned)
 }
 

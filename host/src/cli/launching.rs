@@ -1,4 +1,4 @@
-//! What the library says of a guest that is launched, in the words of the command line.
+//! Puts the library's errors and events about a launched guest into the words of the command line.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::pipe::{ChildFailure, Event};
 use crate::sys::{FifoError, FileKind, IsAFifo, SystemError};
 
 impl Given {
-    /// The option by which it is given.
+    /// Returns the option by which the thing is given.
     fn option(self) -> &'static str {
         match self {
             Self::Stdin => "--stdin",
@@ -86,7 +86,7 @@ impl From<Conflict> for Failure {
     }
 }
 
-/// What is wrong with a FIFO, and what to write.
+/// Describes the problem with a FIFO, and what to write instead.
 fn fifo_line(error: &FifoError) -> String {
     let remedy = match error {
         FifoError::Missing(_) => ", or drop the key `existing`",
@@ -106,13 +106,13 @@ fn fifo_status(error: &FifoError) -> Status {
     };
     match error {
         _ if error.is_permission() => Status::NotPermitted,
-        // There are no descriptors left: another path would be no better.
+        // No descriptors are left: another path would not help.
         FifoError::Io { error, .. } if exhausted(error) => Status::Io,
         _ => Status::Pipe,
     }
 }
 
-/// A file that `option` names cannot be opened.
+/// Makes the error for a file that `option` names and that cannot be opened.
 pub(crate) fn file_failure(option: &str, path: &Path, error: &std::io::Error) -> Failure {
     let status = match error.kind() {
         std::io::ErrorKind::NotFound => Status::Missing,
@@ -126,7 +126,7 @@ pub(crate) fn file_failure(option: &str, path: &Path, error: &std::io::Error) ->
     Failure { status, error: anyhow!("{option} {}: {error}{remedy}", path.display()) }
 }
 
-/// Tells an operator of what happens to the guest in `source` while it runs.
+/// Returns a listener that tells the operator of the events of the guest in `source` while it runs.
 pub(crate) fn listener(source: &Source) -> Listener {
     let is_bundled = matches!(source, Source::Bundled(..));
     Arc::new(move |event| match event {
@@ -136,7 +136,7 @@ pub(crate) fn listener(source: &Source) -> Listener {
     })
 }
 
-/// An event, and what to write.
+/// Describes an event, and what to write.
 fn line(event: &Event, is_bundled: bool) -> String {
     let remedy = match event {
         Event::NotGranted { wanted, .. } => match wanted.first() {

@@ -1,8 +1,8 @@
-//! Limits as an operator types them.
+//! The names of limits, as an operator types them.
 
 use crate::limits::{Limit, Size};
 
-/// The option that sets `limit`, with its value, or what the limit is where no option sets it.
+/// Returns the option that sets `limit`, with its value, or describes the limit if no option sets it.
 pub(crate) fn option_of(limit: &Limit) -> String {
     match limit {
         Limit::MaxBytes { label, direction, bytes } => {

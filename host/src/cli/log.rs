@@ -15,7 +15,7 @@ use super::without_error_numbers;
 use crate::pipe::quoted;
 use crate::sys;
 
-/// Starts to print: warnings, or with `-v` what the host does, or with `-vv` all of it.
+/// Starts to print messages: warnings, with `-v` also what the host does, with `-vv` every message.
 pub(crate) fn start(verbose: u8) {
     let level = match verbose {
         0 => Level::WARN,
@@ -24,14 +24,14 @@ pub(crate) fn start(verbose: u8) {
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Stderr)
-        // It would say on stderr that stderr fails, and panic as that fails.
+        // It would report on stderr that stderr fails, and panic as that fails too.
         .log_internal_errors(false)
         .event_format(Line)
         .with_filter(Targets::new().with_target("pipehost", level));
     tracing_subscriber::registry().with(lines).init();
 }
 
-/// Stderr, for a host that must not wait for whoever reads it.
+/// Writes to stderr, without waiting for a slow reader of stderr.
 struct Stderr;
 
 impl io::Write for Stderr {
@@ -45,15 +45,15 @@ impl io::Write for Stderr {
     }
 }
 
-/// A message as it is shown. It may quote a guest, its names and its functions: what they continue in further
-/// lines is indented, so that it does not look as if it were ours.
+/// Returns a message as it is shown. It may quote a guest, its names and its functions. Further lines
+/// are indented, so that a quoted text cannot look like a message of the host.
 fn shown(message: &str) -> String {
     let message = without_error_numbers(message);
     let lines = quoted(message.trim_end_matches('\n')).replace('\n', "\n    ");
     lines + "\n"
 }
 
-/// `pipehost: warning: ...`
+/// The format of a line: `pipehost: warning: ...`
 struct Line;
 
 impl<S, N> FormatEvent<S, N> for Line

@@ -1,4 +1,4 @@
-//! What was wrong with a command line: one sentence, and one remedy.
+//! Explains a mistake in a command line: one sentence, and one remedy.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, Command, CommandFactory as _};
@@ -7,10 +7,10 @@ use strsim::normalized_damerau_levenshtein;
 use super::args::{Cli, GuestOptions};
 use crate::bundled;
 
-/// So alike two words are that one may be meant by the other: one letter of three is another.
+/// How similar two words must be for a suggestion: in a word of three letters, one may differ.
 const ALIKE: f64 = 0.6;
 
-/// What is wrong, for whoever typed `command`: a subcommand, or nothing.
+/// Describes the mistake in the arguments of `command`, which is a subcommand or empty.
 pub(super) fn line(error: &clap::Error, command: &str) -> String {
     match error.kind() {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -31,13 +31,13 @@ pub(super) fn line(error: &clap::Error, command: &str) -> String {
         }
         ErrorKind::InvalidValue => value(error, command),
         ErrorKind::InvalidUtf8 => no_text(),
-        // What reads the value says what to write.
+        // The value's parser says what to write.
         ErrorKind::ValueValidation => first_paragraph(error),
         _ => format!("{}; see `pipehost {command} --help`", first_paragraph(error)),
     }
 }
 
-/// Which of the arguments is no text.
+/// Names the argument that is not text.
 fn no_text() -> String {
     let words = std::env::args_os().skip(1);
     let odd = words.into_iter().find(|word| word.to_str().is_none()).unwrap_or_default();
@@ -47,7 +47,7 @@ fn no_text() -> String {
     )
 }
 
-/// The command that was typed, for whoever needs its help.
+/// Returns the subcommand that was typed, or an empty text.
 pub(super) fn typed() -> String {
     let known = Cli::command();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
@@ -55,7 +55,7 @@ pub(super) fn typed() -> String {
     command.map(|command| command.get_name().to_owned()).unwrap_or_default()
 }
 
-/// The one of `known` that is most like `word`, if any is.
+/// Returns the one of `known` that is most like `word`, if any is similar enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let alike = |known: &str| match word.len() >= 3 && known.starts_with(word) {
         true => 1.0,
@@ -66,8 +66,8 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
 }
 
-/// Whether `word` is spelt like an option of a command's; those of all commands aside, which programs
-/// have of their own.
+/// Returns whether `word` is spelt like an option of a command. Options that all commands have do not
+/// count, as programs often have them too.
 pub(super) fn is_option_of(command: &str, word: &str) -> bool {
     let Some(name) = word.strip_prefix("--") else { return false };
     let name = name.split('=').next().unwrap_or(name);
@@ -78,7 +78,7 @@ pub(super) fn is_option_of(command: &str, word: &str) -> bool {
 /// The options that every command has.
 const OF_ALL: [&str; 3] = ["help", "verbose", "version"];
 
-/// The long options of a command, without `--`.
+/// Returns the long options of a command, without `--`.
 fn options(command: &str) -> Vec<String> {
     let known = Cli::command();
     let Some(command) = known.find_subcommand(command) else { return Vec::new() };
@@ -87,10 +87,10 @@ fn options(command: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// What to say of `|`.
+/// The warning about `|`.
 pub(super) const JOINED: &str = "`|` is passed on as an argument; stages are joined by `!`";
 
-/// What to say of an argument of a guest in a pipeline, if it may be meant for pipehost.
+/// Returns a warning about an argument of a guest in a pipeline, if it may be meant for pipehost.
 pub(super) fn misplaced(guest: &str, arg: &str) -> Option<String> {
     match arg {
         "|" => Some(JOINED.into()),
@@ -101,8 +101,8 @@ pub(super) fn misplaced(guest: &str, arg: &str) -> Option<String> {
     }
 }
 
-/// What to say of an argument that `guest`, which comes with pipehost, has no use for. `command` is
-/// what runs it.
+/// Describes the mistake of giving `guest`, which comes with pipehost, an argument that it has no use
+/// for. `command` runs the guest.
 pub(super) fn useless(guest: &str, arg: &str, command: &str) -> String {
     let hint = match (guest, arg, command) {
         (_, "|", "pipe") => "stages are joined by `!`".to_owned(),
@@ -119,7 +119,7 @@ pub(super) fn useless(guest: &str, arg: &str, command: &str) -> String {
     format!("{guest} has no use for the argument `{arg}`; {hint}")
 }
 
-/// Where an option of pipehost's stands in a pipeline.
+/// Says where an option of pipehost is written in a pipeline.
 fn place(guest: &str, arg: &str) -> String {
     let of_stage = GuestOptions::augment_args(Command::new("stage"));
     let name = arg.trim_start_matches("--").split('=').next().unwrap_or_default();
@@ -135,7 +135,8 @@ fn place(guest: &str, arg: &str) -> String {
     }
 }
 
-/// An option as it is written, with what its value is called where it has one and that is missing.
+/// Returns an option as it is written. Adds the placeholder of its value if the option takes one and it
+/// is missing.
 fn with_value(arg: &str, command: &str) -> String {
     let name = arg.trim_start_matches("--");
     let known = Cli::command();
@@ -210,7 +211,7 @@ fn too_many(word: &str, command: &str) -> String {
     }
 }
 
-/// An option's value that is none of those which it may have, or is missing.
+/// Describes an option's value that is missing, or not one of the possible values.
 fn value(error: &clap::Error, command: &str) -> String {
     let (option, typed) =
         (text(error, ContextKind::InvalidArg), text(error, ContextKind::InvalidValue));
@@ -230,7 +231,7 @@ fn value(error: &clap::Error, command: &str) -> String {
     }
 }
 
-/// What clap says itself, without its advice.
+/// Returns clap's own message, without its advice.
 fn first_paragraph(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.trim_start_matches("error: ");

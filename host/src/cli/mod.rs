@@ -1,4 +1,5 @@
-//! The command line: arguments in, one line and a status out. The only user of clap and of anyhow.
+//! The command line: takes arguments, gives one line and a status. The only module that uses clap and
+//! anyhow.
 
 mod args;
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub use crate::sys::Allocator;
 use crate::sys::{self, SystemError};
 use crate::threads;
 
-/// Runs the command line of this process and gives its exit status.
+/// Runs the command line of this process and returns its exit status.
 pub fn main() -> u8 {
     sys::ignore_file_size_signal();
     sys::prepare_messages();
@@ -58,7 +59,7 @@ pub fn main() -> u8 {
             say(&with_remedy(format!("{error:#}")));
             let lines = error.downcast_ref().map_or(&[][..], |it: &InLines| &it.lines);
             for line in lines {
-                // Indented: a file must not look as if it were us.
+                // Indented, so that a line of a file cannot look like a message of pipehost.
                 sys::write_message(format!("    {}\n", quoted_in_line(line)).as_bytes());
             }
             status.code()
@@ -66,14 +67,14 @@ pub fn main() -> u8 {
     }
 }
 
-/// The one line on stderr that says why.
+/// Writes the one line on stderr that says why pipehost ends.
 pub(crate) fn say(line: &str) {
     let line = without_error_numbers(line);
     let line = quoted_in_line(&line);
     sys::write_message(format!("pipehost: {line}\n").as_bytes());
 }
 
-/// Says what to do where the system has too little, if nothing is said of that yet.
+/// Adds what to do if the system has too few resources and the line does not say so yet.
 fn with_remedy(line: String) -> String {
     const REMEDIES: [(SystemError, &str); 4] = [
         (SystemError::ProcessHandles, "raise `ulimit -n`"),
@@ -94,7 +95,7 @@ fn with_remedy(line: String) -> String {
     }
 }
 
-/// "No such file or directory (os error 2)": the number helps nobody.
+/// Removes the number in "No such file or directory (os error 2)", which helps no user.
 fn without_error_numbers(text: &str) -> String {
     let mut pieces = text.split(" (os error ");
     let mut plain = pieces.next().unwrap_or_default().to_owned();
@@ -112,7 +113,7 @@ fn without_error_numbers(text: &str) -> String {
     plain
 }
 
-/// What to print, and the status, where clap has no arguments for us.
+/// Prints what clap has to say, and returns the status, if clap returns no arguments.
 fn usage(error: &clap::Error) -> Status {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

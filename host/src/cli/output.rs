@@ -1,4 +1,4 @@
-//! What a command has to say on stdout.
+//! Prints the output of a command on stdout.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::exit::{Failure, OrStatus, Status};
 use crate::sys;
 
-/// Writes `text` to stdout, as the whole of what a command has to say.
+/// Writes `text` to stdout, as the whole output of a command.
 pub(crate) fn print(text: &str) -> Result<Status, Failure> {
     written(sys::demand_standard_output().and_then(|()| {
         let mut stdout = std::io::stdout().lock();
@@ -15,7 +15,7 @@ pub(crate) fn print(text: &str) -> Result<Status, Failure> {
     }))
 }
 
-/// What has become of all that a command has to say on stdout.
+/// Returns the status after writing the output of a command.
 pub(crate) fn written(outcome: std::io::Result<()>) -> Result<Status, Failure> {
     match outcome {
         Ok(()) => Ok(Status::Exited(0)),

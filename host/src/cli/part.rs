@@ -1,4 +1,5 @@
-//! Which part of a pipeline a process is: the argument that `pipe --isolate` starts the processes of its stages with.
+//! The argument with which `pipe --isolate` starts the process of a stage. It names the process's part
+//! of the pipeline.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,21 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys;
 
-/// How long the file of a pipeline may be.
+/// How many bytes the file of a pipeline may have.
 pub(crate) const MOST_PIPELINE_BYTES: u64 = 1024 * 1024;
 
-/// Which stage a process is, and under which numbers it has inherited that stage's ends.
+/// The stage that a process runs, and the numbers under which it has inherited that stage's ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
     pub(crate) stage: usize,
-    /// Where its report goes.
+    /// The descriptor for its report.
     pub(crate) report: i32,
-    /// The text of `-f FILE`, as it was when the pipeline was started.
+    /// The descriptor with the text of `-f FILE`, as it was when the pipeline was started.
     pub(crate) file: Option<i32>,
-    /// stdin, stdout and stderr, but for those that are FIFOs with a path; and whether it is the only
-    /// one to hold them.
+    /// stdin, stdout and stderr, except those that are FIFOs with a path. The flag says whether no
+    /// other process holds the stream.
     pub(crate) streams: [Option<(i32, bool)>; 3],
-    /// Its pipes to other stages: a name, what is read under it, what is written to.
+    /// Its pipes to other stages: the name, the reading end, the writing end.
     pub(crate) pipes: Vec<(String, Option<i32>, Option<i32>)>,
 }
 
@@ -35,7 +36,7 @@ impl FromStr for Part {
 }
 
 impl Part {
-    /// The text of the pipeline's file, if there is one.
+    /// Reads the text of the pipeline's file, if there is one.
     pub(crate) fn file(&self) -> Option<std::io::Result<String>> {
         let number = self.file?;
         let read = || {

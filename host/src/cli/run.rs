@@ -36,16 +36,16 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     let mut plan = args.options.plan(&source, &args.args);
     plan.check([].into_iter())?;
     provide(args.sandbox.sandbox, std::iter::once(&plan), plan.has_fifos())?;
-    // It bounds more than the guest: compiling, too.
+    // `--timeout` bounds more than the guest: compiling, too.
     let timeout = plan.limits.timeout.take();
     supervised(HARD_DEADLINE, timeout, async |leftovers, signals| {
         run(args, source, plan, timeout, leftovers, signals).await
     })
 }
 
-/// Runs `work` on this thread, with the signals watched, and leaves nothing behind whichever way it
-/// ends. `timeout` is the limit that `work` keeps itself, for what keeps even that from being looked at;
-/// `patience` is how long its tidy end may take.
+/// Runs `work` on this thread, watches signals, and leaves nothing behind whichever way it ends.
+/// `timeout` is the limit that `work` keeps itself; a thread enforces it if `work` cannot. `patience`
+/// is how long its tidy end may take.
 pub(crate) fn supervised<T>(
     patience: Duration,
     timeout: Option<Duration>,
@@ -54,7 +54,7 @@ pub(crate) fn supervised<T>(
     let runtime =
         threads::runtime().context("the runtime cannot be started").or_status(Status::Io)?;
     let leftovers = Leftovers::default();
-    // Whichever way this is left.
+    // Cleans up whichever way this function returns.
     let _clean_up = CleanUp(&leftovers);
     if let Some(timeout) = timeout {
         hard_deadline(timeout, patience, leftovers.clone())
@@ -129,7 +129,7 @@ async fn run(
     if let Some(children) = children {
         setup.children(children);
     }
-    // The guest has copies of those that it is to have.
+    // The guest has copies of those that it uses.
     sys::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
@@ -141,7 +141,7 @@ async fn run(
     let reached = setup.reached();
     let ended = run_until(setup, &engine, &guest, stopped, LAST_DELIVERY).await;
     let ended = ended.map_err(|error| source.failure(error).with_reached(&reached))?;
-    // The process is about to end, and with it the code: nothing is gained by unmapping it.
+    // The process is about to end, and with it the code: unmapping it would gain nothing.
     std::mem::forget((guest, engine));
     let status = match ended {
         Ended::Stopped(status) => {
@@ -159,7 +159,7 @@ async fn run(
     ends_with(status)
 }
 
-/// Opens what the guest is granted; its standard streams are this process's, where nothing else is said.
+/// Opens what the guest is granted. Its standard streams are this process's by default.
 fn open(opener: &mut Opener, plan: &GuestPlan, source: &Source) -> Result<Opened, Failure> {
     let inherit = |number| move || sys::standard(number).map(Stream::Shared);
     let streams = Streams {
@@ -170,7 +170,8 @@ fn open(opener: &mut Opener, plan: &GuestPlan, source: &Source) -> Result<Opened
     Ok(opener.open(plan, streams, Vec::new(), listener(source))?)
 }
 
-/// The guest, and what it may start. With a time limit the file system may not keep this thread waiting.
+/// Loads the guest, and the children that it may start. With a time limit, all files are read on
+/// another thread, so that a slow file system cannot block this one.
 async fn load(
     source: &Source,
     plan: &GuestPlan,
@@ -195,7 +196,7 @@ async fn load(
     Ok((guest, children.context("compiling failed").or_status(Status::Io)??))
 }
 
-/// What a run uses, to be told at its end.
+/// The counters of a run, which are reported at its end.
 struct InUse {
     journal: Journal,
     memory: MemoryUse,

@@ -1,5 +1,5 @@
-//! What ends a run early. SIGINT, SIGTERM, SIGHUP and SIGQUIT: the first ends it tidily, the second at once;
-//! and a tidy end that takes too long, also after the time limit, is cut short.
+//! Ends a run early on SIGINT, SIGTERM, SIGHUP and SIGQUIT. The first signal ends it tidily, the second
+//! at once. A tidy end that takes too long, also after the time limit, is cut short.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +12,8 @@ use super::say;
 use crate::launch::Leftovers;
 use crate::sys::{self, Stop};
 
-/// The signals of this process, watched by a thread of its own: it works whatever the guest or a
-/// file system does to the main thread.
+/// Watches the signals of this process on a thread of its own. It works whatever the guest or a file
+/// system does to the main thread.
 pub(crate) struct SignalWatch {
     first: watch::Receiver<Option<Stop>>,
 }
@@ -30,14 +30,14 @@ impl SignalWatch {
                     match seen {
                         None => {
                             seen = Some(stop);
-                            // Fails where the run is over already.
+                            // Fails if the run is over already.
                             let _ = announce.send(Some(stop));
                             let leftovers = leftovers.clone();
                             let cut_short = move || {
                                 std::thread::sleep(patience);
                                 leave(&leftovers, Status::Signal(stop.number()), None);
                             };
-                            // Without a thread to be had, a second signal has to do.
+                            // If no thread can be started, only a second signal cuts the run short.
                             let _ = std::thread::Builder::new().spawn(cut_short);
                         }
                         Some(first) => leave(&leftovers, Status::Signal(first.number()), None),
@@ -55,13 +55,13 @@ impl SignalWatch {
         {
             return stop;
         }
-        // The thread is gone, and with it all that could come.
+        // The thread is gone, so no signal can come.
         std::future::pending().await
     }
 }
 
-/// Ends the process a moment after the time limit, from a thread of its own, if nothing else has: a
-/// single host call that computes or waits keeps the main thread from looking.
+/// Ends the process `patience` after the time limit, from a thread of its own, if the main thread has
+/// not ended it: a single host call that computes or blocks keeps the main thread from checking.
 pub(crate) fn hard_deadline(
     timeout: Duration,
     patience: Duration,
@@ -79,7 +79,7 @@ pub(crate) fn hard_deadline(
     Ok(())
 }
 
-/// Says what has ended a run, once: whoever cuts a run short may come when that is said already.
+/// Says what has ended a run. Says it only once, as the thread that cuts a run short may call this too.
 pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
     static SAID: AtomicBool = AtomicBool::new(false);
     if SAID.swap(true, Ordering::SeqCst) {

@@ -13,10 +13,10 @@ use crate::launch::ChildSpec;
 use crate::pipe::PipeName;
 use crate::sys;
 
-/// The largest file that is read where others are kept waiting.
+/// The largest file, in bytes, that is read while the run waits.
 const QUICKLY_READ: u64 = 16 * 1024 * 1024;
 
-/// What GUEST names.
+/// The guest that GUEST names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Bundled(&'static str, &'static [u8]),
@@ -42,7 +42,7 @@ impl Source {
         }
     }
 
-    /// What the guest sees as the name that it was started by.
+    /// Returns the name by which the guest was started, as it sees it.
     pub(crate) fn program(&self) -> String {
         match self {
             Self::Bundled(name, _) => (*name).into(),
@@ -52,8 +52,8 @@ impl Source {
         }
     }
 
-    /// The guest, if that takes next to no time: it is a regular file or bundled, and its code is in
-    /// the cache.
+    /// Loads the guest if that takes almost no time: it is a regular file or bundled, and its code is
+    /// in the cache.
     pub(crate) fn load_cached(&self, engine: &Engine) -> Option<Guest> {
         engine.cache()?;
         match self {
@@ -64,7 +64,7 @@ impl Source {
         }
     }
 
-    /// Reads and compiles the guest. Blocks.
+    /// Reads and compiles the guest. Blocks for as long as that takes.
     pub(crate) fn load(&self, engine: &Engine) -> Result<Guest, Failure> {
         let guest = match self {
             Self::Bundled(_, bytes) => Guest::from_bytes(engine, bytes),
@@ -73,7 +73,7 @@ impl Source {
         guest.map_err(|error| self.failure(error))
     }
 
-    /// As [`Source::load`], of what can be run.
+    /// Loads a guest as [`Source::load`] does. Fails if it cannot be run.
     pub(crate) fn load_runnable(&self, engine: &Engine) -> Result<Guest, Failure> {
         let guest = self.load(engine)?;
         match guest.version() {
@@ -82,7 +82,8 @@ impl Source {
         }
     }
 
-    /// As [`Source::load_runnable`], of what a guest may start; and the name that it sees.
+    /// Loads a guest that a guest may start, as [`Source::load_runnable`] does, and returns the name
+    /// that it sees.
     pub(crate) fn load_child(
         spec: &ChildSpec,
         engine: &Engine,
@@ -91,7 +92,7 @@ impl Source {
         Ok((source.load_runnable(engine)?, source.program()))
     }
 
-    /// The status and the text of what is wrong with the guest.
+    /// Returns the status and the text for an error of the guest.
     pub(crate) fn failure(&self, error: GuestError) -> Failure {
         let status = status_of(&error);
         let names_itself =
@@ -102,7 +103,7 @@ impl Source {
         };
         let error = match (names_itself, error) {
             (true, error) => anyhow!("{error}{hint}"),
-            // Its place follows.
+            // Its place follows the guest's name.
             (false, GuestError::Text { place, what, lines }) => {
                 let first = format!("{}:{place}: {what}", self.display());
                 anyhow!(InLines { first, lines })
@@ -112,7 +113,7 @@ impl Source {
         Failure { status, error }
     }
 
-    /// What may have been meant by a file that is not there.
+    /// Returns what the user may have meant by a file that does not exist.
     fn meant(&self) -> String {
         let Self::File(path) = self else { return String::new() };
         match path.to_str().and_then(bundled::guest) {
@@ -121,23 +122,25 @@ impl Source {
         }
     }
 
-    /// Whether it can be a native command only: it is no guest by its name, and can be executed.
+    /// Returns whether this can only be a native command: its name is not a guest's, and it can be
+    /// executed.
     pub(crate) fn is_command(&self) -> bool {
         let Self::File(path) = self else { return false };
         let is_guest = matches!(path.extension().and_then(OsStr::to_str), Some("wasm" | "wat"));
         !is_guest && sys::find_command(path.as_os_str()).is_ok()
     }
 
-    /// Whether the guest may have a use for arguments: one of ours is known.
+    /// Returns whether the guest may have a use for arguments. Of the bundled guests only `@tee` has
+    /// one.
     pub(crate) fn takes_arguments(&self) -> bool {
         matches!(self, Self::File(_) | Self::Bundled("tee", _))
     }
 
-    /// An argument that the guest, one of ours, has no use for.
+    /// Returns an argument that a bundled guest has no use for.
     pub(crate) fn useless<'a>(&self, args: &'a [String]) -> Option<&'a str> {
         let Self::Bundled(name, _) = self else { return None };
         let is_useless = |arg: &&String| match *name {
-            // These are pipes' names.
+            // Its arguments are names of pipes.
             "tee" => arg.parse::<PipeName>().is_err(),
             _ => true,
         };
@@ -152,7 +155,7 @@ impl Source {
     }
 }
 
-/// What is wrong with a guest, and what to write.
+/// Describes the problem with a guest, and what to write.
 pub(crate) fn line_of(error: &GuestError) -> String {
     match error {
         GuestError::TooLittleMemory(bytes) => format!("{error}; give it --max-memory {bytes}"),
@@ -160,7 +163,7 @@ pub(crate) fn line_of(error: &GuestError) -> String {
     }
 }
 
-/// The status of a run whose guest is no usable one.
+/// Returns the status of a run whose guest cannot be used.
 pub(crate) fn status_of(error: &GuestError) -> Status {
     match () {
         () if error.is_permission() => Status::NotPermitted,

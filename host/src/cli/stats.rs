@@ -1,4 +1,4 @@
-//! `--stats`: what was used and moved, and who waited for whom.
+//! `--stats`: reports what was used and moved, and how long readers and writers waited.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,9 +11,8 @@ use super::source::Source;
 use crate::pipe::{PipeName, Total, quoted_in_line, quoted_json};
 use crate::sys::{self, Direction};
 
-/// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the
-/// interface. What cannot be known is null: the host does not see what native commands read and
-/// write.
+/// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the interface.
+/// Unknown values are null: the host does not see what native commands read and write.
 #[derive(Debug, Serialize)]
 pub(crate) struct Stats {
     /// The exit status.
@@ -28,14 +27,14 @@ pub(crate) struct Stats {
 /// A FIFO that a guest was granted by name.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FifoStats {
-    /// What the guest is called that it was granted to.
+    /// The name of the guest's stage.
     pub(crate) stage: String,
     pub(crate) name: String,
     pub(crate) path: String,
 }
 
 impl FifoStats {
-    /// Those that the guest of `stage` was granted.
+    /// Lists the FIFOs that the guest of `stage` was granted.
     pub(crate) fn of(stage: &str, fifos: &[(PipeName, PathBuf)]) -> Vec<Self> {
         let fifo = |(name, path): &(PipeName, PathBuf)| Self {
             stage: stage.into(),
@@ -54,8 +53,9 @@ pub(crate) struct StageStats {
     pub(crate) status: u8,
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: Option<f64>,
-    /// The most at once: a guest's memories and tables; a native command's resident memory, which
-    /// Linux begins to count with what this process had resident when it started the command.
+    /// The most memory at once: a guest's memories and tables, or a native command's resident memory.
+    /// Linux begins to count the latter with what this process had resident when it started the
+    /// command.
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) read_bytes: Option<u64>,
     pub(crate) written_bytes: Option<u64>,
@@ -63,13 +63,13 @@ pub(crate) struct StageStats {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct PipeStats {
-    /// STAGE.END, or what lies outside.
+    /// STAGE.END, or the name of a thing outside.
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) bytes: Option<u64>,
-    /// How long there was no room when its writer asked.
+    /// How long the pipe had no room when its writer asked.
     pub(crate) writer_waited_seconds: Option<f64>,
-    /// How long there was nothing when its reader asked.
+    /// How long the pipe had no bytes when its reader asked.
     pub(crate) reader_waited_seconds: Option<f64>,
 }
 
@@ -95,11 +95,11 @@ impl StageStats {
         }
     }
 
-    /// With the sums of what a guest's ends have counted.
+    /// Adds the sums of what a guest's ends have counted.
     pub(crate) fn counting(self, totals: &[Total]) -> Self {
         let sum = |way| {
             let ours = totals.iter().filter(|total| total.direction == way);
-            // What a process of a stage's reports may be anything.
+            // The process of a stage may report any number.
             Some(ours.map(|total| total.bytes).fold(0, u64::saturating_add))
         };
         Self { read_bytes: sum(Direction::Read), written_bytes: sum(Direction::Write), ..self }
@@ -107,7 +107,7 @@ impl StageStats {
 }
 
 impl PipeStats {
-    /// A pipe between two ends, as far as either of them was counted.
+    /// Makes the entry of a pipe between two ends, as far as either of them was counted.
     pub(crate) fn of(
         from: String,
         to: String,
@@ -126,7 +126,7 @@ impl PipeStats {
 }
 
 impl Stats {
-    /// Those of `pipehost run`.
+    /// Makes the report of `pipehost run`.
     pub(crate) fn of_run(source: &Source, status: Status, used: Used, totals: &[Total]) -> Self {
         let (name, runs) = (source.program(), source.display());
         let pipe = |total: &Total| {
@@ -145,11 +145,11 @@ impl Stats {
         }
     }
 
-    /// Prints it to stderr, as far as somebody reads that.
+    /// Prints the report to stderr. Parts of it are lost if stderr has no room.
     pub(crate) fn print(&self, form: StatsForm) {
         let text = match form {
             StatsForm::Text => self.text(),
-            // Numbers and strings: there is nothing that could not be written.
+            // The report has only numbers and strings, so writing it cannot fail.
             StatsForm::Json => {
                 quoted_json(&serde_json::to_string(self).unwrap_or_default()).into_owned() + "\n"
             }
@@ -189,7 +189,7 @@ fn seconds(seconds: Option<f64>) -> String {
     seconds.map_or("-".into(), |seconds| format!("{seconds:.3} s"))
 }
 
-/// In units of 1024, with three digits that count.
+/// Writes bytes in units of 1024, with three significant digits.
 fn bytes(bytes: Option<u64>) -> String {
     let Some(bytes) = bytes else { return "-".into() };
     let mut amount = bytes as f64;
@@ -209,7 +209,7 @@ fn bytes(bytes: Option<u64>) -> String {
     format!("{amount:.digits$} {}", unit.unwrap_or_default())
 }
 
-/// Columns as wide as they have to be, numbers to the right.
+/// A table with columns as wide as they have to be, and numbers to the right.
 struct Table<const N: usize>(Vec<[String; N]>);
 
 impl<const N: usize> Table<N> {
@@ -218,7 +218,7 @@ impl<const N: usize> Table<N> {
     }
 
     fn row(&mut self, row: [String; N]) {
-        // A name comes from whoever wrote the pipeline: it must not write to the terminal.
+        // The author of the pipeline chooses names: they must not act on the terminal.
         self.0.push(row.map(|cell| quoted_in_line(&cell).into_owned()));
     }
 

@@ -1,7 +1,7 @@
-//! What option values say, without doing any of it yet.
+//! Parses option values, and does nothing of what they say.
 //!
-//! A value is a path, and keys behind commas. Paths need not be UTF-8, and two commas in a value stand for
-//! one of the path's.
+//! A value is a path and keys, with commas between them. Paths need not be UTF-8. Two commas in a value
+//! stand for one comma of the path.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::limits::{duration, size};
 use crate::pipe::{Directions, EofPolicy, PipeName};
 use crate::sys::{self, FifoOptions};
 
-/// A message for the operator, naming what to type.
+/// The error is a message for the operator that says what to type.
 type Parsed<T> = Result<T, String>;
 
-/// The parts of a value, which stand between commas. Two commas are one of a part's own.
+/// Splits a value at its commas. Two commas stand for one comma within a part.
 fn parts(text: &OsStr) -> Vec<OsString> {
     let (mut parts, mut part) = (Vec::new(), Vec::new());
     let mut bytes = sys::bytes(text).iter().peekable();
@@ -34,7 +34,7 @@ fn parts(text: &OsStr) -> Vec<OsString> {
     parts
 }
 
-/// What stands before the first `separator` and behind it.
+/// Returns the text before the first `separator` and the text after it.
 fn split_once(text: &OsStr, separator: &str) -> Option<(OsString, OsString)> {
     let (bytes, separator) = (sys::bytes(text), separator.as_bytes());
     let at = bytes.windows(separator.len()).position(|window| window == separator)?;
@@ -42,12 +42,12 @@ fn split_once(text: &OsStr, separator: &str) -> Option<(OsString, OsString)> {
     Some((sys::text(before.into()), sys::text(after.into())))
 }
 
-/// The keys as text, which all that are known are.
+/// Returns the keys as text. All known keys are text.
 fn keys(parts: impl Iterator<Item = OsString>) -> Vec<String> {
     parts.map(|key| key.to_string_lossy().into_owned()).collect()
 }
 
-/// What stands before `=`, if it is a pipe's name, and the rest.
+/// Splits off the text before `=`, if it is a pipe's name. Also returns the rest.
 fn split_name(text: &OsStr) -> Parsed<(Option<PipeName>, OsString)> {
     match split_once(text, "=") {
         Some((before, _)) if before.is_empty() => {
@@ -55,14 +55,14 @@ fn split_name(text: &OsStr) -> Parsed<(Option<PipeName>, OsString)> {
         }
         Some((before, rest)) => match before.to_str().and_then(|name| name.parse().ok()) {
             Some(name) => Ok((Some(name), rest)),
-            // Part of the path: `./a=b`.
+            // The `=` is part of the path: `./a=b`.
             None => Ok((None, text.into())),
         },
         None => Ok((None, text.into())),
     }
 }
 
-/// `r` and `w` among the keys, where none means both.
+/// Makes directions of the keys `r` and `w`. Neither key means both directions.
 fn directions(read: bool, write: bool) -> Directions {
     match (read, write) {
         (false, false) => Directions::BOTH,
@@ -70,7 +70,7 @@ fn directions(read: bool, write: bool) -> Directions {
     }
 }
 
-/// What the keys say of a FIFO, however it is granted.
+/// What the keys say of a FIFO, by whichever option it is granted.
 #[derive(Default)]
 struct FifoKeys {
     read: bool,
@@ -108,7 +108,7 @@ impl FifoKeys {
 pub(crate) fn fifo(text: impl AsRef<OsStr>) -> Parsed<FifoSpec> {
     let mut parts = parts(text.as_ref()).into_iter();
     let (name, path) = split_name(&parts.next().unwrap_or_default())?;
-    // A file may be called so: with `./` before it, it is granted all the same.
+    // A file may have such a name: with `./` before it, it is granted anyway.
     if let (None, Some((before, after))) = (&name, split_once(&path, ":"))
         && before.to_str().is_some_and(|name| name.parse::<PipeName>().is_ok())
     {
@@ -198,7 +198,8 @@ pub(crate) fn exec(text: &str) -> Parsed<CommandSpec> {
     }
 }
 
-/// What stands before `=`, which must be a name, and the rest, which must be there.
+/// Splits off the text before `=`, which must be a name. Also returns the rest, which must not be
+/// empty.
 fn child_name(text: &OsStr, form: &str) -> Parsed<(PipeName, OsString)> {
     match split_once(text, "=") {
         Some((name, rest)) if !rest.is_empty() => match name.to_string_lossy().parse() {
@@ -209,12 +210,12 @@ fn child_name(text: &OsStr, form: &str) -> Parsed<(PipeName, OsString)> {
     }
 }
 
-/// What a guest reads.
+/// Parses the value for a guest's stdin.
 pub(crate) fn stdin(text: impl AsRef<OsStr>) -> Parsed<StreamSpec> {
     stdio(text.as_ref(), true)
 }
 
-/// What a guest writes to.
+/// Parses the value for a guest's stdout or stderr.
 pub(crate) fn output(text: impl AsRef<OsStr>) -> Parsed<StreamSpec> {
     stdio(text.as_ref(), false)
 }
@@ -236,7 +237,7 @@ fn stdio(text: &OsStr, reads: bool) -> Parsed<StreamSpec> {
     Ok(spec)
 }
 
-/// What stands behind `fifo:`.
+/// Parses what follows `fifo:`.
 fn standard_fifo(text: &OsStr, reads: bool) -> Parsed<StreamFifo> {
     let mut parts = parts(text).into_iter();
     let path = PathBuf::from(parts.next().unwrap_or_default());
@@ -280,7 +281,7 @@ pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<FolderSpec> {
     }
     let (host, guest) = match split_once(&folders, "::") {
         Some(both) => both,
-        // As others write it. A folder may be called so: HOST::GUEST grants it all the same.
+        // Other programs write HOST:GUEST. A folder may have such a name: HOST::GUEST grants it anyway.
         None => match split_once(&folders, ":") {
             Some((before, after))
                 if sys::bytes(&after).starts_with(b"/") || !sys::bytes(&before).contains(&b'/') =>

@@ -1,4 +1,4 @@
-//! What a run's outcome is called on the command line: a status, and the line that says why.
+//! Turns a run's outcome into a status, and the line that says why.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::outcome::{GuestEnd, Outcome};
 use crate::pipe::{ErrorCode, Label};
 use crate::sys::Direction;
 
-/// The status, and the line if one is to be shown: the guest's own end speaks for itself, but for the
-/// limits that it has met, and nobody is told of a reader that has left.
+/// Returns the status, and the line, if one is shown. A guest that ended by itself gets no line, unless
+/// it has met limits. A reader of stdout that has left is not reported either.
 pub(crate) fn of(
     outcome: &Outcome,
     limits: &GuestLimits,
@@ -82,7 +82,7 @@ fn of_end(outcome: &Outcome, limits: &GuestLimits) -> (Status, Option<String>) {
     }
 }
 
-/// What is said where nothing moved for as long as `limit`.
+/// Returns the line for a run in which nothing moved for as long as `limit`.
 pub(crate) fn silent(limit: Duration) -> String {
     let limit = humantime::format_duration(limit);
     format!("nothing moved on any pipe for --idle-timeout {limit}; give it more, or none")

@@ -1,4 +1,4 @@
-//! `pipehost wit`: the package, to be written against.
+//! `pipehost wit`: prints the WIT package, for authors of guests.
 
 use super::args::{WitArgs, WitVersion};
 use super::exit::{Failure, Status};
@@ -12,7 +12,7 @@ pub(crate) fn main(args: &WitArgs) -> Result<Status, Failure> {
     print(&text(args.version))
 }
 
-/// One package, or several in the nested form in which a single text can hold them.
+/// Returns one package, or several in the nested form that a single text can hold.
 fn text(version: Option<WitVersion>) -> String {
     match version {
         Some(WitVersion::V0_3) => V0_3.to_owned(),
@@ -21,7 +21,7 @@ fn text(version: Option<WitVersion>) -> String {
     }
 }
 
-/// `package NAME;` and what follows it, as `package NAME { ... }`.
+/// Turns `package NAME;` and the text after it into `package NAME { ... }`.
 fn nested(package: &str) -> String {
     let mut text = String::new();
     let mut inside = false;

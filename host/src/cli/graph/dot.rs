@@ -1,10 +1,11 @@
-//! A pipeline in the DOT language.
+//! Draws a pipeline in the DOT language.
 
 use std::fmt::Write;
 
 use super::{Graph, Kind};
 
-/// See [`Graph::dot`]. The nodes' identifiers are numbers, so that names are only ever labels.
+/// Draws the graph, see [`Graph::dot`]. The nodes' identifiers are numbers, so that names are only ever
+/// labels.
 pub(super) fn dot(graph: &Graph) -> String {
     let mut dot = String::from("digraph pipeline {\n    rankdir=LR;\n");
     dot += "    node [fontname=\"monospace\"];\n    edge [fontname=\"monospace\", fontsize=10];\n";
@@ -30,7 +31,7 @@ pub(super) fn dot(graph: &Graph) -> String {
     dot + "}\n"
 }
 
-/// Lines as a label. A label has escapes and, as HTML has, entities.
+/// Quotes lines as a label. A label has escapes and, as HTML has, entities.
 fn quoted(lines: impl Iterator<Item = String>) -> String {
     let escaped =
         |line: String| line.replace('\\', "\\\\").replace('"', "\\\"").replace('&', "&amp;");

@@ -1,25 +1,25 @@
-//! Where the boxes and lines of a picture are, from left to right.
+//! Computes where the boxes and lines of a picture are, from left to right. All lengths are in pixels.
 
 use std::fmt::Write;
 
 use super::plan::{Arc, Link, Plan};
 
-/// Between columns: the room for curves.
+/// The room between columns, for curves.
 const GAP: i64 = 56;
-/// Between the lines that lead back, which pass below all boxes.
+/// The distance between the lines that lead back, which pass below all boxes.
 const LANE: i64 = 14;
 /// The radius of their corners.
 const CORNER: i64 = 6;
 /// The length of an arrow's head.
 pub(super) const HEAD: i64 = 8;
-/// Around the picture.
+/// The margin around the picture.
 const MARGIN: i64 = 16;
 
 pub(super) struct Layout {
     pub(super) width: i64,
     pub(super) height: i64,
     pub(super) boxes: Vec<Rect>,
-    /// For each arc.
+    /// One for each arc.
     pub(super) routes: Vec<Route>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Rect {
 pub(super) struct Route {
     /// The data of an SVG path, up to the arrow's head.
     pub(super) path: String,
-    /// The middle of its label's lower edge, beside the box that it comes from.
+    /// The middle of its label's lower edge, beside the box where it starts.
     pub(super) label: (i64, i64),
     /// The arrow's tip.
     pub(super) tip: (i64, i64),
@@ -50,13 +50,13 @@ impl Layout {
         let bottom = slots().map(|slot| slot.y + slot.height / 2).max().unwrap_or(0) - top;
 
         let lanes = plan.lanes as i64;
-        // Lines that lead back take the gaps' room too, up to a point.
+        // Lines that lead back take the gaps' room too, up to a limit.
         let gap = GAP + 6 * lanes.min(8);
         let side = if lanes > 0 { MARGIN + gap / 2 } else { MARGIN };
         let mut columns = Vec::new();
         let mut x = side;
         for column in &plan.columns {
-            // Beside a box is room for the labels of its lines, in front of any curve.
+            // The labels of a box's lines have room beside it, before any curve.
             let needs = |&slot: &usize| {
                 let outs = plan.slots[slot].outs.iter();
                 let labels = outs.map(|&link| arcs[plan.links[link].arc].label);
@@ -109,7 +109,7 @@ impl Layout {
             let _ = write!(path, " H{} {curve}", from.right);
             return;
         };
-        // Each in a lane of its own, and down to it and up from it in a track of its own.
+        // Each line has a lane of its own, and tracks of its own down to it and up from it.
         let lane = lane as i64 + 1;
         let track = |room: i64| CORNER + (room - CORNER) * lane / (space.lanes + 1);
         let down = from.right + track(space.gap / 2);
@@ -124,18 +124,18 @@ impl Layout {
     }
 }
 
-/// Where a link meets a column.
+/// The place where a link meets a column.
 struct End {
     left: i64,
     right: i64,
     y: i64,
 }
 
-/// What is around the boxes.
+/// The room around the boxes.
 struct Space {
     /// Between columns.
     gap: i64,
-    /// Where the lowest box ends.
+    /// The lower edge of the lowest box.
     bottom: i64,
     /// How many lines pass below it.
     lanes: i64,

@@ -1,18 +1,18 @@
-//! Which column each box of a picture stands in, in which order, and how high up.
+//! Computes the column of each box of a picture, its order there, and its height.
 //!
-//! A box stands in the first column that is right of all that leads to it. A line that crosses a
-//! column has a slot of its own there, so no line runs through a box. All is in whole pixels:
-//! what is kept apart stays apart exactly.
+//! A box stands in the first column that is right of all boxes that lead to it. A line that crosses a
+//! column has a slot of its own there, so no line runs through a box. All numbers are whole pixels, so
+//! distances are kept exactly.
 
 use std::collections::VecDeque;
 
-/// Between the slots of a column.
+/// The distance between the slots of a column.
 const SPACE: i64 = 26;
-/// Between the lines at one side of a box.
+/// The distance between the lines at one side of a box.
 const PORT: i64 = 18;
 /// The height of a box with few lines.
 const HEIGHT: i64 = 46;
-/// How often order and heights are improved. More changes little.
+/// How often order and heights are improved. More rounds change little.
 const ROUNDS: usize = 12;
 
 /// A line to be drawn between two boxes.
@@ -20,7 +20,7 @@ pub(super) struct Arc {
     /// Indices of boxes.
     pub(super) from: usize,
     pub(super) to: usize,
-    /// Whether it leads back. Those that do not make no cycle.
+    /// Whether it leads back. The other lines form no cycle.
     pub(super) back: bool,
     /// The room that its label takes.
     pub(super) label: i64,
@@ -32,33 +32,33 @@ pub(super) struct Slot {
     pub(super) column: usize,
     /// How many slots are above it.
     place: i64,
-    /// Its middle. It may be negative.
+    /// The height of its middle. It may be negative.
     pub(super) y: i64,
-    /// Zero where a line passes.
+    /// Zero if a line passes.
     pub(super) height: i64,
     /// The links that end here and those that begin here, from the top.
     ins: Vec<usize>,
     pub(super) outs: Vec<usize>,
 }
 
-/// A line that leads back, or the part of another from one column to the next.
+/// A line that leads back, or the part of another line from one column to the next.
 pub(super) struct Link {
     /// The index of the line.
     pub(super) arc: usize,
     /// Indices of slots.
     pub(super) from: usize,
     pub(super) to: usize,
-    /// Of a line that leads back: how many lanes are between it and the boxes.
+    /// For a line that leads back: how many lanes are between it and the boxes.
     pub(super) lane: Option<usize>,
-    /// Where it begins and ends, below the middle of its slots.
+    /// Where it begins and ends, relative to the middle of its slots; positive is below.
     pub(super) from_at: i64,
     pub(super) to_at: i64,
 }
 
 pub(super) struct Plan {
-    /// Those of the boxes come first.
+    /// The slots of the boxes come first.
     pub(super) slots: Vec<Slot>,
-    /// Those of one line are in order.
+    /// The links of one line are in order.
     pub(super) links: Vec<Link>,
     /// The slots of each column, from the top.
     pub(super) columns: Vec<Vec<usize>>,
@@ -98,7 +98,7 @@ impl Plan {
             }
             plan.link(index, from, arc.to, None);
         }
-        // The shortest way back is the innermost.
+        // The line with the shortest way back is the innermost.
         backs.sort_by_key(|&arc| layers[arcs[arc].from].abs_diff(layers[arcs[arc].to]));
         plan.lanes = backs.len();
         for (lane, arc) in backs.into_iter().enumerate() {
@@ -118,13 +118,13 @@ impl Plan {
         self.links.push(Link { arc, from, to, lane, from_at: 0, to_at: 0 });
     }
 
-    /// The columns from left to right and from right to left, by turns.
+    /// Returns the columns from left to right in even rounds, and from right to left in odd ones.
     fn sweep(&self, round: usize) -> Vec<usize> {
         let columns = 0..self.columns.len();
         if round.is_multiple_of(2) { columns.collect() } else { columns.rev().collect() }
     }
 
-    /// The mean of a value of the links on the side of a slot that a sweep comes from.
+    /// Returns the mean of a value of the links on the side of a slot from which a sweep comes.
     fn mean(&self, slot: usize, round: usize, value: impl Fn(&Link) -> i64) -> Option<i64> {
         let slot = &self.slots[slot];
         let side = if round.is_multiple_of(2) { &slot.ins } else { &slot.outs };
@@ -153,8 +153,8 @@ impl Plan {
         }
     }
 
-    /// Spreads the lines at each side of each box in the order of where they lead, those that lead
-    /// back lowest, and makes the boxes high enough.
+    /// Spreads the lines at each side of each box in the order of their other ends, with lines that
+    /// lead back lowest, and makes the boxes high enough.
     fn set_ports(&mut self) {
         let key = |link: &Link, other: usize| match link.lane {
             None => (0, self.slots[other].place),
@@ -178,7 +178,7 @@ impl Plan {
         }
     }
 
-    /// Lets each slot go where its lines are straight, as far as the others of its column let it.
+    /// Moves each slot to where its lines are straight, as far as the others of its column permit.
     fn set_heights(&mut self) {
         for column in 0..self.columns.len() {
             self.separate(column, &vec![0; self.columns[column].len()]);
@@ -198,9 +198,9 @@ impl Plan {
         }
     }
 
-    /// Puts the slots of a column near the heights that they want, and apart. Half way between two
-    /// ways to keep them apart, one that pushes down and one that pushes up, they are no closer
-    /// than in these.
+    /// Puts the slots of a column near the heights that they want, and apart. One way to keep them
+    /// apart pushes down, and another pushes up. Half way between the two, the slots are no closer than
+    /// in either.
     fn separate(&mut self, column: usize, wanted: &[i64]) {
         let slots = &self.columns[column];
         let apart = |a: usize, b: usize| {
@@ -219,7 +219,7 @@ impl Plan {
     }
 }
 
-/// The column of each box.
+/// Returns the column of each box.
 fn layers(boxes: usize, arcs: &[Arc]) -> Vec<usize> {
     let mut layers = vec![0; boxes];
     let mut waits = vec![0; boxes];
@@ -239,14 +239,14 @@ fn layers(boxes: usize, arcs: &[Arc]) -> Vec<usize> {
             }
         }
     }
-    // What nothing leads to stands beside what it leads to.
+    // A box without incoming lines stands beside the boxes that it leads to.
     for at in sources {
         layers[at] = outs[at].iter().map(|&to| layers[to] - 1).min().unwrap_or(0);
     }
     layers
 }
 
-/// Where `count` lines are at a side of a box, below its middle.
+/// Returns where `count` lines are at a side of a box, relative to its middle; positive is below.
 fn ports(count: usize) -> impl Iterator<Item = i64> {
     let count = count as i64;
     (0..count).map(move |port| (2 * port - (count - 1)) * PORT / 2)

@@ -1,4 +1,4 @@
-//! A pipeline as a picture.
+//! Draws a pipeline as a picture.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ use super::{Edge, Graph, Kind, Node, column, columns, joined};
 
 /// The most columns of text that a box or a label shows.
 const MAX_COLUMNS: usize = 30;
-/// The width of a column of text in a box, in pixels: of the fonts in use, that of the widest.
+/// The width of a column of text in a box, in pixels, in the widest of the fonts in use.
 const COLUMN: i64 = 8;
-/// The same of a label, which is smaller.
+/// The width of a column of text in a label, whose font is smaller.
 const LABEL_COLUMN: i64 = 7;
-/// Left and right of a text.
+/// The room on the left and right of a text.
 const PADDING: i64 = 12;
 
-/// See [`Graph::svg`].
+/// Draws the graph, see [`Graph::svg`].
 pub(super) fn svg(graph: &Graph) -> String {
     let edges: Vec<_> = graph.edges().collect();
     let labels: Vec<_> = edges.iter().map(|edge| cut(&joined(graph.label(edge)))).collect();
@@ -61,7 +61,7 @@ pub(super) fn svg(graph: &Graph) -> String {
     svg + "</svg>\n"
 }
 
-/// A box with its text.
+/// Draws a box with its text.
 fn drawn(node: &Node, rect: &Rect, lines: &[String]) -> String {
     let (name, text) = node.shown();
     let title = [Some(name), text].into_iter().flatten().collect::<Vec<_>>().join(": ");
@@ -93,13 +93,13 @@ fn line_of_text((x, y): (i64, i64), style: &str, text: &str) -> String {
     format!("<text x=\"{x}\" y=\"{y}\"{style} xml:space=\"preserve\">{text}</text>")
 }
 
-/// The lines in a node's box.
+/// Returns the lines in a node's box.
 fn lines(node: &Node) -> Vec<String> {
     let (name, text) = node.shown();
     [Some(name), text].into_iter().flatten().map(|line| cut(&line)).collect()
 }
 
-/// All that is to be said of a pipe.
+/// Returns the full description of a pipe.
 fn title_of_edge(graph: &Graph, edge: &Edge) -> String {
     let end = |node: usize, end: String| {
         let (name, _) = graph.nodes[node].shown();
@@ -111,12 +111,12 @@ fn title_of_edge(graph: &Graph, edge: &Edge) -> String {
     joined([format!("{from} → {to}"), name])
 }
 
-/// The room that a text takes.
+/// Returns the room that a text takes.
 fn width(text: &str, column: i64) -> i64 {
     columns(text) as i64 * column + 2 * PADDING
 }
 
-/// The text, or its beginning where it is too long.
+/// Returns the text, or its beginning if it is too long.
 fn cut(text: &str) -> String {
     if columns(text) <= MAX_COLUMNS {
         return text.into();
@@ -130,7 +130,7 @@ fn cut(text: &str) -> String {
     text.chars().take_while(fits).chain(['…']).collect()
 }
 
-/// Text as XML wants it. What XML cannot hold is not in it: see [`super::shown`].
+/// Escapes text for XML. Characters that XML cannot hold are replaced before: see [`super::shown`].
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

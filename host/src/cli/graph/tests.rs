@@ -1,4 +1,4 @@
-//! What is drawn of lines, of forks and joins, and of cycles.
+//! Tests how lines, forks, joins and cycles are drawn.
 
 mod any;
 mod read;
@@ -11,7 +11,7 @@ use read::{points, texts_of_xml};
 
 use Kind::{Guest, Native, Outside};
 
-/// Edges are `from[.end]`, `to[.end]` and the pipe's name, if any.
+/// Makes a graph. Edges are `from[.end]`, `to[.end]` and the pipe's name, if any.
 fn graph(nodes: &[(&str, &str, Kind)], edges: &[(&str, &str, &str)]) -> Graph {
     let index = |name: &str| nodes.iter().position(|node| node.0 == name).unwrap();
     let node =
@@ -155,7 +155,7 @@ fn dot_escapes_what_labels_act_on() {
     assert!(dot.contains("[label=\"a\\\"b\\n\\\\N &amp;lt;\u{fffd}\", shape"), "{dot}");
 }
 
-/// Whether `a` is left of `b`, with room between them.
+/// Returns whether `a` is left of `b`, with room between them.
 fn left_of(a: Rect, b: Rect) -> bool {
     a.x + a.width < b.x
 }
@@ -215,7 +215,7 @@ fn a_picture_shows_all_and_cuts_what_is_long() {
     assert_eq!(texts, [whole, "awk", cut]);
 }
 
-/// The layout with boxes of these widths, and labels that are all 70 wide.
+/// Returns the layout with boxes of these widths, and labels that are all 70 wide.
 fn laid_out(graph: &Graph, widths: &[i64]) -> Layout {
     let arc = |(edge, back): (&Edge, bool)| Arc { from: edge.from, to: edge.to, back, label: 70 };
     let arcs: Vec<_> = graph.edges().zip(graph.walk().back).map(arc).collect();

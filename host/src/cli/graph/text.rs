@@ -1,17 +1,17 @@
-//! A pipeline as text.
+//! Draws a pipeline as text.
 
 use std::iter::once;
 use std::mem;
 
 use super::{Edge, Graph, Kind, Node, columns, joined};
 
-/// A chain is broken into lines of at most this many columns, where its names allow it.
+/// The most columns of a line of a chain, if its names permit that.
 const LINE: usize = 80;
 
-/// The widest that a column of names is made: longer names stick out of it.
+/// The widest column of names. Longer names extend beyond it.
 const MAX_NAMES: usize = 24;
 
-/// See [`Graph::text`].
+/// Draws the graph, see [`Graph::text`].
 pub(super) fn text(graph: &Graph) -> String {
     match chain(graph) {
         Some((first, edges)) if !edges.is_empty() => chain_text(graph, first, &edges),
@@ -19,7 +19,7 @@ pub(super) fn text(graph: &Graph) -> String {
     }
 }
 
-/// The first node and the edges in order, where the graph is one line.
+/// Returns the first node and the edges in order, if the graph is one line.
 fn chain(graph: &Graph) -> Option<(&Node, Vec<&Edge>)> {
     let mut next = vec![None; graph.nodes.len()];
     let mut fed = vec![false; graph.nodes.len()];
@@ -28,7 +28,7 @@ fn chain(graph: &Graph) -> Option<(&Node, Vec<&Edge>)> {
             return None;
         }
     }
-    // As nothing leads here, and one edge at most to each other node, no node comes up twice.
+    // No edge leads to the first node, and at most one to each other node, so no node occurs twice.
     let first = fed.iter().position(|fed| !fed)?;
     let mut at = first;
     let mut edges = Vec::new();
@@ -39,7 +39,7 @@ fn chain(graph: &Graph) -> Option<(&Node, Vec<&Edge>)> {
     (edges.len() + 1 == graph.nodes.len()).then(|| (&graph.nodes[first], edges))
 }
 
-/// The chain, and below it what each of its stages runs.
+/// Draws the chain, and below it what each of its stages runs.
 fn chain_text(graph: &Graph, first: &Node, edges: &[&Edge]) -> String {
     let (mut text, _) = first.shown();
     let mut line = columns(&text);
@@ -69,8 +69,8 @@ fn chain_text(graph: &Graph, first: &Node, edges: &[&Edge]) -> String {
     text
 }
 
-/// Each node with what it runs and where its pipes lead. A cycle is said in a line of its own, as
-/// a list does not show it.
+/// Lists each node with what it runs and where its pipes lead. A cycle gets a line of its own, as a
+/// list does not show it.
 fn list_text(graph: &Graph) -> String {
     let mut out = vec![Vec::new(); graph.nodes.len()];
     let mut fed = vec![false; graph.nodes.len()];
@@ -83,11 +83,11 @@ fn list_text(graph: &Graph) -> String {
     for ((node, out), fed) in graph.nodes.iter().zip(&out).zip(fed) {
         let (name, runs) = node.shown();
         if node.kind == Kind::Outside && runs.is_none() && out.is_empty() && fed {
-            // Where the pipe that leads here begins, it has been named.
+            // The node is named already, on the line of the pipe that leads to it.
             continue;
         }
         let mut lines = pipes(graph, out).into_iter();
-        // What runs nothing has its first pipe beside its name.
+        // A node that runs nothing has its first pipe beside its name.
         let beside = runs.or_else(|| lines.next()).unwrap_or_default();
         text += &row(&[&padded(&name, width), &beside]);
         for line in lines {
@@ -101,7 +101,7 @@ fn list_text(graph: &Graph) -> String {
     text
 }
 
-/// A line for each of the pipes that lead out of a node.
+/// Returns a line for each of the pipes that lead out of a node.
 fn pipes(graph: &Graph, edges: &[&Edge]) -> Vec<String> {
     let target = |edge: &Edge| match (graph.nodes[edge.to].shown().0, graph.reader_end(edge)) {
         (name, end) if end.is_empty() => name,
@@ -120,12 +120,12 @@ fn pipes(graph: &Graph, edges: &[&Edge]) -> Vec<String> {
     parts.iter().zip(edges).map(line).collect()
 }
 
-/// A line of a table.
+/// Returns a line of a table.
 fn row(cells: &[&str; 2]) -> String {
     format!("{}\n", cells.join("  ").trim_end())
 }
 
-/// The width of a column that holds `texts`.
+/// Returns the width of a column that holds `texts`.
 fn width<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
     texts.map(|text| columns(text)).max().unwrap_or_default().min(MAX_NAMES)
 }

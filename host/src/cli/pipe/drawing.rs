@@ -1,11 +1,11 @@
-//! A pipeline as a graph.
+//! Makes a graph of a pipeline.
 
 use super::super::graph::{Edge, Graph, Kind, Node};
 use super::plan::{EndRef, Job, Pipe, Plan, Stage};
 use crate::launch::StreamSpec;
 
 impl Plan {
-    /// As it is drawn.
+    /// Returns the graph that is drawn.
     pub(crate) fn graph(&self) -> Graph {
         let kind = |stage: &Stage| match stage.job {
             Job::Guest { .. } => Kind::Guest,
@@ -65,9 +65,9 @@ impl Plan {
 }
 
 impl Graph {
-    /// Joins a stage's end with something outside, which is one node however often it is joined.
+    /// Joins a stage's end with a thing outside, which is one node however often it is joined.
     fn add_outside(&mut self, name: String, stage: usize, end: &str, incoming: bool) {
-        // A stage may be called the same: what lies outside has no text.
+        // A stage may have the same name, but only a node outside has no text.
         let known = self.nodes.iter().position(|node| node.text.is_empty() && node.name == name);
         let outside = known.unwrap_or_else(|| {
             let name = name.clone();

@@ -1,4 +1,4 @@
-//! The pipes between the stages of a pipeline, and who gets which end.
+//! The pipes between the stages of a pipeline, and which stage gets which end.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use crate::launch::{Opener, Stream, Streams};
 use crate::pipe::Grant;
 use crate::sys::{self, CapacityLease, Handle, NativeCommand};
 
-/// The ends of all pipes between stages, until they are given to those.
+/// The ends of all pipes between stages, until the stages get them.
 pub(super) struct Ends {
     readers: BTreeMap<EndRef, Handle>,
     writers: BTreeMap<EndRef, Handle>,
@@ -41,7 +41,7 @@ impl Ends {
         Ok(ends)
     }
 
-    /// The standard streams of a stage, and its other ends.
+    /// Takes the standard streams of a stage, and its other ends.
     pub(super) fn wiring(
         &mut self,
         plan: &Plan,
@@ -61,7 +61,7 @@ impl Ends {
         Ok((streams, named))
     }
 
-    /// One of the standard streams of a stage.
+    /// Takes one of the standard streams of a stage.
     pub(super) fn stream(
         &mut self,
         plan: &Plan,
@@ -80,12 +80,12 @@ impl Ends {
         Ok(opener.stream(number, redirection, otherwise)?)
     }
 
-    /// Whether another stage is on the other side of it.
+    /// Returns whether a pipe joins the stream to another stage.
     pub(super) fn joins(&mut self, at: usize, number: i32) -> bool {
         self.standard_ends(number).contains_key(&standard_end(at, number))
     }
 
-    /// The room that its pipes have taken.
+    /// Returns the leases of the pipes that were made larger.
     pub(super) fn into_leases(self) -> Vec<CapacityLease> {
         self.leases
     }
@@ -99,7 +99,7 @@ impl Ends {
         (self.readers.remove(&end), self.writers.remove(&end))
     }
 
-    /// A native command on its ends.
+    /// Makes a native command with its ends.
     pub(super) fn command(
         &mut self,
         plan: &Plan,

@@ -1,4 +1,4 @@
-//! A pipeline that is kept in a file.
+//! Reads a pipeline from a file.
 
 mod stage_table;
 
@@ -29,7 +29,7 @@ struct File {
     pipes: toml::Table,
 }
 
-/// Reads the file at `path`, which may be a FIFO, until `deadline`; `None` then.
+/// Reads the file at `path`, which may be a FIFO. Returns `None` if that takes until `deadline`.
 pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<String>, Failure> {
     let bytes = match sys::read_file(path, MOST_PIPELINE_BYTES, deadline) {
         Ok(bytes) => bytes,
@@ -48,8 +48,8 @@ pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<Stri
     }
 }
 
-/// The pipeline in `text`, which is that of the file at `path`, whose folder its paths start from.
-/// `common` holds for every guest.
+/// Makes the plan of `text`, which the file at `path` holds. The paths in it start from that file's
+/// folder. `common` holds for every guest.
 pub(crate) fn plan(path: &Path, text: &str, common: &GuestOptions) -> Result<Plan, Failure> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     parse(text, folder.unwrap_or(Path::new(".")), common).map_err(|failure| Failure {
@@ -105,7 +105,7 @@ pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<
     Plan::new(outer_streams(stages, common)?, pipes)
 }
 
-/// What the parser says is wrong; of an unknown key, which one may be meant.
+/// Returns the parser's message. For an unknown key, suggests one that may be meant.
 fn of_parser(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field `") else { return message.into() };
     let mut words = rest.split('`').step_by(2);
@@ -114,7 +114,7 @@ fn of_parser(message: &str) -> String {
     unknown_key(unknown, &known)
 }
 
-/// What to say of a key that is none of those that are known.
+/// Returns the message for an unknown key.
 fn unknown_key(unknown: &str, known: &[&str]) -> String {
     match mistake::nearest(unknown, known.iter().copied()) {
         Some(meant) => format!("unknown key `{unknown}`; did you mean `{meant}`?"),
@@ -122,7 +122,7 @@ fn unknown_key(unknown: &str, known: &[&str]) -> String {
     }
 }
 
-/// `NAME = "STAGE.END -> STAGE.END"`, or a table with `from`, `to` and `capacity`.
+/// Reads a pipe: `NAME = "STAGE.END -> STAGE.END"`, or a table with `from`, `to` and `capacity`.
 fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -217,7 +217,7 @@ mod tests {
         );
         assert_eq!(options.limits.rate.map(u64::from), Some(1 << 20));
         assert_eq!(plan.pipes[0].capacity, Some(64 << 10));
-        // The two of the file, and stdout of `clean` into `log`; `sort` reads a file.
+        // The two pipes of the file, and stdout of `clean` into `log`. `sort` reads a file.
         assert_eq!(plan.pipes.len(), 3);
     }
 

@@ -1,6 +1,6 @@
-//! `pipe --isolate`: each guest in a process of its own. That is this program again, which finds in the
-//! same arguments what its stage is, and inherits the stage's ends; it opens the stage's other grants,
-//! confines itself to them, and leaves a report in a file in memory.
+//! `pipe --isolate`: runs each guest in a process of its own. That process runs this program again,
+//! with the same arguments, which tell it what its stage is. It inherits the stage's ends, opens the
+//! stage's other grants, confines itself to them, and writes a report to a file in memory.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -33,13 +33,14 @@ use crate::pipe::{Grant, PipeName, Total, share_terminals};
 use crate::pipeline::{Report, StageEnd};
 use crate::sys::{self, Direction, Handle, NativeCommand, NativeEnd};
 
-/// A report is a few lines for each end. What is longer comes from a process that is out of control.
+/// How many bytes a report may have. It is a few lines for each end: a longer one comes from a process
+/// that is out of control.
 const MOST_REPORT: u64 = 1024 * 1024;
 
-/// So much of a line, in bytes, is shown.
+/// How many bytes of a line are shown.
 const MOST_LINE: usize = 2048;
 
-/// What a stage's process has come to.
+/// The result of a stage's process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StageReport {
     status: u8,
@@ -72,18 +73,18 @@ impl TotalReport {
 }
 
 impl StageReport {
-    /// What is found in the file once the process has ended; `None` where that wrote none.
+    /// Reads the report once the process has ended. Returns `None` if the process wrote none.
     pub(super) fn read(file: &mut File) -> Option<Self> {
         let mut text = Vec::new();
         file.rewind().ok()?;
         file.take(MOST_REPORT).read_to_end(&mut text).ok()?;
-        // The file is as long as a report may be: zeroes are none of it.
+        // The file is as long as a report may be, and filled with zeroes.
         let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
         serde_json::from_slice(&text[..end]).ok()
     }
 
-    /// Completes what is known of the stage; its status, and the line that says why: `None` where its
-    /// process did not end as it says itself.
+    /// Adds the report to what is known of the stage. Returns the status, and the line that says why.
+    /// Returns `None` if the process did not end with the status that it reports.
     pub(super) fn put_into<E>(
         mut self,
         report: &mut Report<E>,
@@ -115,8 +116,8 @@ impl StageReport {
     }
 }
 
-/// The command that runs the guest of stage `at` in a process of its own, and where its report will
-/// be.
+/// Makes the command that runs the guest of stage `at` in a process of its own, and the file for its
+/// report.
 pub(super) fn command(
     plan: &Plan,
     at: usize,
@@ -128,7 +129,7 @@ pub(super) fn command(
     let Some(guest) = plan.stages[at].guest() else {
         return Err(anyhow!("only guests have processes of their own")).or_status(Status::Usage);
     };
-    // What it is granted by number keeps its number, and goes to nobody else.
+    // A descriptor granted by number keeps its number, and no other process gets it.
     let mut first = 3;
     for spec in guest.descriptors() {
         let (fd, _) = sys::take_inherited(spec.number)
@@ -177,7 +178,7 @@ pub(super) fn command(
         let (reader, writer) = ends.both(at, name.as_str());
         part.pipes.push((name.to_string(), reader.map(&mut give), writer.map(&mut give)));
     }
-    // Its process opens a FIFO itself, unless its path stands for a descriptor of this process's.
+    // The process opens a FIFO itself, unless its path stands for a descriptor of this process.
     for number in 0..3 {
         let is_fifo = match plan.stages[at].redirection(number) {
             Some(StreamSpec::Fifo(spec)) => sys::inherited_number(&spec.path).is_none(),
@@ -193,7 +194,7 @@ pub(super) fn command(
     }
     let part = serde_json::to_string(&part).context("which stage it is").or_status(Status::Io)?;
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Directly behind the command, wherever that stands: what follows may be a stage's.
+    // Directly after the command, wherever it is: the words after it may belong to a stage.
     let behind = 1 + args.iter().position(|arg| arg == "pipe").unwrap_or(0);
     args.insert(behind, format!("--part={part}").into());
     let own = |number: i32, granted: bool| {
@@ -204,19 +205,19 @@ pub(super) fn command(
         args,
         stdin: own(0, standard[0])?,
         stdout: own(1, standard[1])?,
-        // For what the host has to say.
+        // For the host's own messages.
         stderr: sys::standard(2).map_err(failed)?,
         others,
     };
     Ok((command, report))
 }
 
-/// The whole life of a stage's process.
+/// Runs the process of a stage from start to end.
 pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     let mut report =
         File::from(sys::take_given(part.report).context("--part").or_status(Status::Usage)?);
     let ended = prepare(&args, &part).and_then(|plan| {
-        // The time limit is kept by whoever started this.
+        // The process that started this one keeps the time limit.
         supervised(PART_HARD_DEADLINE, None, async |leftovers, signals| {
             run(&args, &plan, &part, leftovers, signals).await
         })
@@ -233,7 +234,7 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     Ok(Status::Exited(ended.status))
 }
 
-/// While there is one thread only.
+/// Makes the plan and starts the monitor, while this process has only one thread.
 fn prepare(args: &PipeArgs, part: &Part) -> Result<Plan, Failure> {
     let plan = of_plan(args, part.file())?;
     share_terminals();
@@ -284,7 +285,8 @@ async fn run(
     })
 }
 
-/// Its standard streams. What was given comes first: what its options say has been seen to already.
+/// Opens the stage's standard streams. Given descriptors come first: the parent process has already
+/// followed the options for them.
 fn streams(part: &Part, plan: &GuestPlan, opener: &mut Opener) -> Result<Streams, Failure> {
     let mut stream = |number: i32, spec: &Option<StreamSpec>, given: Option<(i32, bool)>| {
         let otherwise = || match given {
@@ -302,7 +304,7 @@ fn streams(part: &Part, plan: &GuestPlan, opener: &mut Opener) -> Result<Streams
     })
 }
 
-/// Its pipes to other stages, as grants.
+/// Makes grants of the stage's pipes to other stages.
 fn joined(pipes: &[(String, Option<i32>, Option<i32>)]) -> Result<Vec<Grant>, Failure> {
     let take = |number: Option<i32>| number.map(sys::take_given).transpose();
     let grant = |(name, reader, writer): &(String, Option<i32>, Option<i32>)| {

@@ -1,4 +1,4 @@
-//! A pipeline as it is typed: stages with `!` between them.
+//! Reads a pipeline as it is typed: stages with `!` between them.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,7 +8,7 @@ use super::super::mistake;
 use super::super::source::Source;
 use super::plan::{Job, Plan, Stage, Streams, program_name, stage_name, usage};
 
-/// Reads the stages. `common` holds for every guest.
+/// Makes the plan of these words. `common` holds for every guest.
 pub(crate) fn plan(words: &[OsString], common: &GuestOptions) -> Result<Plan, Failure> {
     let mut stages: Vec<Stage> = Vec::new();
     for (at, words) in words.split(|word| word == "!").enumerate() {
@@ -56,7 +56,7 @@ fn guest(at: usize, words: &[OsString], common: &GuestOptions) -> Result<(String
     Ok((source.program(), Job::Guest { source, plan }))
 }
 
-/// Looks for what is written behind a guest, and may be meant for pipehost.
+/// Looks for arguments after a guest that may be meant for pipehost.
 fn look_at_arguments(at: usize, source: &Source, args: &[String]) -> Result<(), Failure> {
     let (stage, guest) = (at + 1, source.display());
     if let Some(arg) = source.useless(args) {
@@ -92,7 +92,7 @@ pub(crate) fn outer_streams(
     Ok(stages)
 }
 
-/// `\!` stands for `!`, `\\!` for `\!`, and so on.
+/// Removes one escape: `\!` stands for `!`, `\\!` for `\!`, and so on.
 fn unescaped(word: &OsStr) -> OsString {
     let escaped = word.to_str().and_then(|text| {
         let before = text.strip_suffix('!')?;

@@ -1,4 +1,4 @@
-//! Reading and compiling the guests of a pipeline.
+//! Reads and compiles the guests of a pipeline.
 
 use anyhow::Context;
 
@@ -12,16 +12,16 @@ use crate::guest::Guest;
 use crate::launch;
 use crate::threads;
 
-/// A stage's code, and that of what it may start.
+/// A stage's code, and that of the children that it may start.
 pub(super) struct Code {
     pub(super) engine: Engine,
     pub(super) guest: Guest,
     pub(super) children: Option<Children>,
 }
 
-/// Reads and compiles all guests, those that may be started included, each once, on a thread.
+/// Reads and compiles all guests, and the children that they may start, each once, on a thread.
 ///
-/// Those with fuel are compiled apart, so that the others do not count what they compute.
+/// Guests with fuel are compiled separately, so that the others do not count what they compute.
 pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure> {
     let (stages, engine) = (plan.stages.clone(), engine.clone());
     let load = move || {

@@ -1,4 +1,4 @@
-//! `pipehost pipe`: several stages at once, joined by pipes.
+//! `pipehost pipe`: runs several stages at once, joined by pipes.
 
 mod drawing;
 mod ends;
@@ -78,20 +78,20 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
             cycle.join(" → ")
         );
     }
-    // The processes of isolated stages provide for themselves.
+    // The processes of isolated stages start monitors of their own.
     if !args.check && !args.isolate {
         let guests = plan.guests();
         let has_fifos = plan.stages.iter().any(plan::Stage::has_fifos);
         provide(args.sandbox.sandbox, guests, has_fifos)?;
     }
-    // Of what was left when the file was read.
+    // The time that is left after the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
     supervised(HARD_DEADLINE, left, async |leftovers, signals| {
         supervise(args, plan, text, left, leftovers, signals).await
     })
 }
 
-/// The pipeline that `args` describe; `text` is that of the file, if they name one.
+/// Makes the plan that `args` describe. `text` is the text of the file, if they name one.
 fn of_plan(args: &PipeArgs, text: Option<std::io::Result<String>>) -> Result<Plan, Failure> {
     let plan = match (&args.file, text) {
         (Some(path), Some(text)) => {
@@ -104,7 +104,7 @@ fn of_plan(args: &PipeArgs, text: Option<std::io::Result<String>>) -> Result<Pla
     Ok(plan)
 }
 
-/// Sees whether the grants of each stage go together.
+/// Checks that the grants of each stage do not contradict each other.
 fn check(plan: &Plan) -> Result<(), Failure> {
     for (at, stage) in plan.stages.iter().enumerate() {
         if let Some(guest) = stage.guest() {
@@ -116,19 +116,19 @@ fn check(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The text of a file as a plan that could be run.
+/// Makes a plan that could be run of the text of a file.
 pub(super) fn checked(text: &str) -> Result<Plan, Failure> {
     let plan = file::parse(text, Path::new("."), &GuestOptions::default())?;
     check(&plan)?;
     Ok(plan)
 }
 
-/// The stages between `!` as a plan that could be run.
+/// Makes a plan that could be run of the stages between `!`.
 pub(super) fn checked_line(args: &PipeArgs) -> Result<Plan, Failure> {
     of_plan(args, None)
 }
 
-/// Prints the pipeline, or draws it in a file.
+/// Prints the pipeline, or draws it to a file.
 fn draw(graph: &Graph, to: Option<&Path>) -> Result<Status, Failure> {
     let Some(path) = to else { return print(&graph.text()) };
     let picture = match path.extension().and_then(|extension| extension.to_str()) {
@@ -157,7 +157,7 @@ async fn supervise(
     let engine = engine_for(&args.cache, plan.writable_folders())?;
     let isolated = args.isolate && !args.check;
     let stopped = tokio::select! {
-        // Their own processes look at what guests are made of.
+        // The guests' own processes compile them.
         _ = std::future::ready(()), if isolated => Ok(plan.stages.iter().map(|_| None).collect()),
         loaded = load(&plan, &engine), if !isolated => Ok(loaded?),
         signal = signals.received() => Err(Status::Signal(signal.number())),
@@ -198,12 +198,12 @@ async fn supervise(
     if isolated || plan.stages.iter().any(|stage| matches!(stage.job, Job::Native { .. })) {
         policy.natives();
     }
-    // Commands are not bounded, and guests' threads are, from their start.
+    // Commands are started before, and so are not bounded. Guests' threads are, from their start.
     bound_files(args.sandbox.sandbox, &mut policy)?;
     sys::retire_standard_input_and_output()
         .context("the standard streams cannot be given up")
         .or_status(Status::Io)?;
-    // What opens files is done before.
+    // Files that the guests need are open before the process confines itself.
     pipeline.prepare().await;
     confine(args.sandbox.sandbox, policy)?;
     #[cfg(test)]
@@ -217,7 +217,7 @@ async fn supervise(
             biased;
             signal = signals.received(), if stopped.is_none() => Status::Signal(signal.number()),
             () = &mut limit, if stopped.is_none() => Status::TimedOut,
-            // What commands do after the last guest has ended is not seen.
+            // The host does not see what commands move after the last guest has ended.
             () = &mut silent, if stopped.is_none() && guests > 0 => {
                 was_silent = true;
                 Status::TimedOut

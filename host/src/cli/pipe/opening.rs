@@ -1,4 +1,4 @@
-//! Opening all that a pipeline's stages are given.
+//! Opens everything that a pipeline's stages are given.
 
 use std::fs::File;
 
@@ -15,20 +15,20 @@ use crate::launch::{GuestPlan, Leftovers, Opened, Opener, Shared, reserve_for_fi
 use crate::pipeline;
 use crate::sys::{CapacityLease, SandboxPolicy};
 
-/// The stages with all that they are given, and what this process needs for it.
+/// The stages with everything that they are given, and what this process must keep for them.
 pub(super) struct Ready {
     pub(super) stages: Vec<pipeline::Stage<Failure>>,
-    /// The room that its pipes have taken.
+    /// The leases of the pipes that were made larger.
     pub(super) leases: Vec<CapacityLease>,
-    /// The FIFOs that are granted.
+    /// The granted FIFOs.
     pub(super) fifos: Vec<FifoStats>,
     pub(super) policy: SandboxPolicy,
-    /// Where the processes of guests leave their reports.
+    /// The files to which the processes of guests write their reports.
     pub(super) reports: Vec<Option<File>>,
 }
 
-/// Opens all that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
-/// `isolated`, with the text of the pipeline's file, if guests are to have processes of their own.
+/// Opens everything that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
+/// `isolated` is the text of the pipeline's file, if guests get processes of their own.
 pub(super) fn open(
     plan: &Plan,
     loaded: Vec<Option<Code>>,

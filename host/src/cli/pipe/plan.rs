@@ -1,4 +1,4 @@
-//! What a pipeline is to be: its stages, and the pipes that join them. Nothing is opened here.
+//! The plan of a pipeline: its stages, and the pipes that join them. Nothing is opened here.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
-    /// As messages and pipes call it: letters, digits, `_` and `-`.
+    /// The name in messages and pipes: letters, digits, `_` and `-`.
     pub(crate) name: String,
     pub(crate) job: Job,
 }
@@ -37,7 +37,7 @@ pub(crate) enum Job {
     Native { command: Vec<OsString>, streams: Streams },
 }
 
-/// What a native command has as standard streams, where no pipe is joined to them.
+/// The standard streams of a native command that no pipe is joined to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
     pub(crate) stdin: Option<StreamSpec>,
@@ -54,7 +54,7 @@ pub(crate) struct Pipe {
     pub(crate) capacity: Option<u64>,
 }
 
-/// A stage, by its place, and one of its ends: `stdin`, `stdout`, `stderr`, or a granted name, which
+/// A stage, by its position, and one of its ends: `stdin`, `stdout`, `stderr`, or a granted name, which
 /// is `fdN` for a native command.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EndRef {
@@ -67,13 +67,14 @@ impl EndRef {
         Self { stage, end: end.into() }
     }
 
-    /// What messages and counts call it. In a plan, no pipe is named like a standard stream.
+    /// Returns the end's label in messages and counts. In a plan, no pipe has the name of a standard
+    /// stream.
     pub(crate) fn label(&self) -> Label {
         Label::of_standard(&self.end).unwrap_or_else(|| Label::Pipe(self.end.as_str().into()))
     }
 }
 
-/// What an end of a stage is to its program.
+/// The kind of a stage's end, as its program sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndKind<'a> {
     /// A standard stream: 0, 1 or 2.
@@ -85,7 +86,7 @@ pub(crate) enum EndKind<'a> {
 }
 
 impl Stage {
-    /// What it runs, in few words.
+    /// Describes what the stage runs in few words.
     pub(crate) fn runs(&self) -> String {
         match &self.job {
             Job::Guest { source, plan } => {
@@ -107,7 +108,7 @@ impl Stage {
         }
     }
 
-    /// What it is given, if it is a guest.
+    /// Returns the guest's plan, if the stage is a guest.
     pub(crate) fn guest(&self) -> Option<&GuestPlan> {
         match &self.job {
             Job::Guest { plan, .. } => Some(plan),
@@ -115,7 +116,7 @@ impl Stage {
         }
     }
 
-    /// What `end` is, if it has such an end.
+    /// Returns the kind of `end`, if the stage has such an end.
     pub(crate) fn end_kind<'a>(&self, end: &'a str) -> Option<EndKind<'a>> {
         match (end, &self.job) {
             ("stdin", _) => Some(EndKind::Standard(0)),
@@ -128,7 +129,7 @@ impl Stage {
         }
     }
 
-    /// Where one of its standard streams is to be sent.
+    /// Returns the target of one of the standard streams, to be set.
     pub(super) fn redirection_mut(&mut self, number: i32) -> &mut Option<StreamSpec> {
         let (stdin, stdout, stderr) = match &mut self.job {
             Job::Guest { plan, .. } => (&mut plan.stdin, &mut plan.stdout, &mut plan.stderr),
@@ -143,13 +144,13 @@ impl Stage {
         }
     }
 
-    /// Whether it has FIFOs, by name or as a standard stream.
+    /// Returns whether the stage has FIFOs, by name or as a standard stream.
     pub(super) fn has_fifos(&self) -> bool {
         let is_fifo = |number| matches!(self.redirection(number), Some(StreamSpec::Fifo(..)));
         (0..3).any(is_fifo) || self.guest().is_some_and(GuestPlan::has_fifos)
     }
 
-    /// What one of its standard streams goes to, where that was said.
+    /// Returns the target of one of the standard streams, if it was set.
     pub(super) fn redirection(&self, number: i32) -> Option<&StreamSpec> {
         let (stdin, stdout, stderr) = match &self.job {
             Job::Guest { plan, .. } => (&plan.stdin, &plan.stdout, &plan.stderr),
@@ -164,14 +165,14 @@ impl Stage {
 }
 
 impl Plan {
-    /// Gives names to stages that have none, joins those that follow each other, and looks for what
-    /// cannot be. `pipes` are those that were asked for.
+    /// Joins stages that follow each other, and checks the plan. `pipes` are the pipes that the user
+    /// wrote.
     ///
     /// 1. Each of `pipes` joins two ends.
     /// 2. A stage's stdout goes into the next one's stdin, unless one of the two is joined already, or
     ///    was sent elsewhere.
-    /// 3. The rest is the pipeline's own: the first stage reads its stdin, the others nothing; what
-    ///    is written goes to its stdout and stderr.
+    /// 3. All other standard streams are the pipeline's own: the first stage reads its stdin, the
+    ///    others read nothing, and all write to its stdout and stderr.
     pub(crate) fn new(stages: Vec<Stage>, mut pipes: Vec<Pipe>) -> Result<Self, Failure> {
         for (at, pipe) in pipes.iter().enumerate() {
             check(&stages, pipe)?;
@@ -232,12 +233,13 @@ impl Plan {
         Ok(Self { stages, pipes })
     }
 
-    /// STAGE.END
+    /// Returns the name STAGE.END.
     pub(crate) fn end_name(&self, end: &EndRef) -> String {
         end_name(&self.stages, end)
     }
 
-    /// The pipes by where they end: those that end at one place are one pipe with several writers.
+    /// Groups the pipes by their reading ends: pipes with the same reading end are one pipe with
+    /// several writers.
     pub(crate) fn by_reader(&self) -> BTreeMap<&EndRef, Vec<&Pipe>> {
         let mut readers: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for pipe in &self.pipes {
@@ -248,7 +250,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// The ends of one stage, each once.
+    /// Lists the ends of one stage, each once.
     fn ends(&self, at: usize) -> Vec<&str> {
         let ends = self.pipes.iter().flat_map(|pipe| [&pipe.from, &pipe.to]);
         let mut ends: Vec<_> =
@@ -258,14 +260,14 @@ impl Plan {
         ends
     }
 
-    /// The names by which a guest opens its pipes to other stages.
+    /// Lists the names by which a guest opens its pipes to other stages.
     pub(super) fn names(&self, at: usize) -> Vec<PipeName> {
         let stage = &self.stages[at];
         let named = |end: &&str| matches!(stage.end_kind(end), Some(EndKind::Named(_)));
         self.ends(at).into_iter().filter(named).filter_map(|end| end.parse().ok()).collect()
     }
 
-    /// The numbers under which a native command has its pipes to other stages.
+    /// Lists the descriptors that are a native command's pipes to other stages.
     pub(super) fn numbers(&self, at: usize) -> Vec<(String, i32)> {
         let number = |end: &str| match self.stages[at].end_kind(end) {
             Some(EndKind::Number(number)) => Some((end.to_owned(), number)),
@@ -274,13 +276,13 @@ impl Plan {
         self.ends(at).into_iter().filter_map(number).collect()
     }
 
-    /// What each guest is given.
+    /// Returns the plans of all guests.
     pub(super) fn guests(&self) -> impl Iterator<Item = &GuestPlan> + Clone {
         self.stages.iter().filter_map(Stage::guest)
     }
 
-    /// What all guests may have together: what was said, or what is usual, where none is permitted more
-    /// by itself.
+    /// Returns what all guests may use together: the options, or the defaults. A default is raised to
+    /// the highest limit of a single guest.
     pub(super) fn totals(&self, args: &TotalsArgs) -> Totals {
         let most = |of: fn(&GuestLimits) -> Option<usize>| {
             self.guests().filter_map(|guest| of(&guest.limits)).max()
@@ -295,7 +297,7 @@ impl Plan {
         )
     }
 
-    /// The folders that guests may write to.
+    /// Returns the folders that guests may write to.
     pub(super) fn writable_folders(&self) -> impl Iterator<Item = &Path> {
         self.guests().flat_map(GuestPlan::writable_folders)
     }
@@ -305,7 +307,7 @@ fn end_name(stages: &[Stage], end: &EndRef) -> String {
     format!("{}.{}", stages[end.stage].name, end.end)
 }
 
-/// Whether the two ends of a pipe are what they must be.
+/// Checks that both ends of a pipe exist and have the right direction.
 fn check(stages: &[Stage], pipe: &Pipe) -> Result<(), Failure> {
     for (end, reads) in [(&pipe.from, false), (&pipe.to, true)] {
         let stage = &stages[end.stage];
@@ -329,7 +331,7 @@ fn check(stages: &[Stage], pipe: &Pipe) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A name that no other stage has: that of the program, with a number where it comes again.
+/// Returns a name that no other stage has: the program's name, with a number if it is taken.
 pub(crate) fn stage_name(program: &str, taken: &[Stage]) -> String {
     let stem = program.strip_suffix(".wasm").or(program.strip_suffix(".wat")).unwrap_or(program);
     let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
@@ -346,7 +348,7 @@ pub(crate) fn stage_name(program: &str, taken: &[Stage]) -> String {
     numbered.into_iter().find(|name| free(name)).unwrap_or(name)
 }
 
-/// The name of a native command's program.
+/// Returns the name of a native command's program.
 pub(crate) fn program_name(command: &[OsString]) -> String {
     let program = PathBuf::from(command.first().cloned().unwrap_or_default());
     program.file_name().unwrap_or_default().to_string_lossy().into_owned()

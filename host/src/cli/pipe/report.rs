@@ -1,4 +1,4 @@
-//! What is told of a pipeline's stages: whether they can run, how they ended, what they used.
+//! Reports on a pipeline's stages: whether they can run, how they ended, what they used.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::limits::GuestLimits;
 use crate::pipeline::{Report, StageEnd};
 use crate::sys::{self, Direction, NativeEnd, SystemError};
 
-/// Looks for the native commands.
+/// Checks that the native commands exist and can be executed.
 pub(super) fn find_commands(plan: &Plan) -> Result<(), Failure> {
     for stage in &plan.stages {
         if let Job::Native { command, .. } = &stage.job
@@ -28,7 +28,7 @@ pub(super) fn find_commands(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As a shell has it.
+/// Returns the status and the line that a shell would give.
 fn not_started(error: &std::io::Error, program: &str) -> (Status, String) {
     match error.kind() {
         std::io::ErrorKind::NotFound => (
@@ -50,7 +50,8 @@ fn not_started(error: &std::io::Error, program: &str) -> (Status, String) {
 }
 
 impl Plan {
-    /// The status of a stage, and the line that says why, if its program has not said it itself.
+    /// Returns the status of a stage, and the line that says why, unless its program has said so
+    /// itself.
     pub(super) fn verdict(
         &self,
         at: usize,

@@ -1,4 +1,4 @@
-//! What holds for any graph.
+//! Tests what holds for any graph.
 
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn any_kind() -> impl Strategy<Value = Kind> {
 }
 
 prop_compose! {
-    /// Any graph, with edges that lead nowhere too.
+    /// Any graph, also with edges that lead nowhere.
     fn any_graph()(
         nodes in prop::collection::vec((any_text(), any_text(), any_kind()), 0..9),
         edges in prop::collection::vec(
@@ -40,7 +40,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// Any shape, of nodes whose names are their indices.
+    /// Any shape, with nodes whose names are their indices.
     fn any_shape()(
         nodes in 0..12_usize,
         edges in prop::collection::vec((0..12_usize, 0..12_usize), 0..24),

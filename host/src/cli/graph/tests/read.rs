@@ -1,6 +1,6 @@
-//! Readers of what is drawn.
+//! Reads drawings back, for the tests.
 
-/// Points along a path as routes have it, a few pixels from one to the next.
+/// Returns points along a route's path, a few pixels apart.
 pub(super) fn points(path: &str) -> Vec<(f64, f64)> {
     let mut points = Vec::new();
     let mut curve: Vec<(f64, f64)> = Vec::new();
@@ -36,7 +36,7 @@ fn distance(a: (f64, f64), b: (f64, f64)) -> f64 {
     (a.0 - b.0).hypot(a.1 - b.1)
 }
 
-/// The point of a Bézier curve that is `t` of the way along.
+/// Returns the point of a Bézier curve that is `t` of the way along.
 fn on_curve(curve: &[(f64, f64)], t: f64) -> (f64, f64) {
     match curve {
         [point] => *point,
@@ -48,7 +48,7 @@ fn on_curve(curve: &[(f64, f64)], t: f64) -> (f64, f64) {
     }
 }
 
-/// The texts of a document, as they stand there, or what is wrong with it.
+/// Returns the texts of a document, unchanged, or an error that says what is wrong with it.
 pub(super) fn texts_of_xml(xml: &str) -> Result<Vec<String>, String> {
     let allowed =
         |c: char| !matches!(c, '\0'..='\u{9}' | '\u{b}'..='\u{1f}' | '\u{fffe}'..='\u{ffff}');
@@ -96,7 +96,7 @@ pub(super) fn texts_of_xml(xml: &str) -> Result<Vec<String>, String> {
     if open.is_empty() && rest.is_empty() { Ok(texts) } else { Err(format!("{open:?}, {rest}")) }
 }
 
-/// What stands outside of quotes.
+/// Returns the text outside of quotes.
 pub(super) fn unquoted(dot: &str) -> String {
     let mut quoted = false;
     let mut escaped = false;

@@ -1,4 +1,5 @@
-//! A stage in a pipeline's file. Its keys are the options of `pipehost run`, and are read as those are.
+//! Reads a stage in a pipeline's file. Its keys are the options of `pipehost run`, and are read as
+//! those are.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -15,16 +16,16 @@ use super::super::plan::{Job, Streams, program_name};
 use super::unknown_key;
 use crate::launch::{StreamFifo, StreamSpec};
 
-/// A table of the file's.
+/// A table in the file.
 pub(super) type Table = BTreeMap<Spanned<String>, Value>;
 
-/// The keys that are no options.
+/// The keys that are not options.
 const OWN_KEYS: [&str; 4] = ["name", "guest", "args", "exec"];
 
-/// As `exec` is what the stage runs, this is the option of that name.
+/// The key for the option `--exec`: the key `exec` is what the stage runs.
 const GRANT_EXEC: &str = "grant-exec";
 
-/// A stage's keys, in the order in which they stand.
+/// A stage's keys, in the order of the file.
 #[derive(Debug)]
 pub(super) struct StageTable(Vec<Entry>);
 
@@ -36,7 +37,7 @@ struct Entry {
 }
 
 impl StageTable {
-    /// What `table` says; `line_at` tells the line of a place in the file.
+    /// Makes this of `table`. `line_at` returns the line of an offset in the file.
     pub(super) fn of(table: Table, line_at: impl Fn(usize) -> usize) -> Self {
         let mut entries: Vec<_> = table
             .into_iter()
@@ -52,7 +53,7 @@ impl StageTable {
         self.take("name").map(Entry::string).transpose()
     }
 
-    /// Takes what the stage runs, and gives the name of that.
+    /// Takes what the stage runs, and returns it with its program's name.
     pub(super) fn job(
         mut self,
         folder: &Path,
@@ -101,7 +102,7 @@ impl StageTable {
         Some(self.0.remove(at))
     }
 
-    /// Reads the keys that are left as a command line would be.
+    /// Reads the remaining keys as a command line.
     fn options(&self, folder: &Path) -> Result<GuestOptions, String> {
         let known = GuestOptions::names();
         let mut words = Vec::new();
@@ -124,7 +125,7 @@ impl StageTable {
         Ok(from_folder(options, folder))
     }
 
-    /// Which key is wrong, and why.
+    /// Names the wrong key, and says why it is wrong.
     fn told(&self, error: &clap::Error) -> String {
         let option = match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::String(text)) => text.split([' ', '=']).next().unwrap_or_default(),
@@ -172,7 +173,7 @@ impl Entry {
         }
     }
 
-    /// The option as it would be typed, as often as it is given.
+    /// Returns the option as it would be typed, once for each value.
     fn words(&self, option: &str, takes_value: bool) -> Result<Vec<OsString>, String> {
         let values = match (&self.value, takes_value) {
             (Value::Boolean(true), false) => return Ok(vec![format!("--{option}").into()]),
@@ -207,7 +208,7 @@ impl Entry {
     }
 }
 
-/// Has the paths of `options` start from `folder`.
+/// Makes the paths of `options` start from `folder`.
 fn from_folder(mut options: GuestOptions, folder: &Path) -> GuestOptions {
     let streams = [&mut options.stdin, &mut options.stdout, &mut options.stderr];
     for spec in streams.into_iter().flatten() {
@@ -233,7 +234,7 @@ fn from_folder(mut options: GuestOptions, folder: &Path) -> GuestOptions {
     options
 }
 
-/// A path of the file's, whose paths start from `folder`: as it is given where that is this one.
+/// Makes a path of the file start from `folder`. Leaves it unchanged if that is the current folder.
 fn from(folder: &Path, path: &Path) -> PathBuf {
     match folder == Path::new(".") {
         true => path.into(),
@@ -241,7 +242,7 @@ fn from(folder: &Path, path: &Path) -> PathBuf {
     }
 }
 
-/// A command's path, from `folder` on; a name without a slash is looked for on PATH.
+/// Makes a command's path start from `folder`. A name without a slash stays, to be looked up on PATH.
 fn command_at(folder: &Path, program: &OsStr) -> OsString {
     match program.as_encoded_bytes().contains(&b'/') {
         true => from(folder, program.as_ref()).into(),
@@ -249,7 +250,7 @@ fn command_at(folder: &Path, program: &OsStr) -> OsString {
     }
 }
 
-/// A guest's file, from `folder` on; `@NAME` is none.
+/// Makes a guest's path start from `folder`. `@NAME` stays, as it is not a file.
 fn guest_at(folder: &Path, guest: &Path) -> PathBuf {
     match guest.as_os_str().as_encoded_bytes().starts_with(b"@") {
         true => guest.into(),
