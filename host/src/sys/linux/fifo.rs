@@ -139,7 +139,7 @@ impl Fifo {
                 .map_err(|error| fail("asking about its folder", error))?;
             check(path, &stat, &folder_stat, options)?;
             if unnamed.is_some() && stat.st_nlink != 1 {
-                // Another process has linked this FIFO to a second name.
+                // Another process has put another FIFO of this user in its place.
                 continue;
             }
             let identity = Identity::of(&stat);

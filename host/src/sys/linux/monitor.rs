@@ -126,7 +126,7 @@ pub(super) fn permit(id: TraceId, read: bool, write: bool) -> Result<(), Errno> 
 static SEALED: AtomicBool = AtomicBool::new(false);
 
 /// Notes that this process is confined from now on, and tells the monitor, which then accepts no new
-/// announcements and permits.
+/// announcements or permissions.
 pub(super) fn seal() {
     SEALED.store(true, Ordering::SeqCst);
     tell(&Request::Seal);
