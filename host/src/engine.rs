@@ -11,6 +11,7 @@ use tokio::task::coop::{Unconstrained, unconstrained};
 use wasmtime::{Config, EngineWeak};
 
 use crate::cache::Cache;
+use crate::pipe::deferred::{self, Deferral};
 use crate::sys;
 use crate::turn;
 
@@ -18,6 +19,9 @@ use crate::turn;
 /// signals and deliveries on that thread go on. Far below the 250 ms within which a timeout must
 /// have ended a guest.
 const PULSE: Duration = Duration::from_millis(10);
+
+/// So many times in a pulse it is looked whether a guest has deferred something: then it yields after 2 ms already.
+const BEATS: u32 = 5;
 
 /// After so many pulses without a running guest the pulse stops, and costs nothing any more.
 const IDLE_PULSES: u32 = 10;
@@ -113,13 +117,18 @@ impl Engine {
     }
 
     /// Runs `guest`, a future in which a store of this engine executes, under the pulse.
+    ///
+    /// `defers`: whether what the guest writes may be deferred. Not where it can act on the world by what deferred
+    /// delivery does not see: files.
     pub(crate) fn pulsed<F: Future>(
         &self,
         guest: F,
+        defers: bool,
     ) -> impl Future<Output = F::Output> + use<'_, F> {
         // What it waits for must not use up what tokio grants the task: time limits and siblings are
         // in the same one. The guest's turn is its bound.
-        Pulsed { guest: Box::pin(unconstrained(guest)), pulse: &self.pulse }
+        let deferral = defers.then(Deferral::default);
+        Pulsed { guest: Box::pin(unconstrained(guest)), pulse: &self.pulse, deferral }
     }
 }
 
@@ -192,17 +201,21 @@ impl Drop for Pulse {
 
 impl Shared {
     fn beat(&self, engine: &EngineWeak) {
-        let mut idle = 0;
+        let (mut idle, mut beats) = (0, 0);
         while !self.stop.load(Ordering::SeqCst) {
             if self.running.load(Ordering::SeqCst) > 0 {
-                idle = 0;
-                let Some(engine) = engine.upgrade() else { return };
-                engine.increment_epoch();
+                (idle, beats) = (0, beats + 1);
+                // What a guest that computes has deferred is delivered when it yields.
+                if beats >= BEATS || deferred::is_any() {
+                    beats = 0;
+                    let Some(engine) = engine.upgrade() else { return };
+                    engine.increment_epoch();
+                }
             } else {
                 idle += 1;
             }
-            if idle <= IDLE_PULSES {
-                std::thread::sleep(PULSE);
+            if idle <= IDLE_PULSES * BEATS {
+                std::thread::sleep(PULSE / BEATS);
                 continue;
             }
             // Say so first and look again then: whoever enters after that look wakes us.
@@ -220,6 +233,7 @@ impl Shared {
 struct Pulsed<'a, F> {
     guest: Pin<Box<Unconstrained<F>>>,
     pulse: &'a Pulse,
+    deferral: Option<Deferral>,
 }
 
 impl<F: Future> Future for Pulsed<'_, F> {
@@ -232,9 +246,11 @@ impl<F: Future> Future for Pulsed<'_, F> {
                 self.0.leave();
             }
         }
-        self.pulse.enter();
-        let _leave = Leave(self.pulse);
-        turn::taken(|| self.guest.as_mut().poll(cx))
+        let Self { guest, pulse, deferral } = &mut *self;
+        pulse.enter();
+        let _leave = Leave(pulse);
+        let poll = || turn::taken(|| guest.as_mut().poll(cx));
+        deferred::while_polling(deferral, poll, Poll::is_ready)
     }
 }
 
@@ -257,7 +273,7 @@ mod tests {
         let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
         // Twice, with a sleep of the pulse between.
         for _ in 0..2 {
-            let mut call = std::pin::pin!(engine.pulsed(spin.call_async(&mut store, ())));
+            let mut call = std::pin::pin!(engine.pulsed(spin.call_async(&mut store, ()), true));
             let polled = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
             assert!(polled.is_pending());
             std::thread::sleep(PULSE * (IDLE_PULSES + 5));

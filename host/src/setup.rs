@@ -39,6 +39,8 @@ pub struct Setup {
     pub(crate) inherited: Vec<(Label, Journal)>,
     /// Another guest has started it.
     pub(crate) is_child: bool,
+    /// Whether what it writes may be deferred: it can touch no files.
+    pub(crate) defers: bool,
     /// How long what its writers had accepted may take to go out once it is ended where it stands.
     pub(crate) grace: Duration,
 }
@@ -63,6 +65,7 @@ impl Setup {
             inherited: Vec::new(),
             is_child: false,
             grace: LAST_DELIVERY,
+            defers: true,
         }
     }
 
@@ -91,10 +94,24 @@ impl Setup {
         Ok(Self::new(pipes, stdio))
     }
 
-    /// The other grants of WASI: arguments, environment, folders. Its standard streams are
-    /// replaced by those of [`Setup::new`].
+    /// The other grants of WASI: arguments, environment, folders, sockets. Its standard streams are
+    /// replaced by those of [`Setup::new`]. A guest with grants of these writes to its pipes line by line as it does
+    /// so, rather than in larger pieces: use [`Setup::args`] and [`Setup::env`] for what these say.
     pub fn wasi(&mut self) -> &mut WasiCtxBuilder {
+        self.defers = false;
         &mut self.wasi
+    }
+
+    /// Adds arguments, the first of which is the name that the guest was started by.
+    pub fn args(&mut self, args: &[impl AsRef<str>]) -> &mut Self {
+        self.wasi.args(args);
+        self
+    }
+
+    /// Adds variables to the environment, which is empty otherwise.
+    pub fn env(&mut self, variables: &[(impl AsRef<str>, impl AsRef<str>)]) -> &mut Self {
+        self.wasi.envs(variables);
+        self
     }
 
     /// Which limits the guest and its children meet, to be asked about later.

@@ -222,7 +222,7 @@ impl Spawner {
         let stderr = writer(request.stderr, Label::Stderr, self.stdio.stderr())?;
         let stdio = Stdio::of(stdin, stdout, stderr);
         let mut setup = Setup::new(pipes, stdio);
-        setup.wasi().arg(program).args(&request.args);
+        setup.args(&[program]).args(&request.args);
         setup.inherits(inherited);
         Ok(setup)
     }

@@ -30,6 +30,7 @@ pub struct Opened {
     limits: GuestLimits,
     shared: Option<Shared>,
     raw_terminal: bool,
+    has_folders: bool,
     listener: Listener,
 }
 
@@ -54,8 +55,19 @@ impl Opened {
         listener: Listener,
     ) -> Self {
         let (limits, raw_terminal) = (plan.limits.clone(), plan.raw_terminal);
-        let (children, shared) = (None, None);
-        Self { wasi, grants, streams, fifos, children, limits, shared, raw_terminal, listener }
+        let (children, shared, has_folders) = (None, None, !plan.folders.is_empty());
+        Self {
+            wasi,
+            grants,
+            streams,
+            fifos,
+            children,
+            limits,
+            shared,
+            raw_terminal,
+            has_folders,
+            listener,
+        }
     }
 
     /// Returns the names and paths of the FIFOs that the guest may open.
@@ -104,7 +116,7 @@ impl Opened {
             opening.writer(stderr, Label::Stderr).map_err(LaunchError::resources("stderr"))?,
         );
         let mut setup = Setup::new(pipes, stdio);
-        *setup.wasi() = self.wasi;
+        (setup.wasi, setup.defers) = (self.wasi, !self.has_folders);
         if let Some(children) = self.children {
             setup.children(children);
         }

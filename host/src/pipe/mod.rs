@@ -4,6 +4,7 @@
 
 mod activity;
 mod asked;
+pub(crate) mod deferred;
 mod escape;
 mod events;
 mod fault;

@@ -61,6 +61,13 @@ enum State {
     Failed(Fault),
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // It is closed now, which its writers see.
+        super::deferred::settle();
+    }
+}
+
 impl Reader {
     /// Reads from an end that is open: an anonymous pipe, a descriptor that was inherited, a file.
     /// `capacity` in bytes is asked for; without it a pipe of the default size may grow. `label` is

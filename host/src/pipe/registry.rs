@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Label;
 use super::asked::{Asked, GrantUse};
+use super::deferred;
 use super::grant::{EofPolicy, Source};
 use super::journal::Bounds;
 use super::spawn::Spawn;
@@ -176,6 +177,7 @@ impl Pipes {
     /// # Errors
     /// `invalid-name`, `not-permitted`, `limit-exceeded`, `unsupported`, `io`.
     pub fn spawn(&mut self, request: SpawnRequest) -> Result<Child, Fault> {
+        deferred::settle();
         let name: PipeName = request.name.parse().map_err(|_| ErrorCode::InvalidName)?;
         match &mut self.spawner {
             Some(spawner) => spawner.spawn(&name, request),
@@ -300,6 +302,8 @@ impl Pipes {
 
     /// Everything that is asked before an end is opened.
     fn opening(&mut self, name: &str, direction: Direction) -> Result<Opening<'_>, ErrorCode> {
+        // Opening a FIFO releases a peer that waits for that.
+        deferred::settle();
         let name: PipeName = name.parse().map_err(|_| ErrorCode::InvalidName)?;
         let granted = self
             .granted

@@ -1,6 +1,7 @@
 //! The ends of a pipe against a model of one: bytes in order, none lost, none twice.
 
 mod bounded;
+mod deferred;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

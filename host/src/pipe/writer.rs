@@ -5,7 +5,7 @@ mod flow;
 use std::future::pending;
 use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -17,11 +17,8 @@ use super::terminal::{AT_ONCE, Terminal};
 use super::{ErrorCode, Fault, Journal, PendingWrites, Since};
 use crate::limits::Allowance;
 use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
+pub(crate) use flow::PERMIT;
 use flow::{Flow, State};
-
-/// How much [`Writer::accept`] takes at once. Bounds what a guest that writes into full pipes can
-/// make the host hold: so much for each pipe that it may have open.
-pub(crate) const PERMIT: usize = 64 * 1024;
 
 /// The end of a pipe that bytes go into. Dropping it closes it, once what it accepted is written.
 #[derive(Debug)]
@@ -30,7 +27,7 @@ pub struct Writer {
     pending_writes: PendingWrites,
     hold: Hold,
     /// Somebody waits for room, to deliver what was accepted.
-    pub(crate) attended: bool,
+    attended: bool,
 }
 
 impl Writer {
@@ -254,9 +251,78 @@ impl Writer {
         if matches!(self.flow.state, State::Failed(_)) || self.flow.outbox.len() >= PERMIT {
             return;
         }
+        let _ = self.flow.deliver();
         self.flow.append(bytes);
         // A failure is in the journal; what is left goes with the next write, or after the drop.
         let _ = self.flow.deliver();
+    }
+
+    /// Has `bytes` wait to be delivered with what comes next, if they may: see [`deferred`](super::deferred).
+    pub(super) fn defer(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() > self.flow.room_to_defer() {
+            return false;
+        }
+        self.flow.deferred.extend_from_slice(bytes);
+        true
+    }
+
+    /// How many bytes may wait, beside those that do already.
+    pub(super) fn room_to_defer(&self) -> usize {
+        self.flow.room_to_defer()
+    }
+
+    /// Delivers what was deferred; whether nothing of it is left. `is_last`: the guest has ended, and cannot be told of
+    /// a failure.
+    pub(super) fn deliver_deferred(&mut self, is_last: bool) -> Result<bool, Fault> {
+        self.flow.left_behind = is_last;
+        let delivered = self.flow.deliver();
+        self.flow.left_behind = false;
+        self.flow.is_untold |= delivered.is_err() && !is_last;
+        delivered
+    }
+
+    /// The guest is told that the writer has failed.
+    pub(crate) fn is_told(&mut self) {
+        self.flow.is_untold = false;
+    }
+
+    /// The guest has ended. Notes that it was not told of a failure, if it was not.
+    pub(super) fn note_untold(&mut self) {
+        if let (true, State::Failed(fault)) = (self.flow.is_untold, &self.flow.state) {
+            self.flow.journal.note(&self.flow.label, Direction::Write, *fault, true);
+            self.flow.is_untold = false;
+        }
+    }
+
+    /// Sees to it that what was accepted, and has found no room, is delivered when there is some,
+    /// whatever the guest waits for meanwhile. Its reader may be waiting for just that.
+    pub(crate) fn attend(shared: &Arc<Mutex<Self>>) {
+        let lock = |writer: &Arc<Mutex<Self>>| -> Option<_> {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(writer.try_flush(), Ok(false)) {
+                return Some(writer.ready_after_would_block());
+            }
+            writer.attended = false;
+            None
+        };
+        {
+            let mut writer = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if writer.attended || !matches!(writer.try_flush(), Ok(false)) {
+                return;
+            }
+            // Without a runtime there is only the drop.
+            if tokio::runtime::Handle::try_current().is_err() {
+                return;
+            }
+            writer.attended = true;
+        }
+        // When the last handle is gone, the deliveries of its drop take over.
+        let writer = Arc::downgrade(shared);
+        tokio::spawn(async move {
+            while let Some(ready) = writer.upgrade().and_then(|writer| lock(&writer)) {
+                ready.await;
+            }
+        });
     }
 
     /// Whether all that was accepted is in the kernel. Needs no room beyond that, and no reader
@@ -376,6 +442,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // It may be closed now, which others see.
+        super::deferred::settle();
         self.flow.finish();
         if self.flow.outbox.is_empty() {
             return;

@@ -46,6 +46,7 @@ impl Setup {
         };
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
+        let defers = self.defers;
         self.wire_stdio(false);
         let quotas = self.pipes.quotas().clone();
         let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
@@ -63,26 +64,29 @@ impl Setup {
         yield_at_each_pulse(&mut store);
 
         let mut instantiated = false;
-        let ended = engine.pulsed(async {
-            match command {
-                #[cfg(feature = "p3")]
-                Command::V0_3(pre) => {
-                    let command = pre.instantiate_async(&mut store).await?;
-                    instantiated = true;
-                    store
-                        .run_concurrent(async |accessor| {
-                            command.wasi_cli_run().call_run(accessor).await
-                        })
-                        .await?
+        let ended = engine.pulsed(
+            async {
+                match command {
+                    #[cfg(feature = "p3")]
+                    Command::V0_3(pre) => {
+                        let command = pre.instantiate_async(&mut store).await?;
+                        instantiated = true;
+                        store
+                            .run_concurrent(async |accessor| {
+                                command.wasi_cli_run().call_run(accessor).await
+                            })
+                            .await?
+                    }
+                    #[cfg(feature = "p2")]
+                    Command::V0_2(pre) => {
+                        let command = pre.instantiate_async(&mut store).await?;
+                        instantiated = true;
+                        command.wasi_cli_run().call_run(&mut store).await
+                    }
                 }
-                #[cfg(feature = "p2")]
-                Command::V0_2(pre) => {
-                    let command = pre.instantiate_async(&mut store).await?;
-                    instantiated = true;
-                    command.wasi_cli_run().call_run(&mut store).await
-                }
-            }
-        });
+            },
+            defers,
+        );
         // A panic below the guest is its own end, as a trap is, and nobody else's.
         let ended = threads::quietly_await(ended).await;
         let ended = ended.unwrap_or_else(|text| {

@@ -37,6 +37,7 @@ impl Setup {
             })
             .map_err(explain)?;
         let pre = linker.instantiate_pre(module).map_err(explain)?;
+        let defers = self.defers;
         self.wire_stdio(true);
         let quotas = self.pipes.quotas().clone();
         let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
@@ -55,12 +56,15 @@ impl Setup {
         yield_at_each_pulse(&mut store);
 
         let mut instantiated = false;
-        let ended = engine.pulsed(async {
-            let instance = pre.instantiate_async(&mut store).await?;
-            instantiated = true;
-            let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-            start.call_async(&mut store, ()).await
-        });
+        let ended = engine.pulsed(
+            async {
+                let instance = pre.instantiate_async(&mut store).await?;
+                instantiated = true;
+                let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+                start.call_async(&mut store, ()).await
+            },
+            defers,
+        );
         // A panic below the guest is its own end, as a trap is, and nobody else's.
         let ended = threads::quietly_await(ended).await;
         let ended = ended.unwrap_or_else(|text| {

@@ -262,7 +262,7 @@ async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<
         let (bytes, data) = memory.data_and_store_mut(&mut *caller);
         let stdio = &data.standard().stdio;
         let writer = if args.0 == 1 { stdio.stdout() } else { stdio.stderr() };
-        match writer.try_write(&bytes[rest.clone()]) {
+        match writer.put(&bytes[rest.clone()]) {
             Ok(Some(n)) => rest.start += n,
             Ok(None) if nonblocking => {
                 let written = u32::try_from(rest.start - begin).ok()?;

@@ -9,10 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::complaint;
+use crate::pipe::deferred;
 use crate::pipe::{self, Fault, Reader, Transfer, TransferFault, Writer};
 use crate::turn;
 use hush::{Hush, HushState, LONGEST_HELD, MOMENT, MOST_HELD};
 pub(crate) use stream_slots::{StreamSlot, Streams};
+
+/// As long as so many bytes can be deferred, a guest is permitted them without a look at the pipe: a page.
+const LEAST_ROOM: usize = 4096;
 
 /// A reader with several handles. The lock is held for system calls that do not block, and never
 /// across an await.
@@ -32,7 +36,9 @@ impl SharedReader {
         Self { reader: Arc::clone(&self.reader), streams: Streams::default() }
     }
 
+    /// Delivers first what the guest has deferred: whatever it learns of the pipe, it learns after that.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Reader> {
+        deferred::settle();
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -154,7 +160,9 @@ impl SharedWriter {
         &self.streams
     }
 
+    /// Delivers first what the guest has deferred, here and elsewhere.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
+        deferred::settle();
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -173,15 +181,33 @@ impl SharedWriter {
         written
     }
 
+    /// As [`SharedWriter::try_write`], of what may be deferred: see [`deferred`].
+    pub(crate) fn put(&self, buf: &[u8]) -> Result<Option<usize>, Fault> {
+        if self.hush.is_none() && deferred::defer(&self.writer, buf) {
+            return Ok(Some(buf.len()));
+        }
+        self.telling(self.try_write(buf))
+    }
+
     /// As [`Writer::permit`].
     pub(crate) fn permit(&self) -> Result<usize, Fault> {
-        let permit = self.lock().permit()?;
+        // More than this is worth a system call.
+        if self.hush.is_none() && deferred::room(&self.writer) >= LEAST_ROOM {
+            self.permitted.store(true, Ordering::Relaxed);
+            return Ok(deferred::room(&self.writer));
+        }
+        let permit = self.lock().permit();
+        let permit = self.telling(permit)?;
         self.permitted.store(permit > 0, Ordering::Relaxed);
         Ok(permit)
     }
 
-    /// As [`Writer::accept`].
+    /// As [`Writer::accept`]; the bytes may be deferred.
     pub(crate) fn accept(&self, bytes: &[u8]) -> Result<bool, Fault> {
+        if self.hush.is_none() && deferred::defer(&self.writer, bytes) {
+            self.permitted.store(false, Ordering::Relaxed);
+            return Ok(true);
+        }
         if self.hold(bytes) {
             return Ok(true);
         }
@@ -190,44 +216,31 @@ impl SharedWriter {
             false => self.lock().accept(bytes),
         };
         self.attend();
-        accepted
+        self.telling(accepted)
     }
 
-    /// Sees to it that what was accepted, and has found no room, is delivered when there is some,
-    /// whatever the guest waits for meanwhile. Its reader may be waiting for just that.
-    pub(crate) fn attend(&self) {
-        let mut writer = self.lock();
-        if writer.attended || !matches!(writer.try_flush(), Ok(false)) {
-            return;
+    /// What the guest is told of a failure, which is known to it then.
+    fn telling<T>(&self, told: Result<T, Fault>) -> Result<T, Fault> {
+        if told.is_err() {
+            self.lock().is_told();
         }
-        // Without a runtime there is only the drop.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        writer.attended = true;
-        // When the last handle is gone, the deliveries of its drop take over.
-        let writer = Arc::downgrade(&self.writer);
-        runtime.spawn(async move {
-            while let Some(writer) = writer.upgrade() {
-                let ready = {
-                    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-                    match writer.try_flush() {
-                        Ok(false) => writer.ready_after_would_block(),
-                        Ok(true) | Err(_) => {
-                            writer.attended = false;
-                            return;
-                        }
-                    }
-                };
-                drop(writer);
-                ready.await;
-            }
-        });
+        told
+    }
+
+    /// As [`Writer::attend`].
+    pub(crate) fn attend(&self) {
+        Writer::attend(&self.writer);
     }
 
     /// As [`Writer::try_flush`].
+    ///
+    /// What is deferred counts as flushed: nobody can tell that it is not.
     pub(crate) fn try_flush(&self) -> Result<bool, Fault> {
-        self.lock().try_flush()
+        if deferred::is_deferred(&self.writer) {
+            return Ok(true);
+        }
+        let flushed = self.lock().try_flush();
+        self.telling(flushed)
     }
 
     /// As [`Writer::is_terminal`].
@@ -271,11 +284,10 @@ impl SharedWriter {
     pub(crate) async fn delivered(&self) -> Result<(), Fault> {
         loop {
             let ready = {
-                let mut writer = self.lock();
-                if writer.try_flush()? {
+                if self.try_flush()? {
                     return Ok(());
                 }
-                writer.ready_after_would_block()
+                self.lock().ready_after_would_block()
             };
             ready.await;
             turn::goes_on().await;

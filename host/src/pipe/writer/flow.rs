@@ -14,11 +14,20 @@ use super::super::{ErrorCode, Fault, Journal, Label, Since};
 use crate::limits::Allowance;
 use crate::sys::{Direction, End, ReaderWait};
 
+/// How much [`Writer::accept`](super::Writer::accept) takes at once, and how much may be deferred. Bounds what a guest
+/// that writes into full pipes can make the host hold: so much for each pipe that it may have open.
+pub(crate) const PERMIT: usize = 64 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) state: State,
-    /// Accepted, and not yet in the kernel.
+    /// Accepted, and not yet in the kernel, which had no room.
     pub(super) outbox: Bytes,
+    /// Accepted, and not yet in the kernel, which was not asked: see [`deferred`](super::super::deferred). The outbox
+    /// is empty then.
+    pub(super) deferred: Vec<u8>,
+    /// It has failed while something deferred was delivered, and no call of the guest's has told of that yet.
+    pub(super) is_untold: bool,
     pub(super) capacity: Option<u64>,
     pub(super) broken: Since,
     /// Nobody is left who could be told of a failure.
@@ -64,6 +73,8 @@ impl Flow {
         Self {
             state,
             outbox: Bytes::new(),
+            deferred: Vec::new(),
+            is_untold: false,
             capacity,
             broken: Arc::default(),
             left_behind: false,
@@ -159,8 +170,39 @@ impl Flow {
         }
     }
 
+    /// How many bytes can be deferred, beside those that are: none where each write is to be seen at once, as on a
+    /// terminal, or is counted before it is made, or where something waits for room already.
+    pub(super) fn room_to_defer(&self) -> usize {
+        let may_wait = self.outbox.is_empty()
+            && self.terminal.is_none()
+            && !self.meter.is_bounded()
+            && matches!(&self.state, State::Open(end) if !end.is_terminal());
+        if may_wait { PERMIT - self.deferred.len() } else { 0 }
+    }
+
+    /// Writes what was deferred. What finds no room is in the outbox then.
+    fn write_deferred(&mut self) -> Result<(), Fault> {
+        if self.deferred.is_empty() {
+            return Ok(());
+        }
+        let mut deferred = std::mem::take(&mut self.deferred);
+        let mut rest = &deferred[..];
+        while !rest.is_empty() {
+            match self.write(rest)? {
+                Some(n) => rest = &rest[n..],
+                None => break,
+            }
+        }
+        self.outbox = Bytes::copy_from_slice(rest);
+        // The memory is used again.
+        deferred.clear();
+        self.deferred = deferred;
+        Ok(())
+    }
+
     /// Writes what was accepted; whether nothing of it is left.
     pub(super) fn deliver(&mut self) -> Result<bool, Fault> {
+        self.write_deferred()?;
         let is_torn = |flow: &Self| flow.terminal.as_ref().is_some_and(|it| it.is_torn());
         while !self.outbox.is_empty() || is_torn(self) {
             let bytes = self.outbox.clone();
@@ -207,6 +249,7 @@ impl Flow {
     pub(super) fn fail(&mut self, fault: Fault) -> Fault {
         self.meter.goes_on();
         self.outbox.clear();
+        self.deferred = Vec::new();
         self.state = State::Failed(fault);
         if matches!(fault.code, ErrorCode::BrokenPipe | ErrorCode::TimedOut) {
             let _ = self.broken.set(std::time::Instant::now());

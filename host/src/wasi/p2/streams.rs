@@ -8,7 +8,7 @@ use bytes::Bytes;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, Pollable, StreamError, StreamResult};
 
-use crate::pipe::{ErrorCode, Fault, PERMIT, Read};
+use crate::pipe::{ErrorCode, Fault, PERMIT, Read, deferred};
 use crate::turn;
 use crate::wasi::{SharedReader, SharedWriter};
 
@@ -88,6 +88,7 @@ impl InputStream {
 
 impl Drop for InputStream {
     fn drop(&mut self) {
+        deferred::settle();
         READERS.remove(self);
     }
 }
@@ -157,6 +158,8 @@ impl OutputStream {
 
 impl Drop for OutputStream {
     fn drop(&mut self) {
+        // It may be the last handle, and closes the end then.
+        deferred::settle();
         WRITERS.remove(self);
     }
 }
@@ -200,7 +203,7 @@ impl wasmtime_wasi::p2::OutputStream for OutputStream {
     /// Straight from `bytes` into the kernel, in one piece where it fits PIPE_BUF.
     async fn blocking_write_and_flush(&mut self, mut bytes: Bytes) -> StreamResult<()> {
         loop {
-            let written = self.writer.try_write(&bytes);
+            let written = self.writer.put(&bytes);
             match written.map_err(|fault| self.error(fault))? {
                 Some(n) => {
                     let _ = bytes.split_to(n);
