@@ -24,14 +24,14 @@ impl Activity {
         Self(Arc::new(Inner { start: Instant::now(), last: AtomicU64::new(0) }))
     }
 
-    /// Notes that something moves.
+    /// Notes that a byte moves now.
     pub(crate) fn touch(&self) {
         let nanos = u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         // Several threads may do this. A late one must not turn time back.
         self.0.last.fetch_max(nanos, Ordering::Relaxed);
     }
 
-    /// Resolves when nothing has moved for as long as `limit`. Cancel safe.
+    /// Waits until no byte has moved for `limit`. Cancel safe.
     pub async fn silence(&self, limit: Duration) {
         loop {
             let last = Duration::from_nanos(self.0.last.load(Ordering::Relaxed));

@@ -1,6 +1,7 @@
-//! What a host has to tell while a guest and its children run.
+//! The events that a host reports while a guest and its children run.
 //!
-//! Bounded, as they can make it happen without end: what is left out is counted, and told at the end.
+//! Their number is bounded, as guests can cause events without end. Events that are left out are
+//! counted, and the count is reported at the end.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,41 +13,42 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Fault, Label, PipeName};
 use crate::sys::{Direction, FileKind};
 
-/// So many warnings about one family of guests are told.
+/// How many warnings about one family of guests are reported.
 const MOST_WARNINGS: usize = 32;
 
-/// So many details.
+/// How many details about one family of guests are reported.
 const MOST_DETAILS: usize = 1024;
 
-/// Something to be told while a guest runs, as data. Its text is a line for a person, who may know nothing of how the
+/// An event while a guest runs, as data. Its text is a line for a person, who may not know how the
 /// guest was started.
 ///
-/// Given to what [`PipesBuilder::events`](super::PipesBuilder::events) names. Without that it goes to `tracing`: a
-/// detail as `info`, the rest as warnings.
+/// Events go to the function that [`PipesBuilder::events`](super::PipesBuilder::events) sets.
+/// Without one they go to `tracing`: a detail as `info`, the others as warnings.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A FIFO was made in a private folder for a grant without a path. Peers are to be told where it is.
+    /// A FIFO was made in a private folder for a grant without a path. Its peers must be told the
+    /// path.
     PrivateFifo {
         /// The grant.
         name: PipeName,
-        /// Where the FIFO is.
+        /// The FIFO's path.
         path: PathBuf,
     },
-    /// The kernel refused the capacity that a pipe was to have. It works with the one that it has.
+    /// The kernel refused the capacity that was asked for. The pipe works with the one that it has.
     CapacityRefused {
         /// The pipe.
         label: Label,
-        /// What was asked for, in bytes.
+        /// The capacity asked for, in bytes.
         bytes: u64,
-        /// What it has, in bytes.
+        /// The capacity that it has, in bytes.
         had: u64,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// A guest that failed had asked for pipes which are not granted.
+    /// A guest that failed had asked for pipes that are not granted.
     NotGranted {
-        /// What it asked for, at least one; the first few, if they were many.
+        /// The pipes that it asked for, at least one. Only the first few if there were many.
         wanted: Vec<(PipeName, Direction)>,
         /// The names that are granted.
         granted: Vec<String>,
@@ -56,34 +58,36 @@ pub enum Event {
         /// The names that are granted.
         granted: Vec<String>,
     },
-    /// A guest that failed had met an error of the system's on a pipe, of which it learnt only that there was one.
+    /// A guest that failed had met a system error on a pipe, and learnt only that there was an
+    /// error.
     PipeFailed {
         /// The pipe.
         label: Label,
         /// The error.
         fault: Fault,
     },
-    /// A guest tried to open something in a granted folder that is no file: opening it may take bytes from a peer.
+    /// A guest tried to open a special file in a granted folder. Opening it may take bytes from a
+    /// peer.
     SpecialFile {
         /// The path, as the guest gave it.
         path: String,
-        /// What it is: a FIFO, a socket, a device.
+        /// Its kind: a FIFO, a socket or a device.
         kind: FileKind,
     },
-    /// What a guest started failed. Told once for each name.
+    /// A child of a guest failed. Reported once for each name.
     ChildFailed {
-        /// What it was started as.
+        /// The name by which the guest started it.
         name: PipeName,
-        /// Why.
+        /// The reason.
         failure: ChildFailure,
     },
-    /// So many further events were left out, details aside.
+    /// This many further events were left out, not counting details.
     LeftOut(usize),
     /// A detail: a guest trapped. The text has the backtrace in lines of its own.
     Trapped(String),
-    /// A detail: so many further details were left out.
+    /// A detail: this many further details were left out.
     DetailsLeftOut(usize),
-    /// A detail: a pipe failed with an error of the system's, of which the guest learns only that there was one.
+    /// A detail: a pipe failed with a system error. The guest learns only that there was an error.
     PipeFault {
         /// The pipe.
         label: Label,
@@ -92,28 +96,29 @@ pub enum Event {
     },
 }
 
-/// Why something that a guest started failed.
+/// Why a child of a guest failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ChildFailure {
-    /// It is a native command, and was to have an end whose bytes are counted: nobody would count what it moves.
+    /// It is a native command, and was given an end whose bytes are counted. The host cannot count
+    /// what a command moves.
     BoundedEnd(Label),
-    /// It is a native command, and could not be started.
+    /// It is a native command that could not be started.
     NotStarted {
         /// The command.
         program: OsString,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// It is a native command, and could not be waited for.
+    /// It is a native command that could not be waited for.
     NotWaitedFor(io::Error),
-    /// It burnt its share of the fuel.
+    /// It used up its share of the fuel.
     OutOfFuel,
-    /// It trapped; why, in a few words.
+    /// It trapped. The text is the reason in a few words.
     Trapped(String),
-    /// It could not be run as it is.
+    /// It could not be run as it is. The text is the reason.
     Unfit(String),
-    /// One of its standard streams failed, or lost what it had left behind.
+    /// One of its standard streams failed, or lost bytes that the child had left behind.
     StreamFailed {
         /// The stream.
         label: Label,
@@ -123,7 +128,7 @@ pub enum ChildFailure {
 }
 
 impl Event {
-    /// Whether it is of interest only to somebody who looks for the reason of something.
+    /// Returns whether the event matters only to a person who looks for the cause of a failure.
     pub fn is_detail(&self) -> bool {
         matches!(self, Self::Trapped(_) | Self::PipeFault { .. } | Self::DetailsLeftOut(_))
     }
@@ -172,7 +177,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// What a file that is none is called.
+/// Returns what messages call a special file of this kind.
 fn special(kind: FileKind) -> &'static str {
     match kind {
         FileKind::Fifo => "a FIFO",
@@ -200,10 +205,11 @@ impl fmt::Display for ChildFailure {
     }
 }
 
-/// What is told of events.
+/// A function that is called with events.
 type Listener = Box<dyn Fn(&Event) + Send + Sync>;
 
-/// Where the events of one family of guests go. Cloning gives another handle to the same bounds.
+/// The receiver of the events of one family of guests. Cloning gives another handle with the same
+/// bounds.
 #[derive(Clone, Default)]
 pub(crate) struct Events(Arc<State>);
 
@@ -221,12 +227,12 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    /// To `listener`.
+    /// Sends events to `listener`.
     pub(crate) fn to(listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(State { listener: Some(Box::new(listener)), ..State::default() }))
     }
 
-    /// Tells of `event`, unless there were many.
+    /// Reports `event`, unless the most such events have been reported already.
     pub(crate) fn tell(&self, event: &Event) {
         let (count, most) = match event.is_detail() {
             true => (&self.0.details, MOST_DETAILS),
@@ -237,7 +243,7 @@ impl Events {
         }
     }
 
-    /// Tells how much was left out. To be called once, when the family has come to its end.
+    /// Reports how many events were left out. Must be called once, when the whole family has ended.
     pub(crate) fn sum_up(&self) {
         let left_out =
             |count: &AtomicUsize, most| count.load(Ordering::Relaxed).saturating_sub(most);

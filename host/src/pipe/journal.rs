@@ -1,5 +1,5 @@
-//! What happened on the ends of a guest's pipes, for its operator: what went wrong, how many bytes
-//! went through, how long the guest waited.
+//! Records what happens on the ends of a guest's pipes, for its operator: failures, how many bytes
+//! went through, and how long the guest waited.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,33 +12,34 @@ use super::{ErrorCode, Fault};
 use crate::limits::{Allowance, Budget, EndLimits, Reached};
 use crate::sys::Direction;
 
-/// A guest can make pipes fail without end; so many failures that it was told of are remembered,
-/// and so many that it was not.
+/// A guest can make pipes fail without end. The journal keeps this many failures that the guest was
+/// told of, and as many that it was not told of.
 const MOST_NOTES: usize = 256;
 
 /// A failure of one pipe end.
 #[derive(Clone, Debug)]
 pub struct Note {
-    /// The end: a pipe, or a standard stream.
+    /// The end: that of a pipe, or a standard stream.
     pub label: Label,
-    /// Which end of it.
+    /// The end's direction.
     pub direction: Direction,
-    /// What happened.
+    /// The failure.
     pub fault: Fault,
-    /// The guest had closed the end and was not told: bytes that it had handed over are lost.
+    /// Whether the guest had closed the end and was not told: bytes that it had handed over are
+    /// lost.
     pub left_behind: bool,
 }
 
-/// What went through one end of a guest's pipe, all the times together that it was open.
+/// What went through one end of a guest's pipe, over all the times that it was open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// The end, as for a [`Note`].
+    /// The end, as in a [`Note`].
     pub label: Label,
-    /// Which end of it.
+    /// The end's direction.
     pub direction: Direction,
-    /// How many bytes the guest read, or wrote and the kernel took.
+    /// How many bytes the guest read, or how many it wrote and the kernel took.
     pub bytes: u64,
-    /// How long there was nothing to be read, or no room, when the guest asked.
+    /// How long the guest asked in vain for bytes to read, or for room to write.
     pub waited: Duration,
 }
 
@@ -50,18 +51,18 @@ pub struct Journal {
     bounds: Bounds,
 }
 
-/// What bounds the ends of a guest, and who is told of it. Whatever is not bounded costs nothing.
+/// The limits of a guest's ends, and who observes them. An end without limits costs nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bounds {
     pub(super) ends: EndLimits,
     pub(super) reached: Reached,
-    /// Those who want to know when something moves.
+    /// Records that note every move.
     pub(super) watched: Vec<Activity>,
-    /// Where the events of the guest's family go.
+    /// The receiver of the events of the guest's family.
     pub(super) events: Events,
 }
 
-/// An end, and what counts for it.
+/// An end and its counter.
 type Counted = (Label, Direction, Arc<Counter>);
 
 #[derive(Debug, Default)]
@@ -72,7 +73,7 @@ struct Counter {
     budget: Option<Arc<Budget>>,
 }
 
-/// Counts for one end while it is open, and knows what it may move.
+/// Counts for one end while it is open, and says how many bytes it may move.
 #[derive(Debug)]
 pub(super) struct Meter {
     counter: Arc<Counter>,
@@ -82,35 +83,36 @@ pub(super) struct Meter {
 }
 
 impl Journal {
-    /// An empty one.
+    /// Makes an empty journal.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty one, for ends that are bounded.
+    /// Makes an empty journal for ends with these bounds.
     pub(super) fn within(bounds: Bounds) -> Self {
         Self { bounds, ..Self::default() }
     }
 
-    /// For the pipes that a guest makes: how it treats those is no concern of its operator's, and both
-    /// of their ends are its own. That they move is all that counts.
+    /// Returns a journal for the pipes that a guest makes. Failures on them do not concern the
+    /// operator, and both of their ends are the guest's own. Only the fact that bytes move is
+    /// recorded.
     pub(super) fn of_own_pipes(&self) -> Self {
         let Bounds { watched, events, .. } = self.bounds.clone();
         Self::within(Bounds { watched, events, ..Bounds::default() })
     }
 
-    /// For a child's ends. What is passed to it takes its bounds along.
+    /// Returns a journal for a child's ends. An end that is passed to the child keeps its bounds.
     pub(super) fn of_child(&self) -> Self {
         let ends = EndLimits::default();
         Self::within(Bounds { ends, ..self.bounds.clone() })
     }
 
-    /// Which limits the guest and its children have met.
+    /// Returns the limits that the guest and its children have reached.
     pub fn reached(&self) -> Reached {
         self.bounds.reached.clone()
     }
 
-    /// Where the events of the guest and its family go.
+    /// Returns the receiver of the events of the guest and its family.
     pub(crate) fn events(&self) -> &Events {
         &self.bounds.events
     }
@@ -126,19 +128,19 @@ impl Journal {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.iter().filter(|note| note.left_behind == left_behind).count() < MOST_NOTES {
             if fault.code == ErrorCode::Io {
-                // The guest learns that there was an error, and no more.
+                // The guest learns only that there was an error.
                 self.bounds.events.tell(&Event::PipeFault { label: label.clone(), fault });
             }
             notes.push(Note { label: label.clone(), direction, fault, left_behind });
         }
     }
 
-    /// What has been noted so far, in order.
+    /// Returns the failures noted so far, in order.
     pub fn notes(&self) -> Vec<Note> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts from now on for this end, on top of what was counted for it before.
+    /// Returns a meter for this end. It adds to what was counted for the end before.
     pub(super) fn meter(&self, label: &Label, direction: Direction) -> Meter {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let known = counters.iter().find(|(known, way, _)| known == label && *way == direction);
@@ -155,8 +157,8 @@ impl Journal {
         Meter { counter, waits_since: None, budget, watched: self.bounds.watched[..].into() }
     }
 
-    /// What has been counted so far for each end that was opened, in the order in which they were.
-    /// A wait counts once it is over.
+    /// Returns what has been counted so far for each end that was opened, in the order of their
+    /// first openings. A wait counts once it is over.
     pub fn totals(&self) -> Vec<Total> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let total = |(label, direction, counter): &Counted| Total {
@@ -170,7 +172,7 @@ impl Journal {
 }
 
 impl Meter {
-    /// So many bytes went through: a wait is over.
+    /// Counts `bytes` that went through. This ends a wait.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.counter.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         if let Some(budget) = &self.budget {
@@ -182,38 +184,38 @@ impl Meter {
         self.goes_on();
     }
 
-    /// For the same end in another guest's hands, which takes its budget along.
+    /// Returns `to`, the meter of the same end for another guest, with this meter's budget.
     pub(super) fn passed_on(&self, mut to: Self) -> Self {
         to.budget = self.budget.clone();
         to
     }
 
-    /// How many of `want` bytes may move now.
+    /// Returns how many of `want` bytes may move now.
     pub(super) fn allow(&self, want: usize) -> Allowance {
         self.budget.as_ref().map_or(Allowance::Bytes(want), |budget| budget.allow(want))
     }
 
-    /// As [`Budget::permit`].
+    /// Returns [`Budget::permit`], or `most` without a budget.
     pub(super) fn permit(&self, most: usize) -> usize {
         self.budget.as_ref().map_or(most, |budget| budget.permit(most))
     }
 
-    /// As [`Budget::later`].
+    /// Returns [`Budget::later`], or `None` without a budget.
     pub(super) fn later(&self) -> Option<tokio::time::Instant> {
         self.budget.as_ref()?.later()
     }
 
-    /// Whether nothing more may move.
+    /// Returns whether no more bytes may move.
     pub(super) fn is_spent(&self) -> bool {
         self.budget.as_ref().is_some_and(|budget| budget.is_spent())
     }
 
-    /// Whether it counts what moves so that there will not be more.
+    /// Returns whether the end has a budget of bytes.
     pub(super) fn is_bounded(&self) -> bool {
         self.budget.is_some()
     }
 
-    /// More was to be moved than may be: what the guest is told.
+    /// Notes that the guest tried to move more bytes than it may, and returns its error.
     pub(super) fn exceeded(&self) -> Fault {
         if let Some(budget) = &self.budget {
             budget.exceeded();
@@ -221,12 +223,12 @@ impl Meter {
         ErrorCode::LimitExceeded.into()
     }
 
-    /// There is nothing to be read, or no room.
+    /// Notes that the guest waits for bytes or room.
     pub(super) fn waits(&mut self) {
         self.waits_since.get_or_insert_with(Instant::now);
     }
 
-    /// Whatever was waited for is there, or will never be.
+    /// Notes that a wait is over: what the guest waited for is there, or will never be.
     pub(super) fn goes_on(&mut self) {
         if let Some(since) = self.waits_since.take() {
             let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);

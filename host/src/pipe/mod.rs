@@ -1,6 +1,6 @@
-//! What a pipe is: its ends, their readiness, who may open them, and how many there may be.
+//! Pipes: their ends, their readiness, which guests may open them, and how many there may be.
 //!
-//! Knows the system calls below it ([`crate::sys`]) and nothing of WebAssembly above it.
+//! Uses the system calls of [`crate::sys`], and knows nothing of WebAssembly.
 
 mod activity;
 mod asked;
@@ -43,5 +43,5 @@ pub use transfer::{Transfer, TransferFault, transfer};
 pub(crate) use writer::PERMIT;
 pub use writer::Writer;
 
-/// When something happened that happens once at most, for several to see.
+/// The time of an event that happens at most once, shared by several observers.
 pub(crate) type Since = std::sync::Arc<std::sync::OnceLock<std::time::Instant>>;

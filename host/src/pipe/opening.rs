@@ -1,4 +1,4 @@
-//! What readers and writers do alike when they are opened.
+//! What readers and writers share when they are opened.
 
 use std::future::pending;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Event, Journal, Label};
 use crate::sys::End;
 
-/// Resolves at `deadline`, or never.
+/// Waits until `deadline`; without one, for ever.
 pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
@@ -15,8 +15,8 @@ pub(super) async fn at(deadline: Option<Instant>) {
     }
 }
 
-/// Asks for a capacity; a refusal leaves a pipe that works, so it is only said. Where none is wished
-/// for, the pipe may grow.
+/// Asks for a capacity. A refusal leaves a working pipe, so it is only reported. If no capacity is
+/// asked for, the pipe may grow.
 pub(super) fn set_capacity(end: &mut End, capacity: Option<u64>, label: &Label, journal: &Journal) {
     let Some(bytes) = capacity else { return end.grow() };
     if let Err(error) = end.set_capacity(bytes) {

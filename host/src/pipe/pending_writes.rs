@@ -1,23 +1,23 @@
-//! Bytes that a guest handed over and left behind: delivered after it has closed its end.
+//! Delivers bytes that a guest handed over, after the guest has closed its end.
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// The deliveries under way for one guest.
 ///
-/// What a writer accepted and the kernel had no room for yet (one write of bounded size for each
-/// writer) outlives the writer here, so that neither a drop nor a trap loses it.
+/// Bytes that a writer accepted and for which the kernel had no room yet outlive the writer here:
+/// one write of bounded size for each writer. Neither a drop nor a trap loses them.
 #[derive(Clone, Debug)]
 pub struct PendingWrites {
     runtime: Handle,
     under_way: watch::Sender<usize>,
-    /// Those of the guest's parent, of that one's parent, and so on: it may outlive this one, and
-    /// waits for what its children leave behind.
+    /// The counts of the guest's parent, of the parent's parent, and so on. A parent may outlive
+    /// this guest, and waits for what its children leave behind.
     ancestors: Vec<watch::Sender<usize>>,
 }
 
 impl PendingWrites {
-    /// None under way yet.
+    /// Makes a record with no deliveries under way.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -26,8 +26,8 @@ impl PendingWrites {
         Self { runtime, under_way: watch::Sender::new(0), ancestors: Vec::new() }
     }
 
-    /// Those of a child: none under way yet, and what will be counts as its parent's, too. A child
-    /// does not wait for its parent's.
+    /// Returns the record of a child, with no deliveries under way. The child's deliveries also
+    /// count as its parent's. A child does not wait for its parent's deliveries.
     pub(super) fn of_child(&self) -> Self {
         let ancestors = self.ancestors.iter().chain([&self.under_way]).cloned().collect();
         Self { runtime: self.runtime.clone(), under_way: watch::Sender::new(0), ancestors }
@@ -43,8 +43,8 @@ impl PendingWrites {
         });
     }
 
-    /// Waits until everything is delivered, or has nobody left to be delivered to. That can take
-    /// as long as the readers please. Cancel safe.
+    /// Waits until all bytes are delivered, or have no reader left. Their readers decide how long
+    /// that takes. Cancel safe.
     pub async fn idle(&self) {
         // Cannot fail: `self` keeps the sender.
         let _ = self.under_way.subscribe().wait_for(|n| *n == 0).await;
@@ -57,7 +57,7 @@ impl Default for PendingWrites {
     }
 }
 
-/// Counts a delivery as over, also when its task is dropped with its runtime.
+/// Counts a delivery as over, even if its task is dropped with its runtime.
 struct Finished(Vec<watch::Sender<usize>>);
 
 impl Drop for Finished {

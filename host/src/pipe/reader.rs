@@ -1,4 +1,4 @@
-//! The end that bytes come out of.
+//! The reading end of a pipe.
 
 use std::io;
 use std::sync::Arc;
@@ -13,39 +13,39 @@ use super::{ErrorCode, Fault, Journal, Since};
 use crate::limits::Allowance;
 use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
 
-/// What an attempt to read came to.
+/// The result of an attempt to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes, at least one.
+    /// This many bytes were read, at least one.
     Bytes(usize),
-    /// Everything is read and the last writer is gone. Stays so.
+    /// Everything has been read and the last writer is gone. Every later read returns this, too.
     End,
-    /// Nothing to be read yet: await [`Reader::ready`].
+    /// There are no bytes yet: await [`Reader::ready`].
     Wait,
 }
 
-/// What an attempt to splice came to.
+/// The result of an attempt to splice.
 #[derive(Debug)]
 pub(super) enum Splice {
-    /// As for a read, but that [`Read::Wait`] may also mean that there is no room.
+    /// The result of a read, except that [`Read::Wait`] may also mean that the target has no room.
     Read(Read),
-    /// The reader of the pipe that bytes should have gone to is gone.
+    /// The reader of the target pipe is gone.
     Broken(io::Error),
-    /// It cannot be done with these two: copy.
+    /// The kernel cannot splice between these two ends: copy instead.
     Refused,
 }
 
-/// The end of a pipe that bytes come out of. Dropping it closes it.
+/// The reading end of a pipe. Dropping it closes it.
 ///
-/// Reads nothing ahead: what was not asked for stays in the kernel.
+/// Reads nothing ahead: bytes that were not asked for stay in the kernel.
 #[derive(Debug)]
 pub struct Reader {
     state: State,
-    /// A writer has been seen: 0 bytes from the kernel now mean the end of file.
+    /// Whether a writer has been seen. If so, 0 bytes from the kernel mean the end of file.
     peer_seen: bool,
-    /// Until when a writer must have come.
+    /// The time by which the first writer must have come.
     deadline: Option<Instant>,
-    /// Set for `eof=reopen`: the FIFO to open again when its writers are gone.
+    /// Set for `eof=reopen`: the FIFO that is opened again when its writers are gone.
     reopen: Option<Arc<Fifo>>,
     label: Label,
     journal: Journal,
@@ -63,21 +63,21 @@ enum State {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // It is closed now, which its writers see.
+        // The pipe's writers see that this end is closed, so deferred writes are delivered first.
         super::deferred::settle();
     }
 }
 
 impl Reader {
-    /// Reads from an end that is open: an anonymous pipe, a descriptor that was inherited, a file.
-    /// `capacity` in bytes is asked for; without it a pipe of the default size may grow. `label` is
-    /// what messages call it.
+    /// Makes a reader of an open end: an anonymous pipe, an inherited descriptor or a file. Asks
+    /// for a `capacity` in bytes; without one, a pipe of the default size may grow. Messages call
+    /// the end `label`.
     pub fn new(mut end: End, capacity: Option<u64>, label: Label, journal: &Journal) -> Self {
         set_capacity(&mut end, capacity, &label, journal);
         Self::of_pipe_pair(end, label, journal)
     }
 
-    /// As [`Reader::new`], of a pipe whose capacity has been seen to.
+    /// Makes a reader as [`Reader::new`] does, of a pipe whose capacity has been set already.
     pub(crate) fn of_pipe_pair(end: End, label: Label, journal: &Journal) -> Self {
         Self {
             meter: journal.meter(&label, Direction::Read),
@@ -92,8 +92,9 @@ impl Reader {
         }
     }
 
-    /// Reads from a FIFO, whose first writer may come later: until then nothing is ready, and from
-    /// `deadline` on the reader has failed with `timed-out`. `capacity` in bytes is asked for.
+    /// Makes a reader of a FIFO, whose first writer may come later. Until it comes, no read is
+    /// ready; from `deadline` on, the reader has failed with `timed-out`. Asks for a `capacity` in
+    /// bytes.
     ///
     /// # Errors
     /// Those of opening the FIFO, which never waits.
@@ -112,7 +113,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Since when it is known that no writer came in time.
+    /// Returns the time at which the reader gives up waiting for its first writer, once it does.
     pub(crate) fn late(&self) -> Since {
         Arc::clone(&self.late)
     }
@@ -122,7 +123,7 @@ impl Reader {
         self
     }
 
-    /// Takes it over for another guest, whose messages and counts call it `label`.
+    /// Hands the reader over to another guest, whose messages and counts call it `label`.
     pub(crate) fn passed_on(mut self, label: Label, journal: &Journal) -> Self {
         self.label = label;
         self.meter = self.meter.passed_on(journal.meter(&self.label, Direction::Read));
@@ -130,12 +131,13 @@ impl Reader {
         self
     }
 
-    /// A descriptor of the same pipe for a native command. What has been read is not in it.
+    /// Returns a descriptor of the same pipe for a native command. Bytes that have been read
+    /// already are not in it.
     ///
     /// # Errors
-    /// As [`End::for_native`], and what has failed before; `unsupported` for a FIFO that nobody writes
-    /// to yet: a command that reads it would take that for the end of file; and for an end that is
-    /// bounded, as nobody counts what a command moves.
+    /// Those of [`End::for_native`], and an earlier failure of this reader. `unsupported` for a
+    /// FIFO without a writer yet, as a command that reads it would take that for the end of file.
+    /// `unsupported` also for a bounded end, as the host cannot count what a command moves.
     pub(crate) fn for_native(&self) -> Result<Handle, Fault> {
         match &self.state {
             State::Open(_) if self.is_bounded() => Err(ErrorCode::Unsupported.into()),
@@ -148,8 +150,8 @@ impl Reader {
         }
     }
 
-    /// As [`Reader::for_native`], giving this end away: with what is to be kept while the command has
-    /// it.
+    /// Gives this end away to a native command. Returns the descriptor of [`Reader::for_native`],
+    /// and what must be kept while the command has it.
     pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
         let fd = self.for_native()?;
         let lease = match &self.state {
@@ -159,12 +161,12 @@ impl Reader {
         Ok((fd, Kept::new(std::mem::take(&mut self.hold), lease)))
     }
 
-    /// Whether it may not move as many bytes as it likes, as fast as it likes.
+    /// Returns whether the number or the rate of its bytes is limited.
     pub(crate) fn is_bounded(&self) -> bool {
         self.meter.is_bounded()
     }
 
-    /// What it is called, and where that is noted.
+    /// Returns the reader's label, and the journal that notes its failures.
     pub(crate) fn journal(&self) -> (Label, Journal) {
         (self.label.clone(), self.journal.clone())
     }
@@ -172,15 +174,15 @@ impl Reader {
     /// Reads into `buf`, which must have room for at least one byte. Never blocks.
     ///
     /// # Errors
-    /// `timed-out` where no writer came in time, `limit-exceeded` where there is more than may be read,
-    /// `io`; the same again at every later call.
+    /// `timed-out` if no writer came in time, `limit-exceeded` if there are more bytes than may be
+    /// read, `io`. Every later call fails with the same error.
     pub fn try_read(&mut self, buf: &mut [u8]) -> Result<Read, Fault> {
         debug_assert!(!buf.is_empty());
         self.attempt(buf.len(), |end, most| end.read(&mut buf[..most]))
     }
 
-    /// As [`Reader::try_read`], appending up to `most` bytes to `buf`, which has to grow by no more
-    /// than there were.
+    /// Reads as [`Reader::try_read`] does, and appends up to `most` bytes to `buf`. `buf` grows by
+    /// no more than the bytes that were read.
     pub fn try_read_onto(&mut self, buf: &mut Vec<u8>, most: usize) -> Result<Read, Fault> {
         debug_assert!(most > 0);
         self.attempt(most, |end, most| end.read_onto(buf, most))
@@ -203,7 +205,7 @@ impl Reader {
                 Allowance::Spent => return self.at_limit(),
             };
             let read = match read(end, most) {
-                // The kernel says so only while a writer is there.
+                // The kernel returns EAGAIN only while a writer is there.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.peer_seen = true;
                     self.meter.waits();
@@ -220,7 +222,7 @@ impl Reader {
     /// Moves up to `most` bytes into `to` without copying them. Never blocks.
     ///
     /// # Errors
-    /// As [`Reader::try_read`].
+    /// Those of [`Reader::try_read`].
     pub(super) fn try_splice(&mut self, to: &End, most: usize) -> Result<Splice, Fault> {
         loop {
             let end = match &self.state {
@@ -230,13 +232,14 @@ impl Reader {
             };
             let moved = match end.splice_to(to, most) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // It may be `to` that has no room, so this proves no writer.
+                    // `to` may be the end without room, so this does not prove that a writer is
+                    // there.
                     return Ok(Splice::Read(Read::Wait));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     return Ok(Splice::Refused);
                 }
-                // Without a byte to move, the reader is not missed: a read would have said this.
+                // Without a byte to move, EPIPE does not count: a read would have returned 0 bytes.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => match end.available() {
                     Ok(0) => Ok(0),
                     _ => return Ok(Splice::Broken(error)),
@@ -249,7 +252,7 @@ impl Reader {
         }
     }
 
-    /// What a system call's answer means; `None`: call again.
+    /// Returns what a system call's result means; `None` means that the call must be made again.
     fn settle(&mut self, read: io::Result<usize>) -> Result<Option<Read>, Fault> {
         match read {
             Ok(0) if self.peer_seen => match self.next_writer() {
@@ -278,8 +281,9 @@ impl Reader {
         }
     }
 
-    /// At the end of file: for `eof=reopen`, opens the FIFO again, so that the kernel forgets the
-    /// writers that were. A writer that has come in the meantime is found by the next read.
+    /// Handles the end of file. For `eof=reopen`, opens the FIFO again, so that the kernel forgets
+    /// its earlier writers, and returns true. The next read finds a writer that has come in the
+    /// meantime.
     fn next_writer(&mut self) -> io::Result<bool> {
         let Some(fifo) = &self.reopen else {
             return Ok(false);
@@ -306,12 +310,13 @@ impl Reader {
         }
     }
 
-    /// How many of `want` bytes may be read now.
+    /// Returns how many of `want` bytes may be read now.
     pub(super) fn allow(&self, want: usize) -> Allowance {
         self.meter.allow(want)
     }
 
-    /// What a read would come to, without one: there may be more bytes than it says. Takes nothing out.
+    /// Returns what a read would return, without a read. There may be more bytes than it says.
+    /// Takes no bytes out.
     pub(super) fn look(&mut self) -> Result<Read, Fault> {
         let end = match &self.state {
             State::Open(end) => end,
@@ -328,12 +333,13 @@ impl Reader {
                 Ok(Read::Wait)
             }
             (_, Ok(0)) => self.before_first_writer(),
-            // What cannot say how much there is may have something.
+            // An end that cannot say how many bytes wait may have some.
             (_, waiting) => Ok(Read::Bytes(waiting.map_or(1, |n| n.try_into().unwrap_or(1)))),
         }
     }
 
-    /// Nothing more may be read. The end of file may be, and is only known when it is there.
+    /// Handles a read after all permitted bytes were read. The end of file may still be read, so
+    /// this fails only if there are bytes.
     pub(super) fn at_limit(&mut self) -> Result<Read, Fault> {
         match self.look()? {
             Read::Bytes(_) => {
@@ -344,7 +350,7 @@ impl Reader {
         }
     }
 
-    /// Notes that a transfer found nothing to be read.
+    /// Notes that a transfer found no bytes to read.
     pub(super) fn waits(&mut self) {
         self.meter.waits();
     }
@@ -359,16 +365,17 @@ impl Reader {
         fault
     }
 
-    /// A future that resolves when a read may get on, or has failed. It takes nothing out, holds
-    /// no lock and is cancel safe; it may resolve early, so try again and wait again.
+    /// Returns a future that resolves when a read can get on, or has failed. The future takes no
+    /// bytes out, holds no lock and is cancel safe. It may resolve early, so try again and wait
+    /// again.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.waiting(false)
     }
 
-    /// As [`Reader::ready`], for whoever has just been told [`Read::Wait`] by a read: cheaper, as
-    /// the kernel is not asked again what it has just said.
+    /// Returns a future as [`Reader::ready`] does, for a caller that has just got [`Read::Wait`]
+    /// from a read. It is cheaper, as it does not ask the kernel again.
     pub fn ready_after_would_block(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        // Before the first writer the kernel did not say that it would block.
+        // Before the first writer comes, the kernel returns 0 bytes and not EAGAIN.
         self.waiting(self.peer_seen)
     }
 
@@ -379,14 +386,14 @@ impl Reader {
         };
         let deadline = self.deadline.filter(|_| !self.peer_seen);
         let later = self.meter.later();
-        // Where nothing may be read, none has been tried.
+        // If nothing may be read, no read has been tried.
         let just_tried = just_tried && !self.meter.is_spent();
         async move {
             let Some(end) = end else { return };
             if let Some(later) = later {
                 return sleep_until(later).await;
             }
-            // An error shows again in the read that follows.
+            // The read that follows meets an error again.
             if just_tried {
                 return drop(end.ready_after_would_block().await);
             }
@@ -397,7 +404,7 @@ impl Reader {
         }
     }
 
-    /// Whether a read would get on now: [`Reader::ready`] without its early returns. For
+    /// Returns whether a read can get on now: as [`Reader::ready`], but never too early. For
     /// `eof=reopen`, forgets a writer that has gone without leaving bytes.
     pub fn is_ready(&mut self) -> bool {
         let State::Open(end) = &self.state else {
@@ -412,16 +419,16 @@ impl Reader {
             if !self.deadline.is_some_and(late) {
                 return false;
             }
-            // A writer that is there and silent is not late.
+            // A silent writer is not a late one.
             self.peer_seen = matches!(end.has_writer(), Ok(true));
             return !self.peer_seen;
         }
         let gone = self.reopen.is_some() && matches!(end.is_at_end(), Ok(true));
-        // Where that fails, the next read tells.
+        // If that fails, the next read returns the error.
         !(gone && matches!(self.next_writer(), Ok(true)))
     }
 
-    /// How many bytes can be read now.
+    /// Returns how many bytes can be read now.
     pub fn available(&self) -> Result<u64, Fault> {
         match &self.state {
             State::Open(end) => Ok(end.available()?),
@@ -430,7 +437,7 @@ impl Reader {
         }
     }
 
-    /// How many bytes the pipe holds.
+    /// Returns how many bytes the pipe can hold.
     pub fn capacity(&self) -> Result<u64, Fault> {
         match &self.state {
             State::Open(end) => Ok(end.capacity()?),
@@ -439,7 +446,7 @@ impl Reader {
         }
     }
 
-    /// Whether it reads from a terminal.
+    /// Returns whether the reader reads from a terminal.
     pub fn is_terminal(&self) -> bool {
         matches!(&self.state, State::Open(end) if end.is_terminal())
     }

@@ -62,50 +62,52 @@ impl PipesBuilder {
     /// Grants a pipe.
     ///
     /// # Errors
-    /// Where one of that name is granted already.
+    /// Fails if a pipe of that name is granted already.
     pub fn grant(mut self, grant: Grant) -> Result<Self, DuplicateName> {
         self.pipes = self.pipes.granting(grant)?;
         Ok(self)
     }
 
-    /// What the guest is permitted. Default: [`GuestLimits::default`].
+    /// Sets the guest's limits. Default: [`GuestLimits::default`].
     ///
-    /// An anonymous pipe counts once among the open ones, as does each opened end of a granted one. Bytes are
-    /// counted at each end of a granted pipe, and at each standard stream that notes in this [`Pipes::journal`], all
-    /// the times together that it is open; not at pipes that the guest makes, as both of their ends are its own. An
-    /// end that it gives to a child takes its count along. A rate may be caught up on for a tenth of a second, and
-    /// what is read or written in one piece of up to PIPE_BUF bytes stays whole.
+    /// Each anonymous pipe counts as one open pipe, and so does each opened end of a granted pipe.
+    /// Bytes are counted at each end of a granted pipe, and at each standard stream that notes in
+    /// this [`Pipes::journal`], over all the times that it is open. They are not counted at pipes
+    /// that the guest makes, as both of their ends are its own. An end that the guest gives to a
+    /// child keeps its count. An end that was slower than its rate may catch up for a tenth of a
+    /// second. A read or write of up to PIPE_BUF bytes in one piece is never split.
     pub fn limits(mut self, limits: GuestLimits) -> Self {
         self.pipes.limits = limits;
         self
     }
 
-    /// How many descriptors the pipes, the opened files and the children of the guest may take of this process.
-    /// Default: as many as there are.
+    /// Sets how many of this process's descriptors the pipes, the opened files and the children of
+    /// the guest may use. Default: no limit.
     pub fn max_descriptors(mut self, count: usize) -> Self {
         self.max_descriptors = count;
         self
     }
 
-    /// What it shares with other guests, beside its own limits. Default: nothing.
+    /// Sets the limits that the guest shares with other guests, besides its own. Default: none.
     pub fn within(mut self, totals: &Totals) -> Self {
         self.totals = Some(totals.clone());
         self
     }
 
-    /// What is told of events, on the thread on which they happen, which it must not keep. Default: `tracing`.
+    /// Sets the function that is called with events, on the thread on which they happen. It must
+    /// not block that thread. Default: events go to `tracing`.
     pub fn events(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.events = Events::to(listener);
         self
     }
 
-    /// Has `activity` know, too, when something moves.
+    /// Adds an `activity` that records moves on these pipes, too.
     pub fn watched_by(mut self, activity: Activity) -> Self {
         self.watched.push(activity);
         self
     }
 
-    /// The pipes. [`GuestLimits::idle_timeout`] counts from here on.
+    /// Builds the pipes. [`GuestLimits::idle_timeout`] counts from here on.
     pub fn build(self) -> Pipes {
         let Self { pipes, mut watched, events, max_descriptors, totals } = self;
         let limits = pipes.limits.clone();
@@ -120,7 +122,7 @@ impl PipesBuilder {
 }
 
 impl Pipes {
-    /// Sets up pipes, with nothing granted at first.
+    /// Returns a builder of pipes. Nothing is granted at first.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -152,7 +154,7 @@ impl Pipes {
         Ok(self)
     }
 
-    /// What the guest's children share with it.
+    /// Returns what the guest's children share with it.
     pub(crate) fn family(&self) -> Family {
         Family {
             quotas: self.quotas.clone(),
@@ -162,17 +164,18 @@ impl Pipes {
         }
     }
 
-    /// What the guest may start. Nothing, unless this is called.
+    /// Sets what starts the guest's children. Without it, the guest may start nothing.
     pub(crate) fn set_spawner(&mut self, spawner: Box<dyn Spawn>) {
         self.spawner = Some(spawner);
     }
 
-    /// The names of what the guest may start, in the order in which they were granted.
+    /// Returns the names of the children that the guest may start, in the order in which they were
+    /// granted.
     pub fn children(&self) -> Vec<String> {
         self.spawner.as_ref().map(|spawner| spawner.names()).unwrap_or_default()
     }
 
-    /// Starts a child on the ends in `request`, which are given away, also where this fails.
+    /// Starts a child on the ends in `request`. They are given away, even if this fails.
     ///
     /// # Errors
     /// `invalid-name`, `not-permitted`, `limit-exceeded`, `unsupported`, `io`.
@@ -185,7 +188,7 @@ impl Pipes {
         }
     }
 
-    /// What was granted, in the order of the grants.
+    /// Returns the name and the directions of each granted pipe, in the order of the grants.
     pub fn list(&self) -> impl Iterator<Item = (&PipeName, Directions)> {
         self.granted.iter().map(|granted| (&granted.grant.name, granted.grant.directions))
     }
@@ -262,47 +265,47 @@ impl Pipes {
         ))
     }
 
-    /// What the guest is permitted.
+    /// Returns the guest's limits.
     pub(crate) fn limits(&self) -> &GuestLimits {
         &self.limits
     }
 
-    /// What the guest and its children have left of it.
+    /// Returns what is left of the limits of the guest and its children.
     pub(crate) fn quotas(&self) -> &GuestQuotas {
         &self.quotas
     }
 
-    /// The deliveries that go on after the guest has closed its ends.
+    /// Returns the deliveries that go on after the guest has closed its ends.
     pub fn pending_writes(&self) -> &PendingWrites {
         &self.pending_writes
     }
 
-    /// The failures of the guest's pipe ends.
+    /// Returns the journal, which notes the failures of the guest's pipe ends.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
 
-    /// How long an opened FIFO may be without its first peer.
+    /// Returns how long an opened FIFO may be without its first peer.
     pub fn open_timeout(&self) -> Option<Duration> {
         self.limits.open_timeout
     }
 
-    /// How long nothing may move, and what knows when something did.
+    /// Returns how long the guest may go without a moved byte, and the record of the last move.
     pub(crate) fn idle(&self) -> Option<(Duration, Activity)> {
         self.idle.clone()
     }
 
-    /// What is granted by an operator, to be asked about later.
+    /// Returns the use of the operator's grants, to be queried later.
     pub(crate) fn grant_use(&self) -> GrantUse {
-        // What a parent passes to a child is that guest's concern.
+        // Ends that a parent guest passes to a child concern that parent, not the operator.
         let by_operator = |granted: &&Granted| !matches!(granted.grant.source, Source::Passed(_));
         let names = self.granted.iter().filter(by_operator).map(|it| it.grant.name.to_string());
         GrantUse { names: names.collect(), asked: self.asked.clone() }
     }
 
-    /// Everything that is asked before an end is opened.
+    /// Makes every check that comes before an end is opened, and reserves room for the end.
     fn opening(&mut self, name: &str, direction: Direction) -> Result<Opening<'_>, ErrorCode> {
-        // Opening a FIFO releases a peer that waits for that.
+        // Opening a FIFO releases a peer that waits in open(2), so deferred writes go first.
         deferred::settle();
         let name: PipeName = name.parse().map_err(|_| ErrorCode::InvalidName)?;
         let granted = self
@@ -320,9 +323,9 @@ impl Pipes {
         };
         let busy = busy.take()?;
         let room = match granted.grant.source {
-            // It has what it was opened with.
+            // A passed end keeps the room with which it was opened.
             Source::Passed(_) => Vec::new(),
-            // It may be opened again before it is closed.
+            // Two descriptors: a FIFO may be opened again before its old end is closed.
             _ => vec![Arc::new([self.quotas.pipe()?, self.quotas.descriptors(2)?])],
         };
         let hold = Hold { room, busy: vec![busy] };
@@ -337,7 +340,7 @@ impl Pipes {
     }
 }
 
-/// What the pipes of a guest and of its children have in common.
+/// The state that the pipes of a guest and of its children share.
 #[derive(Clone, Debug)]
 pub(crate) struct Family {
     quotas: GuestQuotas,
@@ -347,17 +350,18 @@ pub(crate) struct Family {
 }
 
 impl Family {
-    /// What the family has left of what it is permitted.
+    /// Returns what is left of the family's limits.
     pub(crate) fn quotas(&self) -> &GuestQuotas {
         &self.quotas
     }
 
-    /// Sets up the pipes of a child, with these granted: they count with those of its parent, wait for
-    /// peers as long, and what the child leaves behind is delivered with what the parent does. The child may have
-    /// `max_memory` bytes of its family's, and run for `timeout`.
+    /// Sets up the pipes of a child, with these grants. They count with those of its parent, and
+    /// wait as long for peers. What the child leaves behind is delivered with what the parent
+    /// leaves behind. The child may have `max_memory` bytes of its family's memory, and run for
+    /// `timeout`.
     ///
     /// # Errors
-    /// `in-use` where two have the same name; `limit-exceeded` where no fuel is left.
+    /// `in-use` if two grants have the same name; `limit-exceeded` if no fuel is left.
     pub(crate) fn pipes(
         &self,
         grants: Vec<Grant>,
@@ -381,7 +385,7 @@ impl Family {
     }
 }
 
-/// When `timeout` from now is; never, where that is beyond all clocks.
+/// Returns the time `timeout` from now; `None` if that is beyond all clocks.
 pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     Instant::now().checked_add(timeout?)
 }
@@ -394,23 +398,23 @@ struct Opening<'a> {
     journal: &'a Journal,
 }
 
-/// What an open end keeps from others, until it is dropped.
+/// What an open end takes from the guest's limits and grants, until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
-    /// Room for a pipe, and for its descriptors.
+    /// Room for a pipe and for its descriptors.
     room: Vec<Arc<[Permit; 2]>>,
     busy: Vec<BusyGuard>,
 }
 
 impl Hold {
-    /// Keeps from others what `more` does, too.
+    /// Takes on what `more` holds.
     pub(super) fn add(&mut self, more: Self) {
         self.room.extend(more.room);
         self.busy.extend(more.busy);
     }
 }
 
-/// What an end that a native command has keeps from others, while the command runs.
+/// What an end that a native command has holds while the command runs.
 #[derive(Debug)]
 pub(crate) struct Kept(
     #[allow(dead_code, reason = "given back when it is dropped")] (Hold, CapacityLease),

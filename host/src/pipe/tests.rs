@@ -1,4 +1,5 @@
-//! The ends of a pipe against a model of one: bytes in order, none lost, none twice.
+//! Tests the ends of a pipe against a model: bytes come in order, none is lost and none comes
+//! twice.
 
 mod bounded;
 mod deferred;
@@ -38,14 +39,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Bytes that tell where in the stream they stand.
+/// Returns bytes that tell their position in the stream.
 fn piece(at: u64, len: usize) -> Vec<u8> {
     (at..at + len as u64).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
 }
 
 struct Model {
     sent: u64,
-    /// Given to the writer, and not yet read.
+    /// Bytes that the writer was given, and that were not yet read.
     under_way: VecDeque<u8>,
 }
 
@@ -124,8 +125,8 @@ async fn follow(
             _ => {}
         }
     }
-    // Whatever happened: once the writer is gone, the reader finds all that was accepted, and then
-    // the end, which it finds again.
+    // Whatever happened: once the writer is gone, the reader finds all accepted bytes, then the end
+    // of file, and then the end of file again.
     drop(writer);
     if let Some(mut reader) = reader {
         loop {
@@ -194,7 +195,7 @@ proptest! {
     }
 }
 
-/// Two pipes, and what is transferred from the first to the second.
+/// Follows `steps` on two pipes, with transfers from the first to the second.
 async fn follow_transfers(steps: Vec<Step>, pipes: &Pipes) -> Result<(), TestCaseError> {
     let (mut from, first) = pipes.create().unwrap();
     let (last, mut to) = pipes.create().unwrap();
@@ -231,7 +232,7 @@ async fn follow_transfers(steps: Vec<Step>, pipes: &Pipes) -> Result<(), TestCas
     }
     drop(writer);
     let Some(mut reader) = reader else {
-        // Nobody is there to take anything: the end, or if there is anything, its failure.
+        // No reader is left: the transfer returns the end of file, or an error if there are bytes.
         let at_end = from.available() == Ok(0);
         let told = transfer(&mut from, &mut to, 1);
         let expected = match told {
@@ -277,7 +278,7 @@ proptest! {
     }
 }
 
-/// The end of file counts before EPIPE: nothing is lost if there is nothing.
+/// The end of file comes before EPIPE: if there are no bytes, none are lost.
 #[test]
 fn a_transfer_at_the_end_needs_no_reader() {
     in_runtime(async {
@@ -287,7 +288,7 @@ fn a_transfer_at_the_end_needs_no_reader() {
         assert_eq!(transfer(&mut from, &mut to, 1), Ok(Transfer::NoBytes));
         drop((writer, reader));
         assert_eq!(transfer(&mut from, &mut to, 1), Ok(Transfer::End));
-        // And with a byte left there is something to lose.
+        // With a byte left, there is one to lose.
         let ((mut from, mut writer), (reader, mut to)) =
             (pipes.create().unwrap(), pipes.create().unwrap());
         assert_eq!(writer.try_write(b"x"), Ok(Some(1)));
@@ -313,7 +314,7 @@ fn ends_are_held_one_at_a_time_and_slots_are_counted() {
         let third = pipes.open_reader("x").unwrap();
         assert_eq!(pipes.create().unwrap_err().code, ErrorCode::LimitExceeded);
         assert_eq!(pipes.open_writer("x").unwrap_err().code, ErrorCode::LimitExceeded);
-        // Half of a pipe is a pipe.
+        // A pipe with one end still counts as a pipe.
         drop(first);
         assert_eq!(pipes.create().unwrap_err().code, ErrorCode::LimitExceeded);
         drop((second, third));
@@ -349,7 +350,7 @@ fn an_absent_peer_is_late_at_the_deadline_and_not_before() {
     });
 }
 
-/// Nobody comes, and nobody waits any more: the thread in open(2) ends.
+/// If a writer is dropped before its reader comes, the thread that waits in open(2) ends.
 #[test]
 fn a_writer_that_is_given_up_leaves_no_thread() {
     let threads = || {
@@ -365,6 +366,6 @@ fn a_writer_that_is_given_up_leaves_no_thread() {
             drop(pipes.open_writer("x").unwrap());
         }
     });
-    // Other tests of this process wait for readers too, but not many at once.
+    // Other tests of this process also wait for readers, but not many at once.
     assert!(threads() < 10, "{} threads", threads());
 }

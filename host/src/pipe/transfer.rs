@@ -1,39 +1,39 @@
-//! Bytes from one pipe to another that nobody looks at on the way.
+//! Moves bytes from one pipe to another without showing them to a guest.
 
 use super::reader::Splice;
 use super::{Fault, Read, Reader, Writer};
 use crate::limits::Allowance;
 
-/// What an attempt to transfer came to.
+/// The result of an attempt to transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// So many bytes, at least one. All of them are the writer's now: the kernel has them, or they
-    /// are accepted.
+    /// This many bytes moved, at least one. All of them are the writer's now: they are in the
+    /// kernel, or accepted.
     Bytes(usize),
-    /// Everything is read and the last writer is gone.
+    /// Everything has been read and the last writer is gone.
     End,
-    /// Nothing is there to be read: await [`Reader::ready`].
+    /// There are no bytes to read yet: await [`Reader::ready`].
     NoBytes,
-    /// There is no room, or no reader yet: await [`Writer::ready`].
+    /// The pipe has no room, or no reader yet: await [`Writer::ready`].
     NoRoom,
 }
 
 /// Which side of a transfer failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferFault {
-    /// As [`Reader::try_read`].
+    /// The reader failed, as in [`Reader::try_read`].
     Reading(Fault),
-    /// As [`Writer::try_write`].
+    /// The writer failed, as in [`Writer::try_write`].
     Writing(Fault),
 }
 
-/// Moves up to `most` bytes, at least one, from `reader` to `writer`: by splice(2), so that they are
-/// never copied, or where that cannot be, by a copy of at most 64 KiB. Reads no more than there is
-/// room for. Never blocks.
+/// Moves up to `most` bytes, at least one, from `reader` to `writer`. Uses splice(2), which copies
+/// nothing; if that is impossible, copies at most 64 KiB. Reads no more bytes than there is room
+/// for. Never blocks.
 ///
 /// # Errors
-/// Those of the two ends. A writer whose reader is gone, or that may write nothing more, fails only
-/// if there is something to be written to it.
+/// Those of the two ends. A writer whose reader is gone, or that may write no more bytes, fails
+/// only if there are bytes to write to it.
 pub fn transfer(
     reader: &mut Reader,
     writer: &mut Writer,
@@ -68,7 +68,7 @@ pub fn transfer(
             Ok(Transfer::Bytes(n))
         }
         Splice::Read(Read::End) => Ok(Transfer::End),
-        // It does not say which of the two is to blame.
+        // EAGAIN does not say which of the two ends would block.
         Splice::Read(Read::Wait) if to.is_ready().unwrap_or(true) => {
             reader.waits();
             Ok(Transfer::NoBytes)
@@ -90,7 +90,7 @@ fn copy(reader: &mut Reader, writer: &mut Writer, most: usize) -> Result<Transfe
     let mut buf = Vec::new();
     match reader.try_read_onto(&mut buf, most.min(permit)).map_err(TransferFault::Reading)? {
         Read::Bytes(n) => {
-            // Within the permit, so that all of it is taken.
+            // `buf` is within the permit, so the writer takes all of it.
             writer.accept(&buf).map_err(TransferFault::Writing)?;
             Ok(Transfer::Bytes(n))
         }

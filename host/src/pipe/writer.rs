@@ -1,4 +1,4 @@
-//! The end that bytes go into.
+//! The writing end of a pipe.
 
 mod flow;
 
@@ -20,20 +20,21 @@ use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
 pub(crate) use flow::PERMIT;
 use flow::{Flow, State};
 
-/// The end of a pipe that bytes go into. Dropping it closes it, once what it accepted is written.
+/// The writing end of a pipe. Dropping it closes it, once everything that it accepted is written.
 #[derive(Debug)]
 pub struct Writer {
     flow: Flow,
     pending_writes: PendingWrites,
     hold: Hold,
-    /// Somebody waits for room, to deliver what was accepted.
+    /// Whether a task waits for room, to deliver accepted bytes.
     attended: bool,
 }
 
 impl Writer {
-    /// Writes to an end whose reader is there: an anonymous pipe, a descriptor that was inherited,
-    /// a file. What would act on a terminal is escaped on one, see [`Writer::raw`]. `capacity` in bytes is asked for; without it a pipe of the default size may grow.
-    /// `label` is what messages call it.
+    /// Makes a writer of an end whose reader is there: an anonymous pipe, an inherited descriptor
+    /// or a file. Escapes characters that would act on a terminal, see [`Writer::raw`]. Asks for a
+    /// `capacity` in bytes; without one, a pipe of the default size may grow. Messages call the end
+    /// `label`.
     pub fn new(
         end: End,
         capacity: Option<u64>,
@@ -46,7 +47,7 @@ impl Writer {
         Self::of_pipe_pair(end, label, pending_writes, journal)
     }
 
-    /// As [`Writer::new`], of a pipe whose capacity has been seen to.
+    /// Makes a writer as [`Writer::new`] does, of a pipe whose capacity has been set already.
     pub(crate) fn of_pipe_pair(
         end: End,
         label: Label,
@@ -63,9 +64,9 @@ impl Writer {
         }
     }
 
-    /// Writes to a FIFO, whose reader may come later: until then nothing is ready, and from
-    /// `deadline` on the writer has failed with `timed-out`. `capacity` in bytes is asked for when
-    /// the reader is there.
+    /// Makes a writer of a FIFO, whose reader may come later. Until it comes, no write is ready;
+    /// from `deadline` on, the writer has failed with `timed-out`. Asks for a `capacity` in bytes
+    /// once the reader is there.
     ///
     /// # Errors
     /// Those of opening the FIFO, which never waits.
@@ -89,13 +90,13 @@ impl Writer {
         })
     }
 
-    /// Lets everything through to a terminal as it is.
+    /// Lets all characters through to a terminal unchanged.
     pub fn raw(mut self) -> Self {
         self.flow.terminal = None;
         self
     }
 
-    /// Whether something waits that a terminal had no room for.
+    /// Returns whether bytes wait for which a terminal had no room.
     pub(crate) fn is_behind(&self) -> bool {
         self.flow.terminal.is_some() && !self.flow.outbox.is_empty()
     }
@@ -105,8 +106,8 @@ impl Writer {
         self
     }
 
-    /// Takes it over for another guest, whose messages and counts call it `label`.
-    /// What it leaves behind is delivered by `pending_writes`.
+    /// Hands the writer over to another guest, whose messages and counts call it `label`.
+    /// `pending_writes` delivers what it leaves behind.
     pub(crate) fn passed_on(
         mut self,
         label: Label,
@@ -121,12 +122,13 @@ impl Writer {
         self
     }
 
-    /// A descriptor of the same pipe for a native command. What was accepted and is not yet written
-    /// may come later than what the command writes.
+    /// Returns a descriptor of the same pipe for a native command. Bytes that were accepted and are
+    /// not yet written may come after those of the command.
     ///
     /// # Errors
-    /// As [`End::for_native`]; `unsupported` for a FIFO that nobody reads yet, and for an end that is
-    /// bounded, as nobody counts what a command moves; and what has failed before.
+    /// Those of [`End::for_native`], and an earlier failure of this writer. `unsupported` for a
+    /// FIFO without a reader yet, and for a bounded end, as the host cannot count what a command
+    /// moves.
     pub(crate) fn for_native(&mut self) -> Result<Handle, Fault> {
         self.flow.advance()?;
         match &self.flow.state {
@@ -137,8 +139,8 @@ impl Writer {
         }
     }
 
-    /// As [`Writer::for_native`], giving this end away: with what is to be kept while the command has
-    /// it.
+    /// Gives this end away to a native command. Returns the descriptor of [`Writer::for_native`],
+    /// and what must be kept while the command has it.
     pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
         let fd = self.for_native()?;
         let lease = match &self.flow.state {
@@ -148,23 +150,23 @@ impl Writer {
         Ok((fd, Kept::new(mem::take(&mut self.hold), lease)))
     }
 
-    /// Whether it may not move as many bytes as it likes, as fast as it likes.
+    /// Returns whether the number or the rate of its bytes is limited.
     pub(crate) fn is_bounded(&self) -> bool {
         self.flow.meter.is_bounded()
     }
 
-    /// What it is called, and where that is noted.
+    /// Returns the writer's label, and the journal that notes its failures.
     pub(crate) fn journal(&self) -> (Label, Journal) {
         (self.flow.label.clone(), self.flow.journal.clone())
     }
 
-    /// Writes as much of `buf` as there is room for, behind all that was accepted before. `None`
-    /// where there is no room, or no reader yet: await [`Writer::ready`]. Never blocks. On a terminal,
-    /// a part may be accepted beyond that, as by [`Writer::accept`].
+    /// Writes as much of `buf` as there is room for, after all bytes accepted before. Returns
+    /// `None` if there is no room, or no reader yet: await [`Writer::ready`]. Never blocks. On a
+    /// terminal, a part may be accepted beyond the room, as by [`Writer::accept`].
     ///
     /// # Errors
-    /// `broken-pipe` where the reader is gone, `timed-out` where none came in time, `limit-exceeded`
-    /// where nothing more may be written, `io`; the same again at every later call.
+    /// `broken-pipe` if the reader is gone, `timed-out` if no reader came in time, `limit-exceeded`
+    /// if no more bytes may be written, `io`. Every later call fails with the same error.
     pub fn try_write(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
         if !self.flow.deliver()? {
             return Ok(None);
@@ -184,10 +186,11 @@ impl Writer {
         Ok(Some(chunk.len()))
     }
 
-    /// How many bytes [`Writer::accept`] takes now; 0 where there is no room, or no reader yet.
+    /// Returns how many bytes [`Writer::accept`] takes now: 0 if there is no room, or no reader
+    /// yet.
     ///
     /// # Errors
-    /// As [`Writer::try_write`].
+    /// Those of [`Writer::try_write`].
     pub fn permit(&mut self) -> Result<usize, Fault> {
         match self.flow.deliver()? && self.flow.has_room()? {
             true => Ok(self.flow.meter.permit(PERMIT)),
@@ -195,15 +198,16 @@ impl Writer {
         }
     }
 
-    /// Takes all of `bytes`, which are at most as many as [`Writer::permit`] said. What the kernel
-    /// has no room for is kept, and written by the next call here that finds room, or after a drop:
-    /// whoever makes no other call has to make [`Writer::try_flush`] when there is room. Never blocks.
+    /// Takes all of `bytes`, which must be at most as many as [`Writer::permit`] returned. Bytes
+    /// for which the kernel has no room are kept. The next call here that finds room writes them,
+    /// or the drop does; a caller that makes no other call must call [`Writer::try_flush`] when
+    /// there is room. Never blocks.
     ///
-    /// `Ok(false)`: it is more than is ever permitted, or something accepted before is still under
-    /// way. Nothing of it is taken, so that the memory that a writer can use stays bounded.
+    /// Returns `Ok(false)`, and takes none of `bytes`, if they are more than is ever permitted, or
+    /// if bytes accepted before are still under way. This bounds the memory that a writer can use.
     ///
     /// # Errors
-    /// As [`Writer::try_write`].
+    /// Those of [`Writer::try_write`].
     pub fn accept(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         if bytes.len() > PERMIT || !self.flow.deliver()? {
             return Ok(bytes.is_empty());
@@ -212,8 +216,8 @@ impl Writer {
         Ok(true)
     }
 
-    /// As [`Writer::accept`], where the permit was given before somebody else who writes to this end
-    /// used it up. At most one such write for each of those who share it.
+    /// Takes `bytes` as [`Writer::accept`] does, for a caller whose permit another user of this end
+    /// has used up since. At most one such write is made for each user of the end.
     pub(crate) fn accept_permitted(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         if bytes.len() > PERMIT {
             return Ok(false);
@@ -226,10 +230,10 @@ impl Writer {
         Ok(true)
     }
 
-    /// Takes what comes after nothing else that waits.
+    /// Takes `bytes`. No earlier bytes may be waiting.
     fn take_on(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         if self.flow.terminal.is_some() {
-            // The rate was looked at when the permit was given.
+            // The rate was checked when the permit was given.
             let most = self.flow.allowance(bytes.len())?.unwrap_or(bytes.len());
             self.flow.append(&bytes[..most]);
             self.flow.deliver()?;
@@ -245,19 +249,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes `bytes` whatever the permit: for what was kept back. Where nobody reads, and as much waits
-    /// already as is ever permitted, they are dropped.
+    /// Takes `bytes` without a permit: they were kept back before. Drops them if the reader does
+    /// not read, and as many bytes wait already as are ever permitted.
     pub(crate) fn enqueue(&mut self, bytes: &[u8]) {
         if matches!(self.flow.state, State::Failed(_)) || self.flow.outbox.len() >= PERMIT {
             return;
         }
         let _ = self.flow.deliver();
         self.flow.append(bytes);
-        // A failure is in the journal; what is left goes with the next write, or after the drop.
+        // A failure is in the journal. The rest goes with the next write, or after the drop.
         let _ = self.flow.deliver();
     }
 
-    /// Has `bytes` wait to be delivered with what comes next, if they may: see [`deferred`](super::deferred).
+    /// Keeps `bytes` for a later delivery and returns true, if they may wait: see
+    /// [`deferred`](super::deferred).
     pub(super) fn defer(&mut self, bytes: &[u8]) -> bool {
         if bytes.len() > self.flow.room_to_defer() {
             return false;
@@ -266,13 +271,13 @@ impl Writer {
         true
     }
 
-    /// How many bytes may wait, beside those that do already.
+    /// Returns how many more bytes may be deferred.
     pub(super) fn room_to_defer(&self) -> usize {
         self.flow.room_to_defer()
     }
 
-    /// Delivers what was deferred; whether nothing of it is left. `is_last`: the guest has ended, and cannot be told of
-    /// a failure.
+    /// Delivers the deferred bytes, and returns whether none of them is left. `is_last` says that
+    /// the guest has ended, and cannot be told of a failure.
     pub(super) fn deliver_deferred(&mut self, is_last: bool) -> Result<bool, Fault> {
         self.flow.left_behind = is_last;
         let delivered = self.flow.deliver();
@@ -281,12 +286,12 @@ impl Writer {
         delivered
     }
 
-    /// The guest is told that the writer has failed.
+    /// Notes that the guest has been told of the writer's failure.
     pub(crate) fn is_told(&mut self) {
         self.flow.is_untold = false;
     }
 
-    /// The guest has ended. Notes that it was not told of a failure, if it was not.
+    /// Notes a failure of which the guest was not told. Called when the guest has ended.
     pub(super) fn note_untold(&mut self) {
         if let (true, State::Failed(fault)) = (self.flow.is_untold, &self.flow.state) {
             self.flow.journal.note(&self.flow.label, Direction::Write, *fault, true);
@@ -294,8 +299,8 @@ impl Writer {
         }
     }
 
-    /// Sees to it that what was accepted, and has found no room, is delivered when there is some,
-    /// whatever the guest waits for meanwhile. Its reader may be waiting for just that.
+    /// Delivers accepted bytes for which there was no room as soon as there is some, whatever the
+    /// guest waits for meanwhile. The reader may be waiting for just these bytes.
     pub(crate) fn attend(shared: &Arc<Mutex<Self>>) {
         let lock = |writer: &Arc<Mutex<Self>>| -> Option<_> {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -310,13 +315,13 @@ impl Writer {
             if writer.attended || !matches!(writer.try_flush(), Ok(false)) {
                 return;
             }
-            // Without a runtime there is only the drop.
+            // Without a runtime, only the drop delivers them.
             if tokio::runtime::Handle::try_current().is_err() {
                 return;
             }
             writer.attended = true;
         }
-        // When the last handle is gone, the deliveries of its drop take over.
+        // When the last handle is gone, its drop delivers the rest.
         let writer = Arc::downgrade(shared);
         tokio::spawn(async move {
             while let Some(ready) = writer.upgrade().and_then(|writer| lock(&writer)) {
@@ -325,31 +330,32 @@ impl Writer {
         });
     }
 
-    /// Whether all that was accepted is in the kernel. Needs no room beyond that, and no reader
-    /// where nothing is under way.
+    /// Delivers accepted bytes, and returns whether all of them are in the kernel. Needs no room
+    /// beyond that, and no reader if no bytes are under way.
     ///
     /// # Errors
-    /// As [`Writer::try_write`].
+    /// Those of [`Writer::try_write`].
     pub fn try_flush(&mut self) -> Result<bool, Fault> {
         self.flow.deliver()
     }
 
-    /// A future that resolves when a write may get on, or has failed. It puts nothing in, holds no
-    /// lock and is cancel safe; it may resolve early, so try again and wait again.
+    /// Returns a future that resolves when a write can get on, or has failed. The future writes
+    /// nothing, holds no lock and is cancel safe. It may resolve early, so try again and wait
+    /// again.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.flow.waiting(false)
     }
 
-    /// As [`Writer::ready`], for whoever has just been told by a write that there is no room:
-    /// cheaper, as the kernel is not asked again what it has just said.
+    /// Returns a future as [`Writer::ready`] does, for a caller whose write has just found no room.
+    /// It is cheaper, as it does not ask the kernel again.
     pub fn ready_after_would_block(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.flow.waiting(true)
     }
 
-    /// Finds out before a write that the reader is gone.
+    /// Checks, without a write, whether the reader is gone.
     ///
     /// # Errors
-    /// As [`Writer::try_write`].
+    /// Those of [`Writer::try_write`].
     pub fn check(&mut self) -> Result<(), Fault> {
         self.flow.advance()?;
         match &self.flow.state {
@@ -361,17 +367,17 @@ impl Writer {
         }
     }
 
-    /// How many of `want` bytes may be written now.
+    /// Returns how many of `want` bytes may be written now.
     pub(super) fn allow(&self, want: usize) -> Allowance {
         self.flow.meter.allow(want)
     }
 
-    /// There was more to be written than may be.
+    /// Fails the writer, as there are more bytes to write than it may write.
     pub(super) fn exceeded(&mut self) -> Fault {
         self.flow.exceeded()
     }
 
-    /// Notes that splice(2) has moved so many bytes.
+    /// Notes that splice(2) has moved this many bytes.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.flow.meter.moved(bytes);
     }
@@ -381,13 +387,13 @@ impl Writer {
         self.flow.meter.waits();
     }
 
-    /// Notes that splice(2) has met an error.
+    /// Fails the writer with an error of splice(2).
     pub(super) fn fail(&mut self, error: io::Error) -> Fault {
         self.flow.fail(error.into())
     }
 
-    /// A future that resolves when the reader is gone; [`Writer::check`] tells. It holds no lock
-    /// and is cancel safe.
+    /// Returns a future that resolves when the reader is gone: [`Writer::check`] fails then. The
+    /// future holds no lock and is cancel safe.
     pub fn gone(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let end = match &self.flow.state {
             State::Open(end) => Some(Arc::clone(end)),
@@ -401,11 +407,11 @@ impl Writer {
         }
     }
 
-    /// Where splice(2) is to move bytes to; `None` where there is no reader yet, or something that
-    /// was accepted before has to go first.
+    /// Returns the end into which splice(2) may move bytes. Returns `None` if there is no reader
+    /// yet, or if bytes accepted before must be written first.
     ///
     /// # Errors
-    /// As [`Writer::try_write`].
+    /// Those of [`Writer::try_write`].
     pub(super) fn splice_target(&mut self) -> Result<Option<Arc<End>>, Fault> {
         let delivered = self.flow.deliver()?;
         self.flow.advance()?;
@@ -416,15 +422,15 @@ impl Writer {
         }
     }
 
-    /// Since when its reader is known to be gone, or to be late; outlives the writer.
+    /// Returns the time at which the reader was found gone or late, once it is. Outlives the writer.
     pub(crate) fn broken(&self) -> Since {
         Arc::clone(&self.flow.broken)
     }
 
-    /// How many bytes the pipe holds.
+    /// Returns how many bytes the pipe can hold.
     ///
     /// # Errors
-    /// `unsupported` where a FIFO has no reader yet: it holds nothing then.
+    /// `unsupported` if a FIFO has no reader yet: it holds nothing then.
     pub fn capacity(&mut self) -> Result<u64, Fault> {
         self.flow.advance()?;
         match &self.flow.state {
@@ -434,7 +440,7 @@ impl Writer {
         }
     }
 
-    /// Whether it writes to a terminal.
+    /// Returns whether the writer writes to a terminal.
     pub fn is_terminal(&self) -> bool {
         matches!(&self.flow.state, State::Open(end) if end.is_terminal())
     }
@@ -442,7 +448,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // It may be closed now, which others see.
+        // Other processes may see that this end is closed, so deferred writes are delivered first.
         super::deferred::settle();
         self.flow.finish();
         if self.flow.outbox.is_empty() {

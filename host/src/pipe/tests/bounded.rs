@@ -1,4 +1,4 @@
-//! Ends that may move so many bytes.
+//! Tests ends with a limited number of bytes.
 
 use std::io::{Read as _, Write as _};
 
@@ -7,7 +7,7 @@ use super::super::*;
 use crate::limits::{Allowance, EndLimits};
 use crate::sys::{Direction, End};
 
-/// Ends whose guest may move so many bytes through each.
+/// Returns a journal whose guest may move `max_bytes` through each end.
 fn journal(max_bytes: u64) -> Journal {
     let ends = EndLimits { max_bytes: Some(max_bytes), rate: None };
     Journal::within(Bounds { ends, ..Bounds::default() })
@@ -26,8 +26,8 @@ fn an_end_that_is_opened_again_or_passed_on_has_what_is_left() {
     assert_eq!(again.passed_on(childs).allow(100), Allowance::Bytes(3));
 }
 
-/// Where only the writer is bounded, a byte more is told of when there is one, and stays in its
-/// pipe.
+/// If only the writer is bounded, one byte too many is an error only when it is there. The byte
+/// stays in its pipe.
 #[tokio::test]
 async fn a_writer_that_may_write_no_more_takes_nothing_from_the_reader() {
     let (from, mut feed) = os_pipe::pipe().unwrap();
@@ -54,7 +54,7 @@ async fn a_writer_that_may_write_no_more_takes_nothing_from_the_reader() {
     assert_eq!(transfer(&mut reader, &mut writer, 100), Err(fault));
     assert_eq!(reader.available(), Ok(1));
     assert_eq!(journal.reached().limits().len(), 1);
-    // Which has closed it.
+    // The failure has closed the writer.
     let mut all = String::new();
     drain.read_to_string(&mut all).unwrap();
     assert_eq!(all, "12345");
@@ -74,7 +74,7 @@ async fn the_end_of_file_is_one_though_nothing_more_may_move() {
     drop(feed);
     assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
     assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::End));
-    // What is left is permitted at once, and the next byte is not taken.
+    // The permit is the full one. The next byte is then refused.
     assert_eq!(writer.permit(), Ok(PERMIT));
     assert!(bounded.reached().limits().is_empty());
     assert_eq!(writer.accept(b"x"), Err(ErrorCode::LimitExceeded.into()));

@@ -1,4 +1,5 @@
-//! How bytes leave a writer: what was accepted first, within its bounds, escaped where a terminal shows them.
+//! Writes a writer's bytes in the order in which they were accepted, within its bounds, and escaped
+//! on a terminal.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,34 +15,37 @@ use super::super::{ErrorCode, Fault, Journal, Label, Since};
 use crate::limits::Allowance;
 use crate::sys::{Direction, End, ReaderWait};
 
-/// How much [`Writer::accept`](super::Writer::accept) takes at once, and how much may be deferred. Bounds what a guest
-/// that writes into full pipes can make the host hold: so much for each pipe that it may have open.
+/// How many bytes [`Writer::accept`](super::Writer::accept) takes at once, and how many may be
+/// deferred. Bounds the memory that a guest which writes into full pipes can make the host use:
+/// this much for each pipe that it may open.
 pub(crate) const PERMIT: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) state: State,
-    /// Accepted, and not yet in the kernel, which had no room.
+    /// Accepted bytes for which the kernel had no room.
     pub(super) outbox: Bytes,
-    /// Accepted, and not yet in the kernel, which was not asked: see [`deferred`](super::super::deferred). The outbox
-    /// is empty then.
+    /// Accepted bytes that the kernel was not yet asked to take: see
+    /// [`deferred`](super::super::deferred). The outbox is empty then.
     pub(super) deferred: Vec<u8>,
-    /// It has failed while something deferred was delivered, and no call of the guest's has told of that yet.
+    /// Whether the writer failed while deferred bytes were delivered, and no call of the guest's
+    /// has returned that failure yet.
     pub(super) is_untold: bool,
     pub(super) capacity: Option<u64>,
     pub(super) broken: Since,
-    /// Nobody is left who could be told of a failure.
+    /// Whether the guest is gone, so that it cannot be told of a failure.
     pub(super) left_behind: bool,
     pub(super) label: Label,
     pub(super) journal: Journal,
     pub(super) meter: Meter,
-    /// Set if it writes to a terminal, and what acts on one is to be escaped. The outbox is, then.
+    /// Set if the writer writes to a terminal and escapes characters that act on one. The outbox
+    /// holds escaped bytes then.
     pub(super) terminal: Option<Box<Terminal>>,
 }
 
 #[derive(Debug)]
 pub(super) enum State {
-    /// A FIFO without a reader, so far.
+    /// A FIFO that has no reader so far.
     Waiting {
         reader: ReaderWait,
         deadline: Option<Instant>,
@@ -63,7 +67,7 @@ impl State {
 }
 
 impl Flow {
-    /// An end with nothing accepted yet.
+    /// Makes a flow with nothing accepted yet.
     pub(super) fn new(
         state: State,
         capacity: Option<u64>,
@@ -85,14 +89,14 @@ impl Flow {
         }
     }
 
-    /// Puts `bytes` behind what waits to be written, as they are to be shown.
+    /// Puts `bytes` behind those that wait to be written, escaped if they go to a terminal.
     pub(super) fn append(&mut self, bytes: &[u8]) {
         let shown = match &mut self.terminal {
             None => Cow::Borrowed(bytes),
             Some(terminal) => {
                 let mut shown = Vec::with_capacity(bytes.len());
                 terminal.escaper.push(bytes, &mut shown);
-                // Counted as the guest writes it: what is shown is longer.
+                // Counted as the guest writes them: the escaped bytes are more.
                 self.meter.moved(bytes.len());
                 Cow::Owned(shown)
             }
@@ -103,7 +107,7 @@ impl Flow {
         };
     }
 
-    /// Nothing comes after this: a terminal gets what was begun, and its colours back.
+    /// Ends the output. A terminal gets an unfinished sequence escaped, and its colours reset.
     pub(super) fn finish(&mut self) {
         let Some(terminal) = self.terminal.as_mut().filter(|it| it.escaper.is_unfinished()) else {
             return;
@@ -112,12 +116,12 @@ impl Flow {
         terminal.escaper.finish(&mut shown);
         if matches!(self.state, State::Open(_)) {
             self.outbox = shown.into();
-            // A failure is in the journal; what has no room is left behind.
+            // A failure is in the journal. Bytes without room are left behind.
             let _ = self.deliver();
         }
     }
 
-    /// Sees whether the reader that is waited for has come, or is late.
+    /// Checks whether the awaited reader has come, or is late.
     pub(super) fn advance(&mut self) -> Result<(), Fault> {
         let State::Waiting { reader, deadline } = &self.state else {
             return Ok(());
@@ -153,12 +157,12 @@ impl Flow {
                 Some(most) => end.write(&buf[..most]),
                 None => return Ok(None),
             },
-            // What it gets was counted as the guest wrote it.
+            // These bytes were counted as the guest wrote them.
             Some(terminal) => terminal.write(&end, buf),
         };
         match written {
             Ok(n) => {
-                // What is escaped counts as what the guest has written.
+                // Escaped bytes count as the guest wrote them.
                 self.meter.moved(if self.terminal.is_none() { n } else { 0 });
                 Ok(Some(n))
             }
@@ -170,8 +174,9 @@ impl Flow {
         }
     }
 
-    /// How many bytes can be deferred, beside those that are: none where each write is to be seen at once, as on a
-    /// terminal, or is counted before it is made, or where something waits for room already.
+    /// Returns how many more bytes can be deferred. Returns 0 if each write must be seen at once,
+    /// as on a terminal, if each write is counted before it is made, or if bytes wait for room
+    /// already.
     pub(super) fn room_to_defer(&self) -> usize {
         let may_wait = self.outbox.is_empty()
             && self.terminal.is_none()
@@ -180,7 +185,7 @@ impl Flow {
         if may_wait { PERMIT - self.deferred.len() } else { 0 }
     }
 
-    /// Writes what was deferred. What finds no room is in the outbox then.
+    /// Writes the deferred bytes. Those for which there is no room are in the outbox then.
     fn write_deferred(&mut self) -> Result<(), Fault> {
         if self.deferred.is_empty() {
             return Ok(());
@@ -194,13 +199,13 @@ impl Flow {
             }
         }
         self.outbox = Bytes::copy_from_slice(rest);
-        // The memory is used again.
+        // The buffer's memory is used again.
         deferred.clear();
         self.deferred = deferred;
         Ok(())
     }
 
-    /// Writes what was accepted; whether nothing of it is left.
+    /// Writes accepted bytes, and returns whether none of them is left.
     pub(super) fn deliver(&mut self) -> Result<bool, Fault> {
         self.write_deferred()?;
         let is_torn = |flow: &Self| flow.terminal.as_ref().is_some_and(|it| it.is_torn());
@@ -232,7 +237,7 @@ impl Flow {
         Ok(room)
     }
 
-    /// How many bytes may be written now, of `wanted`; `None` where some may be later.
+    /// Returns how many of `wanted` bytes may be written now; `None` if some may be later.
     pub(super) fn allowance(&mut self, wanted: usize) -> Result<Option<usize>, Fault> {
         match self.meter.allow(wanted) {
             Allowance::Bytes(most) => Ok(Some(most)),
@@ -280,7 +285,7 @@ impl Flow {
                     () = done => {}
                     () = at(deadline) => {}
                 },
-                // An error shows again in the write that follows.
+                // The write that follows meets an error again.
                 Until::Room(end) if just_tried => drop(end.ready_after_would_block().await),
                 Until::Room(end) => drop(end.ready().await),
                 Until::Now => {}
