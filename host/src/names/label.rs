@@ -1,12 +1,12 @@
-//! What an end is called in messages and counts: a standard stream, or a pipe with a name. A pipe that is named like a
-//! standard stream is none.
+//! The labels of ends in messages and counts: a standard stream, or a pipe with a name. A pipe that
+//! is named like a standard stream is still a pipe.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::PipeName;
 
-/// What an end is called. Cheap to clone.
+/// What messages and counts call an end. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Label {
     /// The guest's standard input.
@@ -20,7 +20,8 @@ pub enum Label {
 }
 
 impl Label {
-    /// Its text: a standard stream's is `stdin`, `stdout` or `stderr`, which a pipe's may be, too.
+    /// Returns the label's text. That of a standard stream is `stdin`, `stdout` or `stderr`; a pipe
+    /// may have the same text.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Stdin => "stdin",
@@ -30,7 +31,7 @@ impl Label {
         }
     }
 
-    /// That of the standard stream which is called so.
+    /// Returns the label of the standard stream of this name, if there is one.
     pub fn of_standard(name: &str) -> Option<Self> {
         match name {
             "stdin" => Some(Self::Stdin),
@@ -40,7 +41,7 @@ impl Label {
         }
     }
 
-    /// Whether it is one of the three standard streams.
+    /// Returns whether this is one of the three standard streams.
     pub fn is_standard(&self) -> bool {
         !matches!(self, Self::Pipe(_))
     }

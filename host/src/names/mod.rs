@@ -1,4 +1,4 @@
-//! What pipes, and the ends of a guest, are called.
+//! The names of pipes, and the labels of a guest's ends.
 
 mod label;
 mod pipe_name;

@@ -1,4 +1,4 @@
-//! The names that pipes are granted under.
+//! The names under which pipes are granted.
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ impl FromStr for PipeName {
 }
 
 impl PipeName {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -24,46 +24,48 @@ use poll::{hung_up, interest, poll, restart};
 /// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
 const AT_CURSOR: u64 = u64::MAX;
 
-/// One end of a pipe, or what stands in its place: a terminal, a socket, a file.
+/// One end of a pipe, or what takes its place: a terminal, a socket or a file.
 ///
-/// Reads and writes answer [`io::ErrorKind::WouldBlock`] instead of waiting; [`End::ready`] waits.
+/// Reads and writes return [`io::ErrorKind::WouldBlock`] instead of waiting; [`End::ready`] waits.
 /// Must be made inside a tokio runtime, and belongs to it.
 pub struct End {
     fd: Waitable,
     calls: Calls,
     direction: Direction,
-    /// The first peer of a named pipe may be yet to come: 0 bytes are no end of file until then.
+    /// Whether the first peer of a named pipe may not have come yet. Until it has, 0 bytes are not
+    /// the end of file.
     awaits_peer: bool,
-    /// It is a pipe, anonymous or named.
+    /// Whether it is a pipe, anonymous or named.
     pipe: bool,
-    /// The device, if it is a terminal.
+    /// The device's number, if it is a terminal.
     terminal: Option<u64>,
-    /// It was made larger than it was.
+    /// The lease of the room by which the pipe was made larger.
     grown: Option<Arc<Lease>>,
-    /// RWF_NOWAIT turned out to be unknown for this kind of descriptor: poll(2) comes first then.
+    /// Whether RWF_NOWAIT turned out to be unknown for this kind of descriptor. If so, poll(2)
+    /// comes before each call.
     unflagged: AtomicBool,
 }
 
 enum Waitable {
     Polled(AsyncFd<OwnedFd>),
-    /// epoll(7) refuses what is always ready: regular files, /dev/null.
+    /// epoll(7) refuses descriptors that are always ready: regular files, /dev/null.
     Always(OwnedFd),
 }
 
-/// What keeps a call from blocking.
+/// How a call is kept from blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Calls {
-    /// O_NONBLOCK, on a description that is ours alone; or nothing has to, as for a file.
+    /// By O_NONBLOCK, on a description that only this process has. A file needs nothing.
     Plain,
-    /// RWF_NOWAIT in each call: the description is shared with other processes, and O_NONBLOCK
-    /// on it would change their reads and writes too.
+    /// By RWF_NOWAIT in each call: the description is shared with other processes, and O_NONBLOCK
+    /// on it would change their reads and writes, too.
     Flagged,
-    /// MSG_DONTWAIT in each call, for the same reason.
+    /// By MSG_DONTWAIT in each call, for the same reason.
     Socket,
 }
 
 impl End {
-    /// Takes a descriptor whose description nobody shares, and sets O_NONBLOCK on it.
+    /// Takes a descriptor whose description no other process shares, and sets O_NONBLOCK on it.
     pub fn owned(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         if !flags.contains(OFlags::NONBLOCK) {
@@ -72,25 +74,25 @@ impl End {
         Self::new(fd, Calls::Plain, direction)
     }
 
-    /// Takes a descriptor whose description others may share; leaves its flags alone.
+    /// Takes a descriptor whose description other processes may share. Leaves its flags alone.
     ///
-    /// Pipes and terminals are opened anew by their name under /proc, which gives a description
-    /// of our own. Where that is refused (the pipe was made by another user), each call carries
-    /// the flag.
+    /// Opens pipes and terminals again by their name under /proc, which gives a description of this
+    /// process's own. If that is refused (another user made the pipe), each call carries the flag.
     pub fn shared(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
         if kind == FileType::Socket {
             return Self::new(fd, Calls::Socket, direction);
         }
         let pipe = kind == FileType::Fifo;
-        // Open for both, it may be the very peer that keeps the pipe from its end.
+        // A descriptor open for both may itself be the peer that keeps the pipe from its end.
         let both = rustix::fs::fcntl_getfl(&fd)? & OFlags::ACCMODE == OFlags::RDWR;
         if (pipe && !both) || rustix::termios::isatty(&fd) {
             let flags = access(direction) | OFlags::NONBLOCK | OFlags::NOCTTY;
             if let Ok(own) = reopen(fd.as_fd(), flags) {
                 let mut end = Self::new(own, Calls::Plain, direction)?;
-                // What `fd` has seen of peers, the new description has not. Asked after it was
-                // opened, so that whoever leaves in between is known to one of the two.
+                // The new description does not know which peers `fd` has seen. `fd` is asked after
+                // the new one was opened, so that one of the two knows of a peer that leaves in
+                // between.
                 end.awaits_peer = pipe && !hung_up(poll(&fd, direction)?);
                 return Ok(end);
             }
@@ -122,17 +124,17 @@ impl End {
         Ok(Self { fd, calls, direction, awaits_peer, pipe, terminal, grown: None, unflagged })
     }
 
-    /// What a native command can be given in place of this end: a descriptor of the same pipe or file
-    /// that blocks, as such programs expect. This end stays as it is.
+    /// Returns a descriptor of the same pipe or file for a native command. The descriptor blocks,
+    /// as such programs expect. This end stays as it is.
     ///
     /// # Errors
-    /// Those of open(2) and dup(2); `BrokenPipe` for a pipe that nobody reads any more.
+    /// Those of open(2) and dup(2); `BrokenPipe` for a pipe that has no reader any more.
     pub fn for_native(&self) -> io::Result<OwnedFd> {
         let copy = || Ok(rustix::io::fcntl_dupfd_cloexec(self, 3)?);
         if self.calls != Calls::Plain || matches!(self.fd, Waitable::Always(_)) {
             return copy();
         }
-        // A description of its own, whose opening waits for nobody.
+        // A description of its own. Opening it waits for no peer.
         let opened = match monitor::is_sealed() {
             true => monitor::reopen(self.as_fd()),
             false => {
@@ -149,11 +151,11 @@ impl End {
         }
     }
 
-    /// read(2) into `buf`. `Ok(0)` is the end of file, but for a FIFO that no writer has opened
-    /// yet: [`End::hung_up`] tells them apart. Of a large `buf` only a part may be used.
+    /// Reads into `buf`: read(2). `Ok(0)` is the end of file, except for a FIFO that no writer has
+    /// opened yet: [`End::hung_up`] tells them apart. Only a part of a large `buf` may be used.
     ///
     /// # Errors
-    /// `WouldBlock` where nothing is there to be read yet; else those of read(2).
+    /// `WouldBlock` if there are no bytes yet; else those of read(2).
     pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         if scratch::is_fast(buf) {
             return self.read_into(buf);
@@ -165,7 +167,7 @@ impl End {
         })
     }
 
-    /// As [`End::read`], appending up to `most` bytes to `buf`.
+    /// Reads as [`End::read`] does, and appends up to `most` bytes to `buf`.
     pub fn read_onto(&self, buf: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         scratch::with(most, |scratch| {
             let n = self.read_into(scratch)?;
@@ -186,12 +188,12 @@ impl End {
         })
     }
 
-    /// write(2) of `buf`, as much of it as there is room for. At most PIPE_BUF bytes go into a
+    /// Writes as much of `buf` as there is room for: write(2). At most PIPE_BUF bytes go into a
     /// pipe in one piece or not at all.
     ///
     /// # Errors
-    /// `WouldBlock` where there is no room yet, `BrokenPipe` where the reader is gone; else those
-    /// of write(2).
+    /// `WouldBlock` if there is no room yet, `BrokenPipe` if the reader is gone; else those of
+    /// write(2).
     pub fn write(&self, buf: &[u8]) -> io::Result<usize> {
         self.attempt(|| match self.calls {
             Calls::Plain => restart(|| rustix::io::write(self, buf)),
@@ -199,7 +201,8 @@ impl End {
                 restart(|| rustix::net::send(self, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
             }
             Calls::Flagged => self.flagged(|flags| {
-                // Without the flag, only what a writable pipe surely has room for cannot block.
+                // Without the flag, only bytes for which a writable pipe surely has room cannot
+                // block.
                 let most = match flags.is_empty() {
                     true => buf.len().min(PIPE_BUF),
                     false => buf.len(),
@@ -209,18 +212,18 @@ impl End {
         })
     }
 
-    /// splice(2): moves up to `most` bytes from this pipe into the pipe `to`, without copying them.
-    /// `Ok(0)` as for [`End::read`].
+    /// Moves up to `most` bytes from this pipe into the pipe `to` without copying them: splice(2).
+    /// `Ok(0)` means the same as for [`End::read`].
     ///
     /// # Errors
-    /// `Unsupported` where that cannot be done with these two: one is no pipe, or both are the same.
-    /// `WouldBlock` where nothing is there to be read or there is no room; `BrokenPipe` where the
-    /// reader is gone, which Linux says even if nothing is left to be moved.
+    /// `Unsupported` if the kernel cannot splice between these two: one is not a pipe, or both are
+    /// the same. `WouldBlock` if there are no bytes or no room. `BrokenPipe` if the reader is gone,
+    /// which Linux returns even if there are no bytes to move.
     pub fn splice_to(&self, to: &End, most: usize) -> io::Result<usize> {
         if !(self.pipe && to.pipe) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        // For two pipes the flag decides whether it waits, and O_NONBLOCK does not count.
+        // Between two pipes, this flag decides whether the call waits. O_NONBLOCK does not count.
         let flags = SpliceFlags::NONBLOCK;
         restart(|| rustix::pipe::splice(self, None, to, None, most, flags)).map_err(|error| {
             let refused = [Errno::INVAL, Errno::NOSYS, Errno::PERM].map(Errno::raw_os_error);
@@ -231,8 +234,8 @@ impl End {
         })
     }
 
-    /// Makes a call that does not wait. Where it would have to, tokio forgets that the descriptor
-    /// was ready, so that [`End::ready_after_would_block`] waits for what comes after the call.
+    /// Makes a call that does not wait. If it would have to, tokio forgets that the descriptor was
+    /// ready, so that [`End::ready_after_would_block`] waits for what comes after the call.
     fn attempt<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let Waitable::Polled(fd) = &self.fd else {
             return call();
@@ -243,14 +246,14 @@ impl End {
             None => Err(io::ErrorKind::WouldBlock.into()),
         });
         match call {
-            // What tokio remembers may be out of date: the kernel knows.
+            // tokio holds the descriptor for not ready, which may be out of date: ask the kernel.
             Some(call) => call(),
             None => tried,
         }
     }
 
-    /// Makes a call with RWF_NOWAIT; where that is unknown, makes it without, after poll(2) said
-    /// that it will not wait.
+    /// Makes a call with RWF_NOWAIT. If the flag is unknown, makes the call without it, after
+    /// poll(2) has said that it will not wait.
     fn flagged(
         &self,
         mut call: impl FnMut(ReadWriteFlags) -> rustix::io::Result<usize>,
@@ -269,14 +272,14 @@ impl End {
         restart(|| call(ReadWriteFlags::empty()))
     }
 
-    /// Whether the first peer may be yet to come, as far as is known from before this end was
+    /// Returns whether the first peer may not have come yet, as far as was known when this end was
     /// made.
     pub fn awaits_peer(&self) -> bool {
         self.awaits_peer
     }
 
-    /// Whether a writer holds the other side of this FIFO open now, though it may have written
-    /// nothing. Takes nothing out: tee(2) copies a byte, if there is one, into a pipe of no use.
+    /// Returns whether a writer holds the other side of this FIFO open now, even if it has written
+    /// nothing. Takes no bytes out: tee(2) copies a byte, if there is one, into a scratch pipe.
     pub fn has_writer(&self) -> io::Result<bool> {
         let (_scrap_reader, scrap) = os_pipe::pipe()?;
         match restart(|| rustix::pipe::tee(self, &scrap, 1, SpliceFlags::NONBLOCK)) {
@@ -286,15 +289,15 @@ impl End {
         }
     }
 
-    /// How many bytes can be read now: FIONREAD.
+    /// Returns how many bytes can be read now: FIONREAD.
     pub fn available(&self) -> io::Result<u64> {
         Ok(rustix::io::ioctl_fionread(self)?)
     }
 
-    /// How many bytes the pipe holds: F_GETPIPE_SZ.
+    /// Returns how many bytes the pipe can hold: F_GETPIPE_SZ.
     ///
     /// # Errors
-    /// EBADF where this is no pipe.
+    /// EBADF if this is not a pipe.
     pub fn capacity(&self) -> io::Result<u64> {
         Ok(rustix::pipe::fcntl_getpipe_size(self)? as u64)
     }
@@ -303,42 +306,43 @@ impl End {
     /// of pages.
     ///
     /// # Errors
-    /// EPERM above the user's limits (pipe(7), /proc/sys/fs/pipe-*), EBUSY where more than that
-    /// waits in the pipe.
+    /// EPERM above the user's limits (pipe(7), /proc/sys/fs/pipe-*), EBUSY if more bytes than that
+    /// wait in the pipe.
     pub fn set_capacity(&self, bytes: u64) -> io::Result<()> {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         rustix::pipe::fcntl_setpipe_size(self, bytes)?;
         Ok(())
     }
 
-    /// Asks for a larger capacity where the pipe has the default one, as far as the kernel and this
-    /// process's share permit. What refuses is not told: the pipe works as it is.
+    /// Asks for a larger capacity if the pipe has the default one, as far as the kernel and this
+    /// process's share permit. Ignores a refusal: the pipe works as it is.
     pub fn grow(&mut self) {
         self.grown = self.grown.take().or_else(|| grow(&*self).map(Arc::new));
     }
 
-    /// What its pipe has grown by, to be kept while somebody else uses that.
+    /// Returns the lease of the room by which the pipe has grown. It must be kept while another
+    /// process uses that room.
     pub fn lease(&self) -> CapacityLease {
         CapacityLease(self.grown.clone())
     }
 
-    /// Whether it is a pipe, anonymous or named.
+    /// Returns whether this is a pipe, anonymous or named.
     pub fn is_pipe(&self) -> bool {
         self.pipe
     }
 
-    /// Says that this is an end of the same pipe as `other`: what that has grown by is not given back
-    /// before this is closed, too.
+    /// Notes that this is an end of the same pipe as `other`. The room by which `other` has grown
+    /// is not given back before this end is closed, too.
     pub fn shares_growth_of(&mut self, other: &End) {
         self.grown = other.grown.clone();
     }
 
-    /// Whether this was a terminal when it was opened: isatty(3).
+    /// Returns whether this was a terminal when it was opened: isatty(3).
     pub fn is_terminal(&self) -> bool {
         self.terminal.is_some()
     }
 
-    /// The device's number, if it is a terminal.
+    /// Returns the device's number, if this is a terminal.
     pub fn terminal(&self) -> Option<u64> {
         self.terminal
     }

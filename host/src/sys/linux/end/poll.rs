@@ -1,4 +1,4 @@
-//! What the kernel and tokio say of a descriptor's readiness.
+//! Asks the kernel and tokio whether a descriptor is ready.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +9,7 @@ use tokio::io::{Interest, Ready};
 
 use super::super::Direction;
 
-/// Has tokio watch `fd`, by epoll(7).
+/// Makes tokio watch `fd`, by epoll(7).
 pub(in super::super) fn register(
     fd: OwnedFd,
     direction: Direction,
@@ -20,12 +20,12 @@ pub(in super::super) fn register(
         .map_err(|refused| refused.into_parts())
 }
 
-/// Whether tokio has seen the other side close. It never forgets that again.
+/// Returns whether tokio has seen the other side close. tokio never forgets that.
 pub(super) fn is_closed(ready: Ready) -> bool {
     ready.is_read_closed() || ready.is_write_closed()
 }
 
-/// What is waited for.
+/// Returns the event for which tokio waits.
 pub(super) fn interest(direction: Direction) -> Interest {
     match direction {
         Direction::Read => Interest::READABLE,
@@ -33,7 +33,7 @@ pub(super) fn interest(direction: Direction) -> Interest {
     }
 }
 
-/// poll(2) without waiting.
+/// Returns the events of `fd` now: poll(2) without waiting.
 pub(super) fn poll(fd: impl AsFd, direction: Direction) -> io::Result<PollFlags> {
     let interest = match direction {
         Direction::Read => PollFlags::IN,
@@ -45,7 +45,7 @@ pub(super) fn poll(fd: impl AsFd, direction: Direction) -> io::Result<PollFlags>
     Ok(fds[0].revents())
 }
 
-/// Whether the other side is gone, by what poll(2) says.
+/// Returns whether the events of poll(2) say that the other side is gone.
 pub(super) fn hung_up(events: PollFlags) -> bool {
     events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }

@@ -1,4 +1,4 @@
-//! Whether an end can be read or written, and waiting for that.
+//! Checks whether an end can be read or written, and waits until it can.
 
 use std::future::pending;
 use std::io;
@@ -13,19 +13,19 @@ use super::super::Direction;
 use super::poll::{hung_up, interest, is_closed, poll, register, restart};
 use super::{End, Waitable};
 
-/// How often readiness is looked for where the system lets nobody wait for it.
+/// How often readiness is checked when the system offers no way to wait for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl End {
-    /// Waits until a read or write would get on: with bytes or room, or with an end or an error.
-    /// Takes nothing out and puts nothing in. Cancel safe.
+    /// Waits until a read or write can get on: with bytes, room, the end of file or an error. Takes
+    /// no bytes out and puts none in. Cancel safe.
     pub async fn ready(&self) -> io::Result<()> {
         let Waitable::Polled(fd) = &self.fd else {
             return Ok(());
         };
         loop {
             let mut guard = fd.ready(interest(self.direction)).await?;
-            // What tokio remembers may be from before the last read: ask the kernel.
+            // tokio's knowledge may be older than the last read: ask the kernel.
             if self.is_ready()? {
                 return Ok(());
             }
@@ -36,7 +36,7 @@ impl End {
         }
     }
 
-    /// Waits until something has happened since a read or write said `WouldBlock`: cheaper than
+    /// Waits until something has happened since a read or write returned `WouldBlock`. Cheaper than
     /// [`End::ready`], and may resolve early. Cancel safe.
     pub async fn ready_after_would_block(&self) -> io::Result<()> {
         let Waitable::Polled(fd) = &self.fd else {
@@ -49,22 +49,23 @@ impl End {
         }
     }
 
-    /// As [`End::ready`], where tokio has seen the other side close and takes it to be for good: a
-    /// FIFO's next peer may have come since. A registration of its own knows nothing of that.
+    /// Waits as [`End::ready`] does, after tokio has seen the other side close. tokio takes that to
+    /// be final, but a FIFO's next peer may have come since. A new registration does not know of
+    /// the close.
     async fn ready_anew(&self) -> io::Result<()> {
         while !self.is_ready()? {
             let same = rustix::io::fcntl_dupfd_cloexec(self, 3).map_err(io::Error::from);
             match same.and_then(|fd| register(fd, self.direction).map_err(|(_, error)| error)) {
                 Ok(anew) => anew.ready(interest(self.direction)).await?.retain_ready(),
-                // No descriptor is left: look again in a while.
+                // No descriptor is left: check again in a while.
                 Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
             }
         }
         Ok(())
     }
 
-    /// Resolves once the reader of this pipe, which is being written to, is gone; never for what is
-    /// no pipe. Cancel safe.
+    /// Waits until the reader of this writing end is gone. Waits for ever if this is not a pipe. Cancel
+    /// safe.
     pub async fn reader_gone(&self) {
         let Waitable::Polled(fd) = &self.fd else {
             return pending().await;
@@ -72,19 +73,19 @@ impl End {
         while !self.lacks_reader() {
             match fd.ready(Interest::ERROR).await {
                 Ok(mut guard) => guard.clear_ready_matching(Ready::ERROR),
-                // The runtime is going away, and this with it.
+                // The runtime is shutting down, and this task with it.
                 Err(_) => return pending().await,
             }
         }
     }
 
-    /// Whether this is a pipe that is written to, and nobody can ever read it.
+    /// Returns whether this is the writing end of a pipe that no process can ever read.
     pub fn lacks_reader(&self) -> bool {
         self.pipe
             && poll(self, Direction::Write).is_ok_and(|events| events.contains(PollFlags::ERR))
     }
 
-    /// Whether a read or write would get on now: poll(2) without waiting.
+    /// Returns whether a read or write can get on now: poll(2) without waiting.
     pub fn is_ready(&self) -> io::Result<bool> {
         match &self.fd {
             Waitable::Always(_) => Ok(true),
@@ -92,8 +93,8 @@ impl End {
         }
     }
 
-    /// Whether the other side has been there and is gone. A FIFO that no writer has opened since
-    /// this end was opened is not hung up: Linux keeps POLLHUP back until it has seen one.
+    /// Returns whether the other side has been there and is gone. A FIFO that no writer has opened
+    /// since this end was opened is not hung up: Linux reports POLLHUP only after it has seen one.
     pub fn hung_up(&self) -> io::Result<bool> {
         match &self.fd {
             Waitable::Always(_) => Ok(true),
@@ -101,11 +102,11 @@ impl End {
         }
     }
 
-    /// Whether a read would tell of the end of file now. Takes nothing out. What cannot be asked that, a
-    /// device, is at its end if it is /dev/null.
+    /// Returns whether a read would return the end of file now. Takes no bytes out. A device cannot
+    /// be asked that: it is at its end only if it is /dev/null.
     pub fn is_at_end(&self) -> io::Result<bool> {
         if self.pipe {
-            // In this order: once the last writer is gone, nothing comes any more.
+            // In this order: once the last writer is gone, no more bytes come.
             return Ok(self.hung_up()? && self.available()? == 0);
         }
         let stat = rustix::fs::fstat(self)?;
@@ -121,7 +122,7 @@ impl End {
                     Err(error) => Err(error),
                 }
             }
-            // What is typed there to end it.
+            // A terminal is at its end when the user has typed the character that ends the input.
             _ if self.terminal().is_some() => {
                 let events = poll(self, Direction::Read)?;
                 Ok(events.contains(PollFlags::IN) && self.available()? == 0 || hung_up(events))
