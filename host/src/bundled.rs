@@ -1,4 +1,4 @@
-//! The guests that come with the binary. They were built from examples/, by `.ci/bundle`.
+//! The guests that come with the binary. `.ci/bundle` built them from examples/.
 
 /// A guest's name and its component.
 pub(crate) type Bundled = (&'static str, &'static [u8]);
@@ -15,12 +15,12 @@ const GUESTS: &[Bundled] = bundled!["cat", "lines", "tee", "upper"];
 #[cfg(not(feature = "bundled"))]
 const GUESTS: &[Bundled] = &[];
 
-/// The component behind `@name`.
+/// Returns the name and the component of the guest `@name`.
 pub(crate) fn guest(name: &str) -> Option<Bundled> {
     GUESTS.iter().find(|(known, _)| *known == name).copied()
 }
 
-/// The names, without `@`.
+/// Returns the names of the guests, without `@`.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     GUESTS.iter().map(|(name, _)| *name)
 }

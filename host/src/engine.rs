@@ -15,15 +15,16 @@ use crate::pipe::deferred::{self, Deferral};
 use crate::sys;
 use crate::turn;
 
-/// How often a guest that computes without calling out gives its thread back, so that timers,
+/// How often a guest that computes without calling the host gives its thread back, so that timers,
 /// signals and deliveries on that thread go on. Far below the 250 ms within which a timeout must
 /// have ended a guest.
 const PULSE: Duration = Duration::from_millis(10);
 
-/// So many times in a pulse it is looked whether a guest has deferred something: then it yields after 2 ms already.
+/// How many times in a pulse the host checks whether a guest has deferred writes. If one has, it
+/// yields after 2 ms already.
 const BEATS: u32 = 5;
 
-/// After so many pulses without a running guest the pulse stops, and costs nothing any more.
+/// After this many pulses without a running guest, the pulse stops and costs nothing.
 const IDLE_PULSES: u32 = 10;
 
 /// An engine set up for pipehost's guests, with its pulse.
@@ -47,17 +48,17 @@ impl Engine {
     /// Sets up an engine: components of WASI 0.2 and 0.3 and core modules, interruptible.
     ///
     /// # Errors
-    /// Where the machine's processor is not supported, or no thread is to be had.
+    /// Fails if the machine's processor is not supported, or if no thread can be started.
     pub fn new() -> wasmtime::Result<Self> {
         Self::of(false)
     }
 
-    /// As [`Engine::new`], whose guests count what they compute, for
-    /// [`GuestLimits::fuel`](crate::GuestLimits::fuel). They are slower for it, by a quarter or so, and
-    /// compiled apart from those of other engines.
+    /// Sets up an engine as [`Engine::new`] does, whose guests count what they compute, for
+    /// [`GuestLimits::fuel`](crate::GuestLimits::fuel). They are slower for it, by a quarter or so,
+    /// and are compiled separately from those of other engines.
     ///
     /// # Errors
-    /// As [`Engine::new`].
+    /// Those of [`Engine::new`].
     pub fn metering() -> wasmtime::Result<Self> {
         Self::of(true)
     }
@@ -66,7 +67,7 @@ impl Engine {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
         config.consume_fuel(metering);
-        // What none of the supported languages needs, and what the collector's heap hangs on.
+        // No supported language needs these features, and the collector's heap depends on them.
         config
             .wasm_exceptions(false)
             .wasm_gc(false)
@@ -79,7 +80,7 @@ impl Engine {
             reserve_little(&mut config);
         }
         if sys::file_size_limit().is_some() {
-            // The image of a memory is a file without a name, which must not be too large either.
+            // The image of a memory is a file without a name, to which the limit applies, too.
             config.memory_init_cow(false);
         }
         let engine = wasmtime::Engine::new(&config)?;
@@ -87,53 +88,54 @@ impl Engine {
         Ok(Self { engine, pulse, cache: None, metering })
     }
 
-    /// A metering engine, with the same cache.
+    /// Makes a metering engine with the same cache.
     ///
     /// # Errors
-    /// As [`Engine::new`].
+    /// Those of [`Engine::new`].
     pub fn to_metering(&self) -> wasmtime::Result<Self> {
         Ok(Self { cache: self.cache.clone(), ..Self::metering()? })
     }
 
-    /// Whether its guests count what they compute.
+    /// Returns whether its guests count what they compute.
     pub(crate) fn is_metering(&self) -> bool {
         self.metering
     }
 
-    /// Takes compiled guests from `cache`, and keeps there what it compiles.
+    /// Makes the engine take compiled guests from `cache`, and store there what it compiles.
     pub fn with_cache(mut self, cache: Cache) -> Self {
         self.cache = Some(Arc::new(cache));
         self
     }
 
-    /// Where compiled guests are kept.
+    /// Returns the cache of compiled guests.
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.cache.as_deref()
     }
 
-    /// The wasmtime engine, to make components and stores with.
+    /// Returns the wasmtime engine, to make components and stores with.
     pub fn wasmtime(&self) -> &wasmtime::Engine {
         &self.engine
     }
 
     /// Runs `guest`, a future in which a store of this engine executes, under the pulse.
     ///
-    /// `defers`: whether what the guest writes may be deferred. Not where it can act on the world by what deferred
-    /// delivery does not see: files.
+    /// `defers` says whether the guest's writes may be deferred. It must be false if the guest can
+    /// act on the world by means that deferred delivery does not see: files.
     pub(crate) fn pulsed<F: Future>(
         &self,
         guest: F,
         defers: bool,
     ) -> impl Future<Output = F::Output> + use<'_, F> {
-        // What it waits for must not use up what tokio grants the task: time limits and siblings are
-        // in the same one. The guest's turn is its bound.
+        // The guest's waits must not use up what tokio grants the task, which time limits and
+        // siblings share. The guest's turn is its bound.
         let deferral = defers.then(Deferral::default);
         Pulsed { guest: Box::pin(unconstrained(guest)), pulse: &self.pulse, deferral }
     }
 }
 
-/// Has a guest's memory take about as much address space as it has bytes. Otherwise each takes 4 GiB, so that
-/// no access needs a look at its bounds: faster, and more than `ulimit -v` may leave.
+/// Makes a guest's memory take about as much address space as it has bytes. Otherwise each memory
+/// takes 4 GiB, so that no access needs a bounds check: faster, and more than `ulimit -v` may
+/// leave.
 fn reserve_little(config: &mut Config) {
     config
         .memory_reservation(0)
@@ -144,11 +146,11 @@ fn reserve_little(config: &mut Config) {
         .gc_heap_guard_size(GUARD);
 }
 
-/// Where little is reserved, a memory that grows is given so many bytes more, so that it does not move at each
+/// By how many more bytes a memory grows if little is reserved, so that it does not move at each
 /// step.
 const GROWTH: u64 = 4 << 20;
 
-/// Where little is reserved, what lies behind a memory.
+/// The size in bytes of the guard behind a memory if little is reserved.
 const GUARD: u64 = 64 << 10;
 
 /// A thread that ticks the engine's epoch while guests run, and sleeps while none does: a guest
@@ -205,7 +207,7 @@ impl Shared {
         while !self.stop.load(Ordering::SeqCst) {
             if self.running.load(Ordering::SeqCst) > 0 {
                 (idle, beats) = (0, beats + 1);
-                // What a guest that computes has deferred is delivered when it yields.
+                // A guest that computes delivers its deferred writes when it yields.
                 if beats >= BEATS || deferred::is_any() {
                     beats = 0;
                     let Some(engine) = engine.upgrade() else { return };
@@ -218,7 +220,8 @@ impl Shared {
                 std::thread::sleep(PULSE / BEATS);
                 continue;
             }
-            // Say so first and look again then: whoever enters after that look wakes us.
+            // `asleep` is set first and `running` read then: a guest that enters after that wakes
+            // this thread.
             self.asleep.store(true, Ordering::SeqCst);
             if self.running.load(Ordering::SeqCst) == 0 && !self.stop.load(Ordering::SeqCst) {
                 std::thread::park();

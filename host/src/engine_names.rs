@@ -1,22 +1,22 @@
-//! What of wasmtime, wasmtime-wasi, tokio and rayon is known here by its name or its words alone, in one place: a new
-//! version may change it, and no compiler tells.
+//! The names and texts of wasmtime, wasmtime-wasi, tokio and rayon on which this crate relies, in
+//! one place. A new version may change them, and no compiler notices.
 
-/// wasmtime-wasi's files of WASI 0.2, some functions of which are shadowed.
+/// The interface of wasmtime-wasi's files of WASI 0.2. Some of its functions are shadowed.
 pub(crate) const FILES_0_2: &str = "wasi:filesystem/types@0.2.12";
 
-/// As [`FILES_0_2`], of WASI 0.3.
+/// The same interface of WASI 0.3.
 pub(crate) const FILES_0_3: &str = "wasi:filesystem/types@0.3.0";
 
-/// wasmtime-wasi's streams of WASI 0.2, some functions of which are shadowed.
+/// The interface of wasmtime-wasi's streams of WASI 0.2. Some of its functions are shadowed.
 pub(crate) const STREAMS_0_2: &str = "wasi:io/streams@0.2.12";
 
-/// What errors say where a guest has too many handles.
+/// Texts of the errors that a guest with too many handles gets.
 pub(crate) const HANDLES: [&str; 2] = ["handle limit", "no free keys"];
 
-/// What an error says where a call passes too much.
+/// The text of the error that a call which passes too many bytes gets.
 pub(crate) const CALL_BYTES: &str = "for hostcalls";
 
-/// What panics say where there is no thread: tokio's, and rayon's.
+/// Texts of the panics if no thread can be started: tokio's, and rayon's.
 pub(crate) const NO_THREAD: [&str; 2] = ["spawn worker thread", "ThreadPoolBuildError"];
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
         }
     }
 
-    /// A function that is there cannot be defined again.
+    /// A function that exists cannot be defined again.
     #[test]
     fn interfaces_have_these_names() {
         let engine = crate::engine::Engine::new().unwrap();

@@ -3,7 +3,7 @@
 //! A pipe is a capability. The host makes and owns real kernel pipes: anonymous ones by `os_pipe`,
 //! named ones by mkfifo(3). A guest, a WASI component, gets handles to exactly the ends that its
 //! operator granted, through the WIT package `pipehost:pipes`, in a version for WASI 0.2 and one
-//! for WASI 0.3. On the other side of a pipe sits whatever likes to: `cat`, `jq`, another guest.
+//! for WASI 0.3. Any process may be on the other side of a pipe: `cat`, `jq`, another guest.
 //!
 //! # Embedding
 //!
@@ -23,16 +23,17 @@
 //! # What a guest can reach
 //!
 //! By default: anonymous pipes of its own (64), clocks, random numbers, 256 MiB of memory, and the
-//! standard streams that its host gives it. Nothing else until it is granted: no named pipe, no
-//! file, no variable, no network, and nothing that it could start.
+//! standard streams that its host gives it. It gets nothing else until it is granted: no named
+//! pipe, no file, no variable, no network, and no program to start.
 //!
 //! # How to deadlock
 //!
-//! The host never does: opening a pipe waits for nobody, and reads and writes of one guest hold
-//! nothing that another needs. A guest can still wait for itself: see the documentation of
-//! `pipehost_guest`.
+//! The host never deadlocks: opening a pipe waits for no peer, and reads and writes of one guest
+//! hold nothing that another guest needs. A guest can still wait for itself: see the documentation
+//! of `pipehost_guest`.
 //!
-//! SIGPIPE is to be ignored, as it is in every program whose `main` is Rust's: the host counts on EPIPE.
+//! The process must ignore SIGPIPE, as every program does whose `main` is Rust's: the host relies
+//! on EPIPE.
 //!
 //! # Features
 //!
@@ -41,17 +42,18 @@
 //! - `p1`, `p2`, `p3`: running guests of WASI 0.1, 0.2 and 0.3. A guest of 0.3 most often imports interfaces of 0.2,
 //!   too.
 //! - `sandbox`: confining the process.
-//! - `cli`: the command, and all that only it needs, clap, anyhow and toml among it.
+//! - `cli`: the command, and everything that only it needs, such as clap, anyhow and toml.
 //! - `bundled`: the command's own guests, `@cat` and so on.
 //!
 //! # What is where
 //!
-//! The types that a first program needs are here. [`launch`] goes from a plan, such as a command line gives, to a guest
-//! that runs; [`pipeline`] runs several at once, with native commands between them. [`pipes`] has the ends of pipes,
-//! as a host sees them, and [`limits`] what bounds a guest and tells which limit it met. [`cache`] keeps compiled
-//! guests; [`children`] is what a guest may start; [`sandbox`] confines the process, for programs that do nothing else.
+//! The types that a first program needs are here. [`launch`] goes from a plan, such as a command
+//! line gives, to a guest that runs. [`pipeline`] runs several guests at once, with native commands
+//! between them. [`pipes`] has the ends of pipes, as a host sees them. [`limits`] bounds a guest,
+//! and tells which limit it reached. [`cache`] keeps compiled guests. [`children`] are what a guest
+//! may start. [`sandbox`] confines the process, for programs that only run guests.
 //!
-//! Nothing here forks, confines or changes the process, but what [`sandbox`] names.
+//! Only the functions that [`sandbox`] names fork, confine or change the process.
 
 #![cfg_attr(
     not(all(feature = "cli", feature = "p1", feature = "p2", feature = "p3")),
@@ -104,7 +106,7 @@ pub use {wasmtime, wasmtime_wasi};
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
-/// // A pipe whose ends are descriptors, for a guest and for whoever is on the other side.
+/// // A pipe whose ends are descriptors: one for a guest, one for the peer on the other side.
 /// let pair = pipehost::pipes::pipe_pair(None)?;
 /// let (reader, writer) = (pair.reader, pair.writer);
 /// # Ok(())
@@ -122,13 +124,14 @@ pub mod pipes {
     };
 }
 
-/// Confining this process, for a program that does nothing but run guests: it gives up what its guests' grants do not
-/// take, for good.
+/// Confines this process, for a program that only runs guests. The process gives up for good
+/// everything that the grants of its guests do not need.
 ///
-/// 1. [`start_monitor`](sandbox::start_monitor) before the first thread, where guests have FIFOs or may start native
-///    commands: it forks this process once.
-/// 2. [`Opener`](launch::Opener) opens the grants, and knows the [`SandboxPolicy`](sandbox::SandboxPolicy).
-/// 3. [`confine`](sandbox::confine) before the first guest runs.
+/// 1. Call [`start_monitor`](sandbox::start_monitor) before the first thread, if guests have FIFOs
+///    or may start native commands: it forks this process once.
+/// 2. Open the grants with [`Opener`](launch::Opener), which knows the
+///    [`SandboxPolicy`](sandbox::SandboxPolicy).
+/// 3. Call [`confine`](sandbox::confine) before the first guest runs.
 pub mod sandbox {
     pub use crate::sys::{
         Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,

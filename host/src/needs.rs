@@ -1,4 +1,4 @@
-//! How much memory a guest needs to start, found by starting it where nothing of it can run.
+//! Finds out how much memory a guest needs to start, by starting it where none of its code can run.
 
 use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
@@ -6,25 +6,25 @@ use wasmtime::{Engine, Store};
 use crate::guest::{Guest, Kind};
 use crate::limits::{Limit, MemoryBudget, Quota, Reached};
 
-/// More than that no guest is told to have: what it declares need not be there.
+/// The largest need that is reported, in bytes. A guest may declare memory that no machine has.
 const MOST: u64 = 16 << 30;
 
-/// The bytes of the memories and tables that `guest` has once it is instantiated, as the limit of its memory
-/// counts them. `None` where that cannot be found out.
+/// Returns the bytes of the memories and tables that `guest` has once it is instantiated, as the
+/// memory limit counts them. `None` if that cannot be found out.
 pub(crate) async fn memory_of(engine: &Engine, guest: &Guest) -> Option<u64> {
     let memory = Quota::new(MOST, Limit::MaxMemory(MOST), None);
     let refused = Reached::default();
     let budget = MemoryBudget::within(&memory, &refused);
     let mut store = Store::new(engine, budget);
     store.limiter(|budget| budget);
-    // Whatever of the guest would run, a start function, traps at its first instruction.
+    // Code of the guest that would run, a start function, traps at its first instruction.
     store.set_epoch_deadline(0);
     store.epoch_deadline_trap();
     match &guest.kind {
         Kind::Command(component, _) => {
             let mut linker = Linker::new(engine);
             linker.define_unknown_imports_as_traps(component).ok()?;
-            // Where it fails, it has had what it needed until then.
+            // If this fails, the guest has had the memory that it needed until then.
             let _ = linker.instantiate_async(&mut store, component).await;
         }
         Kind::Module(module) => {

@@ -1,4 +1,4 @@
-//! Running one guest to its end.
+//! Runs one guest to its end.
 
 #[cfg(any(feature = "p2", feature = "p3"))]
 mod component;
@@ -16,7 +16,7 @@ use crate::pipe::{ErrorCode, Event, Events, Note};
 use crate::setup::Setup;
 use crate::spawning::{self, with_children};
 
-/// As [`Setup::run`], for a child of a guest that runs.
+/// Runs a child of a running guest, as [`Setup::run`] does.
 fn run_boxed(setup: Setup, engine: Engine, guest: Guest) -> spawning::Ended {
     Box::pin(async move { setup.run(&engine, &guest).await })
 }
@@ -28,11 +28,12 @@ impl Setup {
     ///
     /// Its children run beside it, and end with it.
     ///
-    /// Dropping the future ends the guest where it stands and closes all its ends. What its writers
-    /// had accepted is delivered by [`Setup::pending_writes`].
+    /// Dropping the future ends the guest at once and closes all of its ends.
+    /// [`Setup::pending_writes`] delivers what its writers had accepted.
     ///
     /// # Errors
-    /// Where the guest does not fit what pipehost provides. A trap is no error but an [`Outcome`].
+    /// Fails if the guest does not fit what pipehost provides. A trap is not an error but an
+    /// [`Outcome`].
     pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
         let (pending_writes, hushed) = (self.pending_writes(), self.stdio.hushed());
         let (journal, inherited) = (self.journal(), self.inherited.clone());
@@ -59,7 +60,7 @@ impl Setup {
             Outcome::TimedOut(timeout.unwrap_or_default())
         };
         let end = tokio::select! {
-            // A guest that is always busy must not keep these from being looked at.
+            // These two are polled first, so that a guest that is always busy cannot delay them.
             biased;
             ended = silent => Err(ended),
             ended = timed_out => Err(ended),
@@ -68,7 +69,7 @@ impl Setup {
         let end = match end {
             Ok(end) => end,
             Err(ended) => {
-                // The guest is gone by now. What its writers had accepted may still go out.
+                // The guest is gone by now. What its writers had accepted may still be delivered.
                 let _ = tokio::time::timeout(grace, pending_writes.idle()).await;
                 return Ok(ended);
             }
@@ -83,8 +84,8 @@ impl Setup {
         }
         let outcome = Outcome::of(end, &notes);
         match outcome {
-            // A native program would have been ended by SIGPIPE, and not have complained.
-            // And where no peer came in time, the line about that says more than the guest can know.
+            // SIGPIPE would have ended a native program here, without a complaint. And if no peer
+            // came in time, the host's line about that says more than the guest can know.
             Outcome::BrokenPipe | Outcome::NoPeer { .. } => hushed.discard(),
             _ => drop(hushed),
         }
@@ -138,14 +139,15 @@ impl Setup {
     }
 }
 
-/// An error and its causes, one below the other: the guest's frames, and none of the host's.
+/// Returns an error and its causes, one below the other: with the guest's frames, without the
+/// host's.
 fn in_full(error: &wasmtime::Error) -> String {
     let causes: Vec<_> = error.chain().map(|cause| cause.to_string()).collect();
-    // wasmtime's name for the module that has none.
+    // wasmtime's name for a module without a name.
     causes.join("\n").replace("<unknown>!", "")
 }
 
-/// Tells, whichever way a run ends, how much was not told of it.
+/// Reports, whichever way a run ends, how many of its events were left out.
 struct SumUp(Events);
 
 impl Drop for SumUp {
@@ -154,7 +156,7 @@ impl Drop for SumUp {
     }
 }
 
-/// Tells what the interfaces have no name for, so that a guest can only say that there was an error.
+/// Reports errors for which the interfaces have no name: the guest can only say that there was one.
 fn tell_causes(notes: &[Note], events: &Events) {
     let mut told = Vec::new();
     for Note { label, fault, .. } in notes.iter().filter(|it| it.fault.code == ErrorCode::Io) {
@@ -165,7 +167,7 @@ fn tell_causes(notes: &[Note], events: &Events) {
     }
 }
 
-/// Whether memory was refused.
+/// Returns whether a memory limit was reached.
 fn is_short_of_memory(reached: &Reached) -> bool {
     let of_memory = |limit: &Limit| matches!(limit, Limit::MaxMemory(_) | Limit::MaxTotalMemory(_));
     reached.limits().iter().any(of_memory)

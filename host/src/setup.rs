@@ -1,4 +1,4 @@
-//! What one guest is given, before it runs.
+//! Sets up what one guest is given, before it runs.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::pipe::{Journal, Label, PendingWrites, Pipes, Reader, Writer};
 use crate::sys::{self, Direction, Handle};
 use crate::wasi::Stdio;
 
-/// Random bytes that are given at once; a call for more is a trap. Bounds how long a call holds the
-/// thread, which has other children, signals and time limits to look at: some milliseconds.
+/// How many random bytes a call may ask for; a call for more is a trap. Bounds how long a call
+/// holds the thread, on which other children, signals and time limits wait: some milliseconds.
 const MAX_RANDOM: u64 = 4 * 1024 * 1024;
 
-/// WASI without any grant, and with our bounds.
+/// Returns WASI without any grant, and with pipehost's bounds.
 pub(crate) fn bounded_wasi() -> WasiCtxBuilder {
     let mut wasi = WasiCtxBuilder::new();
     wasi.max_random_size(MAX_RANDOM);
@@ -24,24 +24,24 @@ pub(crate) fn bounded_wasi() -> WasiCtxBuilder {
 
 /// Everything that one guest is given.
 ///
-/// By default, beyond the pipes and the standard streams: no arguments, no environment, no files,
-/// no network, the clocks and random numbers of the host. Its limits are those of its pipes:
-/// [`PipesBuilder::limits`](crate::pipe::PipesBuilder::limits). The time limit counts from
-/// [`Setup::run`] on, and takes in children and what is left to be delivered; a single call into the
-/// system that blocks is waited for.
+/// By default, the guest has nothing beyond the pipes and the standard streams but the clocks and
+/// random numbers of the host: no arguments, no environment, no files, no network. Its limits are
+/// those of its pipes: [`PipesBuilder::limits`](crate::pipe::PipesBuilder::limits). The time limit
+/// counts from [`Setup::run`] on, and includes its children and its last deliveries. A single
+/// system call that blocks is waited for.
 pub struct Setup {
     pub(crate) wasi: WasiCtxBuilder,
     pub(crate) stdio: Stdio,
     pub(crate) pipes: Pipes,
     pub(crate) children: Option<Children>,
-    /// Its standard streams that are another guest's, too: what they are called there, and where that
-    /// is noted.
+    /// The standard streams that are also another guest's: for each, its label there and the
+    /// journal that notes its failures.
     pub(crate) inherited: Vec<(Label, Journal)>,
-    /// Another guest has started it.
+    /// Whether another guest has started it.
     pub(crate) is_child: bool,
-    /// Whether what it writes may be deferred: it can touch no files.
+    /// Whether the guest's writes may be deferred: it can touch no files.
     pub(crate) defers: bool,
-    /// How long what its writers had accepted may take to go out once it is ended where it stands.
+    /// How long the writers' last deliveries may take after the host has ended the guest.
     pub(crate) grace: Duration,
 }
 
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Setup {
 }
 
 impl Setup {
-    /// A guest with these pipes and standard streams, and nothing else.
+    /// Sets up a guest with these pipes and standard streams, and nothing else.
     pub fn new(pipes: Pipes, stdio: Stdio) -> Self {
         Self {
             wasi: bounded_wasi(),
@@ -69,11 +69,12 @@ impl Setup {
         }
     }
 
-    /// As [`Setup::new`], with standard streams over these handles: pipes, files, whatever can be read and written.
-    /// Others may share them; their flags stay as they are. Must be called inside a tokio runtime, which runs the guest.
+    /// Sets up a guest as [`Setup::new`] does, with standard streams over these handles: pipes,
+    /// files, or anything else that can be read and written. Other processes may share them; their
+    /// flags stay as they are. Must be called inside the tokio runtime that runs the guest.
     ///
     /// # Errors
-    /// Where no descriptor is to be had.
+    /// Fails if no descriptor is left.
     pub fn between(
         pipes: Pipes,
         stdin: Handle,
@@ -94,64 +95,66 @@ impl Setup {
         Ok(Self::new(pipes, stdio))
     }
 
-    /// The other grants of WASI: arguments, environment, folders, sockets. Its standard streams are
-    /// replaced by those of [`Setup::new`]. A guest with grants of these writes to its pipes line by line as it does
-    /// so, rather than in larger pieces: use [`Setup::args`] and [`Setup::env`] for what these say.
+    /// Returns the builder of WASI's other grants: arguments, environment, folders, sockets. The
+    /// standard streams of [`Setup::new`] replace its own. After this call, each write of the guest to
+    /// a pipe is delivered at once, and not in larger pieces: for arguments and environment alone, use
+    /// [`Setup::args`] and [`Setup::env`].
     pub fn wasi(&mut self) -> &mut WasiCtxBuilder {
         self.defers = false;
         &mut self.wasi
     }
 
-    /// Adds arguments, the first of which is the name that the guest was started by.
+    /// Adds arguments. The first is the name by which the guest was started.
     pub fn args(&mut self, args: &[impl AsRef<str>]) -> &mut Self {
         self.wasi.args(args);
         self
     }
 
-    /// Adds variables to the environment, which is empty otherwise.
+    /// Adds variables to the environment. It is empty otherwise.
     pub fn env(&mut self, variables: &[(impl AsRef<str>, impl AsRef<str>)]) -> &mut Self {
         self.wasi.envs(variables);
         self
     }
 
-    /// Which limits the guest and its children meet, to be asked about later.
+    /// Returns a record of the limits that the guest and its children reach, to be queried later.
     pub fn reached(&self) -> Reached {
         self.pipes.journal().reached()
     }
 
-    /// The memory of the guest and its children, to be asked about later.
+    /// Returns a record of the memory of the guest and its children, to be queried later.
     pub fn memory(&self) -> MemoryUse {
         MemoryUse::of(self.pipes.quotas().memory())
     }
 
-    /// What the guest may start. Default: nothing.
+    /// Sets the children that the guest may start. Default: none.
     pub fn children(&mut self, children: Children) -> &mut Self {
         self.children = Some(children);
         self
     }
 
-    /// Another guest starts it. Which of its standard streams are that guest's, too: what they are called
-    /// there, and where it is noted what goes wrong on them.
+    /// Notes that another guest starts this one. `streams` are the standard streams that are also
+    /// the other guest's: for each, its label there and the journal that notes its failures.
     pub(crate) fn inherits(&mut self, streams: Vec<(Label, Journal)>) -> &mut Self {
         self.inherited = streams;
         self.is_child = true;
-        // What it had accepted goes out as what its parent has.
+        // What the guest had accepted is delivered as what its parent had accepted.
         self.grace = Duration::ZERO;
         self
     }
 
-    /// How long what the guest's writers had accepted may take to go out once it is ended where it stands.
+    /// Sets how long the writers' last deliveries may take after the host has ended the guest.
     pub(crate) fn grace(&mut self, grace: Duration) -> &mut Self {
         self.grace = grace;
         self
     }
 
-    /// The deliveries that go on after the guest has ended: await [`PendingWrites::idle`] before leaving.
+    /// Returns the deliveries that go on after the guest has ended. Await [`PendingWrites::idle`]
+    /// before leaving.
     pub fn pending_writes(&self) -> PendingWrites {
         self.pipes.pending_writes().clone()
     }
 
-    /// What happens on the guest's pipe ends and standard streams.
+    /// Returns the journal of the guest's pipe ends and standard streams.
     pub fn journal(&self) -> Journal {
         self.pipes.journal().clone()
     }

@@ -1,4 +1,4 @@
-//! Running a component to its end.
+//! Runs a component to its end.
 
 use wasmtime::Store;
 use wasmtime::component::{Linker, ResourceTable};
@@ -32,7 +32,7 @@ impl Setup {
         let explain = |error| guest.explain(&error);
         let linker = component_linker(engine, guest).map_err(explain)?;
         let pre = linker.instantiate_pre(component).map_err(explain)?;
-        // Whose `run` has another type than it should is refused here, before it runs.
+        // A component whose `run` has another type than it should is refused here, before it runs.
         let command = match version {
             #[cfg(feature = "p3")]
             WasiVersion::V0_3 => {
@@ -87,7 +87,7 @@ impl Setup {
             },
             defers,
         );
-        // A panic below the guest is its own end, as a trap is, and nobody else's.
+        // A panic in a call of the guest's ends only this guest, as a trap does.
         let ended = threads::quietly_await(ended).await;
         let ended = ended.unwrap_or_else(|text| {
             instantiated = true;
@@ -101,7 +101,7 @@ impl Setup {
     }
 }
 
-/// All that is provided, or as good as.
+/// Returns a linker with everything that pipehost provides and the guest may import.
 fn component_linker(engine: &Engine, guest: &Guest) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine.wasmtime());
     #[cfg(feature = "p2")]
@@ -117,8 +117,8 @@ fn component_linker(engine: &Engine, guest: &Guest) -> wasmtime::Result<Linker<S
     Ok(linker)
 }
 
-/// WASI 0.3, with our standard streams: of its other packages only those that the guest imports, as linking takes a
-/// tenth of a start.
+/// Adds WASI 0.3, with pipehost's standard streams. Of its other packages, adds only those that the
+/// guest imports, as linking takes a tenth of a start.
 #[cfg(feature = "p3")]
 fn add_wasi_0_3(linker: &mut Linker<State>, guest: &Guest) -> wasmtime::Result<()> {
     use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -146,7 +146,7 @@ fn add_wasi_0_3(linker: &mut Linker<State>, guest: &Guest) -> wasmtime::Result<(
     wasi::add_stdio_to_linker(linker)
 }
 
-/// A component that was found to have a `run`.
+/// A component that has a `run`.
 enum Command {
     #[cfg(feature = "p2")]
     V0_2(p2::bindings::CommandPre<State>),

@@ -1,4 +1,4 @@
-//! Running a core module of WASI 0.1 to its end.
+//! Runs a core module of WASI 0.1 to its end.
 
 use wasmtime::{ExternType, Store};
 use wasmtime_wasi::I32Exit;
@@ -29,7 +29,7 @@ impl Setup {
         }
         let mut linker = wasmtime::Linker::new(engine.wasmtime());
         wasi::add_p1_to_linker(&mut linker).map_err(explain)?;
-        // Theirs takes statuses up to 125 only.
+        // wasmtime-wasi's function takes statuses up to 125 only.
         linker
             .allow_shadowing(true)
             .func_wrap("wasi_snapshot_preview1", "proc_exit", |status: i32| {
@@ -65,7 +65,7 @@ impl Setup {
             },
             defers,
         );
-        // A panic below the guest is its own end, as a trap is, and nobody else's.
+        // A panic in a call of the guest's ends only this guest, as a trap does.
         let ended = threads::quietly_await(ended).await;
         let ended = ended.unwrap_or_else(|text| {
             instantiated = true;

@@ -1,4 +1,4 @@
-//! What stores of components and of modules have in common.
+//! What the stores of components and of modules share.
 
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -8,7 +8,7 @@ use crate::limits::Fuel;
 use crate::setup::Setup;
 
 impl Setup {
-    /// Gives wasmtime-wasi the standard streams; `legacy` for a module of WASI 0.1.
+    /// Gives wasmtime-wasi the standard streams. `legacy` is for a module of WASI 0.1.
     pub(super) fn wire_stdio(&mut self, legacy: bool) {
         self.wasi
             .stdin(self.stdio.p2_stdin())
@@ -17,7 +17,7 @@ impl Setup {
     }
 }
 
-/// Gives a store its fuel. Where the engine counts and nothing bounds the guest, it has all there is.
+/// Gives a store its fuel. If the engine counts and nothing bounds the guest, it gets all there is.
 pub(super) fn fill<T>(
     engine: &Engine,
     fuel: Option<&Fuel>,
@@ -37,13 +37,13 @@ pub(super) fn take_back<T>(fuel: Option<&Fuel>, store: &Store<T>) {
     }
 }
 
-/// Whether it was the guest's code that ended an instantiation, which can run its start functions,
-/// rather than that it does not fit.
+/// Returns whether the guest's own code ended an instantiation, which can run start functions.
+/// Otherwise the guest does not fit the host.
 pub(super) fn is_of_guest(error: &wasmtime::Error) -> bool {
     error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>()
 }
 
-/// Has a guest that computes yield whenever the engine's epoch goes on.
+/// Makes a guest that computes yield whenever the engine's epoch goes on.
 pub(super) fn yield_at_each_pulse<T>(store: &mut Store<T>) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
