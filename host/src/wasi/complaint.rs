@@ -1,11 +1,12 @@
-//! What programs say when a pipe of theirs has failed, just before they end.
+//! Recognizes what programs say just before they end because a pipe has failed.
 
-/// What is in a line that is about the failure itself, in small letters: the texts of EPIPE, of a closed stream,
-/// of a peer that is late.
+/// Words of a line that is about the failure itself, in lower case: the texts of EPIPE, of a closed
+/// stream, of a peer that is late.
 const ABOUT: [&str; 6] =
     ["pipe", "closed", "timed out", "timedout", "input/output error", "i/o error"];
 
-/// What lines begin with that stand around it: of panics in Rust and Go, of exceptions in Python and JavaScript.
+/// Beginnings of the lines around it: of panics in Rust and Go, of exceptions in Python and
+/// JavaScript.
 const AROUND: [&str; 9] = [
     "thread '",
     "note: ",
@@ -18,7 +19,7 @@ const AROUND: [&str; 9] = [
     "uncaught ",
 ];
 
-/// What of `said` is about something else: whole lines.
+/// Returns the lines of `said` that are about something else.
 pub(super) fn left_of(said: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(said).to_lowercase();
     let is_about = |line: &str| ABOUT.iter().any(|words| line.contains(words));

@@ -1,7 +1,8 @@
-//! What a guest opens in granted folders: within what the host holds for it, and files only.
+//! Opens files in granted folders for a guest: files only, and within what the host may hold for
+//! it.
 //!
-//! wasmtime-wasi's functions do the work. Those here shadow them, look before they are called, and count what
-//! they hold.
+//! wasmtime-wasi's functions do the work. The functions here shadow them, check before they call
+//! them, and count what they hold.
 
 #[cfg(feature = "p2")]
 mod v0_2;
@@ -38,18 +39,19 @@ impl Opened {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&rep);
     }
 
-    /// What is held for a descriptor, which its streams keep open, too; nothing for a granted folder.
+    /// Returns what is held for a descriptor; its streams keep it, too. `None` for a granted
+    /// folder.
     fn held(&self, descriptor: &Resource<Descriptor>) -> Option<Arc<Permit>> {
         let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         opened.get(&descriptor.rep()).cloned()
     }
 }
 
-/// Replaces what opens files, and streams of them, in `linker`, which must have `wasi:filesystem` already: that of
-/// 0.3 where `v0_3` says so.
+/// Replaces the functions that open files, and streams over them, in `linker`, which must have
+/// `wasi:filesystem` already. Replaces those of 0.3 if `v0_3` is set.
 ///
 /// # Errors
-/// Where a name is taken and may not be shadowed: this sets `allow_shadowing`, and takes it back.
+/// Fails if a name is taken and may not be shadowed. Sets `allow_shadowing`, and takes it back.
 pub(crate) fn add_to_linker<T: PipesView + WasiView + 'static>(
     linker: &mut Linker<T>,
     v0_3: bool,
@@ -75,37 +77,39 @@ fn add<T: PipesView + WasiView + 'static>(
     Ok(())
 }
 
-/// What is no file, nor a folder: opening it may take bytes from a peer that nobody reads then.
+/// A special file: neither a file nor a folder. Opening it may take bytes from a peer, and no
+/// process would read them then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Special(FileKind);
 
 impl Special {
-    /// Whether a file of this kind is one.
+    /// Returns `kind` as a special file, if it is one.
     pub(super) fn of(kind: FileKind) -> Option<Self> {
         match kind {
             FileKind::Socket | FileKind::CharacterDevice | FileKind::BlockDevice => {
                 Some(Self(kind))
             }
-            // wasmtime-wasi has no other word for a FIFO.
+            // wasmtime-wasi has no other kind for a FIFO.
             FileKind::Fifo | FileKind::Unknown => Some(Self(FileKind::Fifo)),
             _ => None,
         }
     }
 
-    /// Tells that the guest tried to open it.
+    /// Reports that the guest tried to open the special file.
     pub(super) fn tell(self, path: &str, events: &Events) {
         events.tell(&Event::SpecialFile { path: path.into(), kind: self.0 });
     }
 }
 
-/// What becomes of opening one with these flags: as by open(2), where that fails before it opens anything.
+/// What happens when a special file is opened with some flags: the same as in open(2), if that
+/// fails before it opens anything.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WhenSpecial {
-    /// wasmtime-wasi, or the system, says what is wrong.
+    /// wasmtime-wasi, or the system, returns the error.
     Fails,
-    /// `not-directory`. wasmtime-wasi would open it to find that out.
+    /// `not-directory`. wasmtime-wasi would open the file to find that out.
     NotDirectory,
-    /// It would be opened.
+    /// It would be opened, so it is refused.
     Refused,
 }
 
@@ -120,7 +124,8 @@ impl WhenSpecial {
     }
 }
 
-/// Whether a file that was opened all the same is one: it came in between.
+/// Returns the special file behind `descriptor`, if it is one: it may have been put there after the
+/// check.
 fn is_special(descriptor: &Descriptor) -> Option<Special> {
     match descriptor {
         Descriptor::File(file) => Special::of(sys::kind_of(&file.file).ok()?),
@@ -128,12 +133,12 @@ fn is_special(descriptor: &Descriptor) -> Option<Special> {
     }
 }
 
-/// A descriptor of the process's for a file that is opened.
+/// Takes one of the process's descriptors for a file that is opened.
 fn descriptor(quotas: &GuestQuotas) -> io::Result<Permit> {
     quotas.descriptors(1).map_err(|_| SystemError::ProcessHandles.into())
 }
 
-/// Room for so many bytes of a file.
+/// Takes room for this many bytes of a file.
 fn bytes(quotas: &GuestQuotas, amount: usize) -> io::Result<HeldBytes> {
     quotas.held_bytes(amount).map_err(|_| SystemError::NoMemory.into())
 }

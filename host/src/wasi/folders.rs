@@ -1,6 +1,6 @@
-//! `read-directory` of WASI 0.2 and 0.3, whose entries are read as they are asked for, and within what the host
-//! holds for a guest. wasmtime-wasi's of 0.2 holds the whole folder for each stream, that of 0.3 a
-//! thread.
+//! `read-directory` of WASI 0.2 and 0.3. Reads entries as they are asked for, and within what the
+//! host may hold for a guest. For each stream, wasmtime-wasi's function of 0.2 holds the whole
+//! folder, and that of 0.3 holds a thread.
 
 #[cfg(feature = "p2")]
 mod v0_2;
@@ -14,7 +14,7 @@ use super::PipesView;
 use crate::limits::{Exceeded, GuestQuotas, HeldBytes, Permit};
 use crate::sys::Folder;
 
-/// What the host holds for a folder that is being read, in bytes, and its descriptor.
+/// What the host holds for a folder that is being read: this many bytes, and its descriptor.
 const BUFFER: usize = 33 * 1024;
 
 /// A folder that is being read.
@@ -36,7 +36,7 @@ impl From<Exceeded> for OpenError {
     }
 }
 
-/// Opens a stream over what `descriptor` stands for.
+/// Opens a stream over the folder behind `descriptor`.
 fn open(descriptor: &Descriptor, quotas: &GuestQuotas) -> Result<Stream, OpenError> {
     let Descriptor::Dir(dir) = descriptor else {
         return Err(OpenError::NotAFolder);
@@ -45,11 +45,11 @@ fn open(descriptor: &Descriptor, quotas: &GuestQuotas) -> Result<Stream, OpenErr
     Ok(Stream { folder: Folder::open(&dir.dir).map_err(OpenError::Io)?, _held: held })
 }
 
-/// Replaces `read-directory` in `linker`, which must have `wasi:filesystem` already: that of 0.3 where
-/// `v0_3` says so.
+/// Replaces `read-directory` in `linker`, which must have `wasi:filesystem` already. Replaces that
+/// of 0.3 if `v0_3` is set.
 ///
 /// # Errors
-/// Where a name is taken and may not be shadowed: this sets `allow_shadowing`, and takes it back.
+/// Fails if a name is taken and may not be shadowed. Sets `allow_shadowing`, and takes it back.
 pub(crate) fn add_to_linker<T: PipesView + 'static>(
     linker: &mut Linker<T>,
     v0_3: bool,

@@ -1,4 +1,4 @@
-//! What both versions of the interfaces do alike.
+//! What both versions of the interfaces share.
 
 use wasmtime::component::Resource;
 
@@ -6,13 +6,13 @@ use super::PipesCtxView;
 use crate::pipe::{Child, ErrorCode, Fault, Reader, SpawnRequest, Writer};
 
 impl PipesCtxView<'_> {
-    /// The reader behind a handle that the guest holds.
+    /// Returns the reader behind a handle that the guest holds.
     pub(super) fn reader(&mut self, handle: &Resource<Reader>) -> Result<&mut Reader, Fault> {
         // Wasmtime has checked the handle, so that only a bug here can make this fail.
         self.table.get_mut(handle).map_err(|_| ErrorCode::Io.into())
     }
 
-    /// The writer behind a handle that the guest holds.
+    /// Returns the writer behind a handle that the guest holds.
     pub(super) fn writer(&mut self, handle: &Resource<Writer>) -> Result<&mut Writer, Fault> {
         self.table.get_mut(handle).map_err(|_| ErrorCode::Io.into())
     }
@@ -33,25 +33,25 @@ impl PipesCtxView<'_> {
         match self.handle(writer) {
             Ok(writer) => Ok((reader, writer)),
             Err(fault) => {
-                // The guest never learns of the first handle, so nobody else would drop it.
+                // The guest never learns of the first handle, so it would never drop it.
                 let _ = self.table.delete(reader);
                 Err(fault)
             }
         }
     }
 
-    /// What is behind a handle that the guest gives away.
+    /// Takes out what is behind a handle that the guest gives away.
     pub(super) fn taken<R: Send + 'static>(&mut self, handle: Resource<R>) -> Result<R, Fault> {
         self.table.delete(handle).map_err(|_| ErrorCode::Io.into())
     }
 
     pub(super) fn spawn_child(&mut self, request: SpawnRequest) -> Result<Resource<Child>, Fault> {
         let child = self.ctx.spawn(request)?;
-        // Without a handle nobody could end it.
+        // Without a handle, the guest could not end the child.
         self.handle(child.clone()).inspect_err(|_| child.kill())
     }
 
-    /// The child behind a handle that the guest holds.
+    /// Returns the child behind a handle that the guest holds.
     pub(super) fn child(&mut self, handle: &Resource<Child>) -> wasmtime::Result<&Child> {
         Ok(self.table.get(handle)?)
     }
@@ -61,8 +61,8 @@ impl PipesCtxView<'_> {
     }
 }
 
-/// Implements the interfaces that are the same but for the bindings' own types: `anonymous`,
-/// `named`, `spawn` and the error codes, as they are named where this is used.
+/// Implements the interfaces that differ only in the bindings' own types: `anonymous`, `named`,
+/// `spawn` and the error codes. The bindings must be in scope under these names.
 macro_rules! interfaces_alike {
     () => {
         impl anonymous::Host for PipesCtxView<'_> {

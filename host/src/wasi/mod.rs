@@ -1,5 +1,5 @@
-//! What a guest sees: `pipehost:pipes` in both versions, and its standard streams, all thin over
-//! [`crate::pipe`].
+//! The interfaces that a guest sees: `pipehost:pipes` in both versions, and its standard streams.
+//! All are thin layers over [`crate::pipe`].
 
 mod complaint;
 mod files;
@@ -29,7 +29,7 @@ pub(crate) use stdio::{StdioCtxView, StdioView, add_to_linker as add_stdio_to_li
 
 /// Gives pipehost access to a store's data: implement it for the `T` of your `Store<T>`.
 pub trait PipesView: Send {
-    /// The guest's pipes and the table that its handles live in.
+    /// Returns the guest's pipes and the table in which its handles live.
     fn pipes(&mut self) -> PipesCtxView<'_>;
 }
 
@@ -37,7 +37,7 @@ pub trait PipesView: Send {
 pub struct PipesCtxView<'a> {
     /// The guest's pipes.
     pub ctx: &'a mut Pipes,
-    /// Where the guest's handles live: the table that `wasmtime-wasi` uses too, as streams pass
+    /// The table in which the guest's handles live. `wasmtime-wasi` uses it, too, as streams pass
     /// from one to the other.
     pub table: &'a mut ResourceTable,
 }
@@ -51,14 +51,14 @@ impl HasData for HasPipes {
     type Data<'a> = PipesCtxView<'a>;
 }
 
-/// Adds `pipehost:pipes` to `linker`, 0.2.0 and 0.3.0 both. `wasi:io` is not added: that is
-/// `wasmtime_wasi::p2::add_to_linker_async`'s to do.
+/// Adds `pipehost:pipes` to `linker`, both 0.2.0 and 0.3.0. Does not add `wasi:io`:
+/// `wasmtime_wasi::p2::add_to_linker_async` does.
 ///
-/// When the guest is done and its store dropped, await [`PendingWrites::idle`](crate::pipe::PendingWrites::idle):
-/// what it wrote last may be under way.
+/// When the guest has ended and its store is dropped, await
+/// [`PendingWrites::idle`](crate::pipe::PendingWrites::idle): its last writes may be under way.
 ///
 /// # Errors
-/// Where the linker has an instance of that name already.
+/// Fails if the linker has an instance of that name already.
 pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     #[cfg(feature = "p2")]
     p2::add_to_linker(linker)?;

@@ -1,8 +1,8 @@
-//! `fd_read` and `fd_write` of WASI 0.1 straight between a module's memory and its standard
-//! streams: one system call for each call of the module's, and no copy.
+//! Moves bytes of `fd_read` and `fd_write` of WASI 0.1 directly between a module's memory and its
+//! standard streams: one system call for each call of the module's, and no copy.
 //!
-//! wasmtime-wasi's, which serve everything else, go over the streams of WASI 0.2, in pieces of
-//! 4 KiB.
+//! wasmtime-wasi's functions serve all other descriptors. They go over the streams of WASI 0.2, in
+//! pieces of 4 KiB.
 
 mod errno;
 
@@ -23,13 +23,13 @@ use crate::turn;
 /// descriptors.
 const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
-/// The errno of WASI 0.1 that says that all went well.
+/// The errno of WASI 0.1 for success.
 const SUCCESS: i32 = 0;
 
 /// NONBLOCK of `fdflags`.
 const NONBLOCK: i32 = 1 << 2;
 
-/// Where `fs_flags` are in an `fdstat`, two bytes of them.
+/// The offset of `fs_flags` in an `fdstat`. It has two bytes.
 const FS_FLAGS: usize = 2;
 
 /// The size of an `iovec` and a `ciovec`: address and length, four bytes each.
@@ -38,10 +38,10 @@ const IOVEC: usize = 8;
 /// The standard streams of a module, by their descriptors 0 to 2.
 pub(crate) struct Standard {
     stdio: Stdio,
-    /// Whether a number still stands for the standard stream: a module may close it, or have
-    /// another descriptor take its place.
+    /// Whether a number still stands for the standard stream. A module may close it, or put another
+    /// descriptor in its place.
     untouched: [bool; 3],
-    /// Whether the module wants errors in place of waiting.
+    /// Whether the module wants errors instead of waits.
     nonblocking: [bool; 3],
     /// What the host holds for each file and folder that the module has opened.
     opened: HashMap<i32, Permit>,
@@ -65,7 +65,7 @@ impl Standard {
         usize::try_from(fd) == Ok(number) && self.untouched[number]
     }
 
-    /// Whether `fd` is a standard stream, which takes that on then.
+    /// Sets the flag if `fd` is a standard stream. Returns whether it is one.
     fn set_nonblocking(&mut self, fd: i32, nonblocking: bool) -> bool {
         match (0..3).find(|number| self.is(fd, *number)) {
             Some(number) => {
@@ -80,7 +80,7 @@ impl Standard {
         (0..3).any(|number| self.is(fd, number) && self.nonblocking[number])
     }
 
-    /// The module has closed it, or has another in its place.
+    /// Notes that the module has closed `fd`, or has put another descriptor in its place.
     fn touch(&mut self, fd: i32) {
         self.opened.remove(&fd);
         if let Some(untouched) = usize::try_from(fd).ok().and_then(|fd| self.untouched.get_mut(fd))
@@ -92,13 +92,14 @@ impl Standard {
 
 /// Gives access to what a core module's store holds for WASI 0.1.
 pub(crate) trait ModuleView: Send {
-    /// wasmtime-wasi's part.
+    /// Returns wasmtime-wasi's part.
     fn wasi(&mut self) -> &mut WasiP1Ctx;
-    /// Ours.
+    /// Returns pipehost's part.
     fn standard(&mut self) -> &mut Standard;
 }
 
-/// Calls wasmtime-wasi's function of that name, as its own linker does; with `.await` where that is async.
+/// Calls wasmtime-wasi's function of that name, as its own linker does. An async one needs
+/// `.await`.
 macro_rules! other {
     ($caller:ident, $function:ident($($arg:expr),*) $($wait:tt)*) => {{
         let export = $caller.get_export("memory");
@@ -126,7 +127,7 @@ mod paths;
 /// Adds all of WASI 0.1 to `linker`.
 ///
 /// # Errors
-/// Where the linker has a module of that name already.
+/// Fails if the linker has a module of that name already.
 pub(crate) fn add_to_linker<T: ModuleView + 'static>(
     linker: &mut Linker<T>,
 ) -> wasmtime::Result<()> {
@@ -181,7 +182,7 @@ fn shadow<T: ModuleView + 'static>(linker: &mut Linker<T>, module: &str) -> wasm
                 if let (SUCCESS, true, Some(Extern::Memory(memory))) =
                     (errno, nonblocking, caller.get_export("memory"))
                 {
-                    // Written by the call above, so it is there.
+                    // The call above has written it, so it is in bounds.
                     let at = address(stat).saturating_add(FS_FLAGS);
                     let mut flags = [0; 2];
                     memory.read(&caller, at, &mut flags)?;
@@ -219,11 +220,11 @@ fn shadow<T: ModuleView + 'static>(linker: &mut Linker<T>, module: &str) -> wasm
 /// Descriptor, address and number of the iovecs, address of the result.
 type Args = (i32, i32, i32, i32);
 
-/// How many bytes, or the errno that says why none.
+/// How many bytes moved, or the errno that says why none did.
 type Moved = Result<u32, i32>;
 
-/// Reads into the first iovec that is not empty; `None` where that is for wasmtime-wasi to do, or to say why it
-/// cannot be done.
+/// Reads into the first iovec that is not empty. Returns `None` if wasmtime-wasi must make the
+/// call, or must say why it cannot be made.
 async fn read<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<Moved> {
     if !caller.data_mut().standard().is(args.0, 0) {
         return None;
@@ -248,7 +249,7 @@ async fn read<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<M
     }
 }
 
-/// Writes all of the first ciovec that is not empty, as [`read`].
+/// Writes all of the first ciovec that is not empty. Returns `None` as [`read`] does.
 async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<Moved> {
     let standard = caller.data_mut().standard();
     if !standard.is(args.0, 1) && !standard.is(args.0, 2) {
@@ -273,7 +274,7 @@ async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<
                 ready.await;
                 turn::goes_on().await;
             }
-            // What went before counts, and the next call meets the error again.
+            // The bytes written before count, and the next call meets the error again.
             Err(_) if rest.start > begin => return u32::try_from(rest.start - begin).ok().map(Ok),
             Err(fault) => return Some(Err(errno::of(fault))),
         }
@@ -281,9 +282,9 @@ async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<
     Some(Ok(length))
 }
 
-/// The module's memory, and where in it the first buffer that is not empty is. `None` also where
-/// there is none or any of this is out of bounds, or where the memory is shared, which no slice may
-/// point to.
+/// Returns the module's memory, and the range of the first buffer that is not empty. Returns `None`
+/// if there is no such buffer, if anything is out of bounds, or if the memory is shared: no slice
+/// may point into that.
 fn buffer<T: ModuleView>(
     caller: &mut Caller<'_, T>,
     (_, iovecs, count, result): Args,
@@ -292,7 +293,7 @@ fn buffer<T: ModuleView>(
         return None;
     };
     let bytes = memory.data(&*caller);
-    // Before anything is read that there is no place to tell of.
+    // Checked before bytes are read whose number could not be stored.
     bytes.get(address(result)..)?.get(..size_of::<u32>())?;
     let length = (count.cast_unsigned() as usize).checked_mul(IOVEC)?;
     let iovecs = bytes.get(address(iovecs)..)?.get(..length)?;
@@ -311,7 +312,7 @@ fn address(pointer: i32) -> usize {
     pointer.cast_unsigned() as usize
 }
 
-/// Puts how many bytes where the module wants it, and gives the errno.
+/// Stores the number of bytes where the module wants it, and returns the errno.
 fn returned<T>(caller: &mut Caller<'_, T>, args: Args, moved: Moved) -> wasmtime::Result<i32> {
     let n = match moved {
         Ok(n) => n,

@@ -1,5 +1,5 @@
-//! Ends that several handles of a guest may use: each `get-stdout` gives another handle to the one
-//! stdout.
+//! Ends that several handles of a guest may use: each `get-stdout` returns another handle to the
+//! one stdout.
 
 mod hush;
 mod stream_slots;
@@ -15,7 +15,7 @@ use crate::turn;
 use hush::{Hush, HushState, LONGEST_HELD, MOMENT, MOST_HELD};
 pub(crate) use stream_slots::{StreamSlot, Streams};
 
-/// As long as so many bytes can be deferred, a guest is permitted them without a look at the pipe: a page.
+/// How many bytes must be deferrable for a permit to be given without asking the pipe: a page.
 const LEAST_ROOM: usize = 4096;
 
 /// A reader with several handles. The lock is held for system calls that do not block, and never
@@ -31,30 +31,32 @@ impl SharedReader {
         Self { reader: Arc::new(Mutex::new(reader)), streams: Streams::default() }
     }
 
-    /// The same reader, for another guest.
+    /// Returns the same reader, for another guest.
     pub(crate) fn for_another(&self) -> Self {
         Self { reader: Arc::clone(&self.reader), streams: Streams::default() }
     }
 
-    /// Delivers first what the guest has deferred: whatever it learns of the pipe, it learns after that.
+    /// Locks the reader. Delivers the guest's deferred writes first, so that whatever the guest
+    /// learns of the pipe, it learns after them.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Reader> {
         deferred::settle();
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The guest's streams over this end.
+    /// Returns the guest's streams over this end.
     pub(crate) fn streams(&self) -> &Streams {
         &self.streams
     }
 
-    /// As [`Reader::ready_after_would_block`].
+    /// Returns the future of [`Reader::ready_after_would_block`].
     pub(crate) fn ready_after_would_block(
         &self,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.lock().ready_after_would_block()
     }
 
-    /// Resolves when a read would get on, or has failed. Takes nothing out. Cancel safe.
+    /// Returns a future that resolves when a read can get on, or has failed. The future takes no
+    /// bytes out and is cancel safe.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let reader = self.clone();
         async move {
@@ -67,14 +69,14 @@ impl SharedReader {
                     reader.ready()
                 };
                 ready.await;
-                // What is ready is told first, and only then is the turn given back.
+                // An end that is ready is reported first, and only then is the turn given back.
                 turn::goes_on().await;
             }
         }
     }
 }
 
-/// As [`pipe::transfer`].
+/// Moves bytes as [`pipe::transfer`] does.
 pub(crate) fn try_transfer(
     reader: &SharedReader,
     writer: &SharedWriter,
@@ -85,12 +87,11 @@ pub(crate) fn try_transfer(
     moved
 }
 
-/// Waits until some of what comes out of `reader` is on its way into `writer`, at most `most` bytes,
-/// and gives how many; `None` at the end of file. Cancel safe: what it is waiting for has not moved
-/// yet.
+/// Waits until some bytes of `reader` are on their way into `writer`, at most `most`, and returns
+/// how many; `None` at the end of file. Cancel safe: bytes for which it waits have not moved yet.
 ///
 /// # Errors
-/// As [`pipe::transfer`]; and `broken-pipe` also while there is nothing to be written.
+/// Those of [`pipe::transfer`]; `broken-pipe` also while there are no bytes to write.
 pub(crate) async fn transfer(
     reader: &SharedReader,
     writer: &SharedWriter,
@@ -98,13 +99,13 @@ pub(crate) async fn transfer(
 ) -> Result<Option<usize>, TransferFault> {
     let mut left = false;
     loop {
-        // Two pipes that never make it wait would keep everything else on this thread waiting.
+        // Two pipes that never make this wait would keep everything else on this thread waiting.
         turn::goes_on().await;
         match try_transfer(reader, writer, most)? {
             Transfer::Bytes(n) => return Ok(Some(n)),
             Transfer::End => return Ok(None),
             Transfer::NoRoom => writer.ready().await,
-            // Only now: had the end of file come first, that would have counted.
+            // Checked only now: if the end of file had come first, that would have counted.
             Transfer::NoBytes if left => {
                 writer.lock().check().map_err(TransferFault::Writing)?;
                 left = false;
@@ -120,12 +121,12 @@ pub(crate) async fn transfer(
     }
 }
 
-/// A writer with several handles, as [`SharedReader`].
+/// A writer with several handles, like [`SharedReader`].
 #[derive(Clone, Debug)]
 pub(crate) struct SharedWriter {
     writer: Arc<Mutex<Writer>>,
-    /// This guest has been told that it may write, and has not yet done so. Another that shares the
-    /// writer may have filled it since.
+    /// Whether this guest has been permitted to write, and has not written yet. Another guest that
+    /// shares the writer may have filled the pipe since.
     permitted: Arc<AtomicBool>,
     hush: Option<Arc<Hush>>,
     streams: Streams,
@@ -136,7 +137,8 @@ impl SharedWriter {
         Self::of(Arc::new(Mutex::new(writer)))
     }
 
-    /// The same writer, hushed once `stdout` is broken, or no peer came for it or `stdin` in time.
+    /// Returns the same writer, hushed once `stdout` is broken, or once no peer came in time for
+    /// `stdout` or `stdin`.
     pub(crate) fn hushed_by(&self, stdout: &Self, stdin: &SharedReader) -> Self {
         let hush = Hush {
             stdout_broken: stdout.lock().broken(),
@@ -146,7 +148,7 @@ impl SharedWriter {
         Self { hush: Some(Arc::new(hush)), ..self.for_another() }
     }
 
-    /// The same writer, for another guest.
+    /// Returns the same writer, for another guest.
     pub(crate) fn for_another(&self) -> Self {
         Self::of(Arc::clone(&self.writer))
     }
@@ -155,18 +157,18 @@ impl SharedWriter {
         Self { writer, permitted: Arc::default(), hush: None, streams: Streams::default() }
     }
 
-    /// The guest's streams over this end.
+    /// Returns the guest's streams over this end.
     pub(crate) fn streams(&self) -> &Streams {
         &self.streams
     }
 
-    /// Delivers first what the guest has deferred, here and elsewhere.
+    /// Locks the writer. Delivers the guest's deferred writes first, to this end and to others.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
         deferred::settle();
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Writer::try_write`].
+    /// Writes as [`Writer::try_write`] does.
     pub(crate) fn try_write(&self, buf: &[u8]) -> Result<Option<usize>, Fault> {
         if self.hold(buf) {
             return Ok(Some(buf.len()));
@@ -181,7 +183,7 @@ impl SharedWriter {
         written
     }
 
-    /// As [`SharedWriter::try_write`], of what may be deferred: see [`deferred`].
+    /// Writes as [`SharedWriter::try_write`] does. The bytes may be deferred: see [`deferred`].
     pub(crate) fn put(&self, buf: &[u8]) -> Result<Option<usize>, Fault> {
         if self.hush.is_none() && deferred::defer(&self.writer, buf) {
             return Ok(Some(buf.len()));
@@ -189,9 +191,9 @@ impl SharedWriter {
         self.telling(self.try_write(buf))
     }
 
-    /// As [`Writer::permit`].
+    /// Returns a permit as [`Writer::permit`] does.
     pub(crate) fn permit(&self) -> Result<usize, Fault> {
-        // More than this is worth a system call.
+        // Less room than this is worth a system call.
         if self.hush.is_none() && deferred::room(&self.writer) >= LEAST_ROOM {
             self.permitted.store(true, Ordering::Relaxed);
             return Ok(deferred::room(&self.writer));
@@ -202,7 +204,7 @@ impl SharedWriter {
         Ok(permit)
     }
 
-    /// As [`Writer::accept`]; the bytes may be deferred.
+    /// Accepts bytes as [`Writer::accept`] does. They may be deferred.
     pub(crate) fn accept(&self, bytes: &[u8]) -> Result<bool, Fault> {
         if self.hush.is_none() && deferred::defer(&self.writer, bytes) {
             self.permitted.store(false, Ordering::Relaxed);
@@ -219,7 +221,7 @@ impl SharedWriter {
         self.telling(accepted)
     }
 
-    /// What the guest is told of a failure, which is known to it then.
+    /// Returns `told`, and notes that the guest is told if that is a failure.
     fn telling<T>(&self, told: Result<T, Fault>) -> Result<T, Fault> {
         if told.is_err() {
             self.lock().is_told();
@@ -227,14 +229,14 @@ impl SharedWriter {
         told
     }
 
-    /// As [`Writer::attend`].
+    /// Calls [`Writer::attend`].
     pub(crate) fn attend(&self) {
         Writer::attend(&self.writer);
     }
 
-    /// As [`Writer::try_flush`].
+    /// Delivers as [`Writer::try_flush`] does.
     ///
-    /// What is deferred counts as flushed: nobody can tell that it is not.
+    /// Deferred bytes count as flushed: no process can tell that they are not.
     pub(crate) fn try_flush(&self) -> Result<bool, Fault> {
         if deferred::is_deferred(&self.writer) {
             return Ok(true);
@@ -243,25 +245,26 @@ impl SharedWriter {
         self.telling(flushed)
     }
 
-    /// As [`Writer::is_terminal`].
+    /// Returns [`Writer::is_terminal`].
     pub(crate) fn is_terminal(&self) -> bool {
         self.lock().is_terminal()
     }
 
-    /// Whether some of what is written may be kept back, so that the pipe must not be written to
-    /// but by [`SharedWriter::try_write`] and [`SharedWriter::accept`].
+    /// Returns whether some writes may be kept back. If so, the pipe must be written to only by
+    /// [`SharedWriter::try_write`] and [`SharedWriter::accept`].
     pub(crate) fn is_hushed(&self) -> bool {
         self.hush.is_some()
     }
 
-    /// As [`Writer::ready_after_would_block`].
+    /// Returns the future of [`Writer::ready_after_would_block`].
     pub(crate) fn ready_after_would_block(
         &self,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.lock().ready_after_would_block()
     }
 
-    /// Resolves when there is a permit to write, or writing has failed. Cancel safe.
+    /// Returns a future that resolves when there is a permit to write, or writing has failed. The
+    /// future is cancel safe.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let writer = self.clone();
         async move {
@@ -279,7 +282,7 @@ impl SharedWriter {
         }
     }
 
-    /// Waits until all that was accepted is in the kernel; for no more than that, as the pipe may
+    /// Waits until all accepted bytes are in the kernel, and for no more than that: the pipe may
     /// stay full for as long as its reader likes. Cancel safe.
     pub(crate) async fn delivered(&self) -> Result<(), Fault> {
         loop {
@@ -294,7 +297,7 @@ impl SharedWriter {
         }
     }
 
-    /// Whether `bytes` are kept back.
+    /// Keeps `bytes` back if they may be a complaint about a failure. Returns whether it did.
     fn hold(&self, bytes: &[u8]) -> bool {
         let Some(hush) = &self.hush else {
             return false;
@@ -306,7 +309,7 @@ impl SharedWriter {
         let is_late = failed.elapsed() > MOMENT;
         let mut state = hush.state();
         match &mut *state {
-            // Another failure may follow, and be complained of.
+            // Another failure may follow, about which the guest may complain.
             HushState::Waiting if is_late => false,
             HushState::Waiting | HushState::Holding(_) if is_late => {
                 drop(state);
@@ -337,7 +340,7 @@ impl SharedWriter {
         }
     }
 
-    /// Forgets what was kept back, but for what is about something else than the failure.
+    /// Drops what was kept back, except lines about something else than the failure.
     pub(crate) fn discard(&self) {
         let Some(hush) = &self.hush else {
             return;
@@ -348,7 +351,7 @@ impl SharedWriter {
         self.release();
     }
 
-    /// Shows what was kept back, after all, and keeps nothing back from now on. Never blocks.
+    /// Shows what was kept back, and keeps nothing back from now on. Never blocks.
     pub(crate) fn release(&self) {
         let Some(hush) = &self.hush else {
             return;
@@ -369,8 +372,8 @@ mod tests {
     use crate::pipe::{Journal, PERMIT, PendingWrites};
     use crate::sys;
 
-    /// What one guest was permitted is taken, though another has filled the pipe since; what it was
-    /// not permitted is not.
+    /// Bytes that one guest was permitted to write are taken, even if another guest has filled the
+    /// pipe since. Bytes without a permit are not.
     #[tokio::test]
     async fn a_permit_is_kept_to_those_who_share() {
         let (_reader, writer) = sys::anonymous().unwrap();
@@ -398,7 +401,7 @@ mod tests {
         assert!(!two.accept(b"x").unwrap());
     }
 
-    /// A complaint that was kept back, and is shown when more follows, takes no permit away.
+    /// A complaint that was kept back, and is shown when more follows, uses up no permit.
     #[tokio::test]
     async fn what_was_kept_back_leaves_a_permit_as_it_is() {
         let writer = |end, label| {
@@ -412,7 +415,7 @@ mod tests {
         let stdout = writer(stdout, crate::pipe::Label::Stdout);
         let stderr = writer(stderr, crate::pipe::Label::Stderr);
         let stderr = stderr.hushed_by(&stdout, &SharedReader::new(stdin));
-        // All but full.
+        // Fills the pipe almost completely.
         let room = usize::try_from(stderr.lock().capacity().unwrap()).unwrap();
         let mut left = room - 4096;
         while left > 0 {

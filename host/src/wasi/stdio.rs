@@ -14,7 +14,7 @@ use crate::pipe::{Reader, Writer};
 #[cfg(feature = "p3")]
 pub(crate) use v0_3::{StdioCtxView, StdioView, add_to_linker};
 
-/// What a guest reads and writes as its standard streams.
+/// The standard streams of a guest.
 #[derive(Clone, Debug)]
 pub struct Stdio {
     stdin: SharedReader,
@@ -23,20 +23,20 @@ pub struct Stdio {
 }
 
 impl Stdio {
-    /// Standard streams over these ends.
+    /// Makes standard streams over these ends.
     pub fn new(stdin: Reader, stdout: Writer, stderr: Writer) -> Self {
         Self::of(SharedReader::new(stdin), SharedWriter::new(stdout), SharedWriter::new(stderr))
     }
 
-    /// Standard streams over ends that others may use, too.
+    /// Makes standard streams over ends that other guests may use, too.
     pub(crate) fn of(stdin: SharedReader, stdout: SharedWriter, stderr: SharedWriter) -> Self {
         let stderr = stderr.hushed_by(&stdout, &stdin);
         Self { stdin, stdout, stderr }
     }
 
-    /// What the guest said on stderr when its stdout's reader had just left. A native program would
-    /// have been ended by SIGPIPE and not have said it, so it is kept back: up to 8 KiB, for
-    /// 250 ms, or until what this returns is dropped.
+    /// Returns what the guest said on stderr when its stdout's reader had just left. SIGPIPE would
+    /// have ended a native program before it said this, so it is kept back: up to 8 KiB, for 250
+    /// ms, or until the returned value is dropped.
     pub fn hushed(&self) -> HushedStderr {
         HushedStderr(self.stderr.clone())
     }
@@ -53,35 +53,39 @@ impl Stdio {
         &self.stderr
     }
 
-    /// For `WasiCtxBuilder::stdin`, of a component or (`legacy`) of a WASI 0.1 module.
+    /// Returns the stream for `WasiCtxBuilder::stdin`, of a component or of a WASI 0.1 module.
     pub(crate) fn p2_stdin(&self) -> impl StdinStream + use<> {
         Stdin(self.stdin.clone())
     }
 
-    /// For `WasiCtxBuilder::stdout`. A WASI 0.1 module is `legacy`: it learns of EPIPE as an errno.
+    /// Returns the stream for `WasiCtxBuilder::stdout`. `legacy` is for a WASI 0.1 module, which
+    /// learns of EPIPE as an errno.
     pub(crate) fn p2_stdout(&self, legacy: bool) -> impl StdoutStream + use<> {
         Stdout(self.stdout.clone(), legacy)
     }
 
-    /// For `WasiCtxBuilder::stderr`, as [`Stdio::p2_stdout`].
+    /// Returns the stream for `WasiCtxBuilder::stderr`, as [`Stdio::p2_stdout`] does.
     pub(crate) fn p2_stderr(&self, legacy: bool) -> impl StdoutStream + use<> {
         Stdout(self.stderr.clone(), legacy)
     }
 }
 
-/// See [`Stdio::hushed`]. Keeps stderr open; dropping it shows what is kept back.
+/// Holds what [`Stdio::hushed`] keeps back, and keeps stderr open. Dropping it shows what is kept
+/// back.
 #[derive(Debug)]
 pub struct HushedStderr(SharedWriter);
 
 impl HushedStderr {
-    /// Forgets what is kept back of the failure: the guest has ended as one that SIGPIPE ends.
+    /// Drops what is kept back of the failure: the guest has ended like a program that SIGPIPE
+    /// ends.
     pub fn discard(self) {
         self.0.discard();
     }
 }
 
 impl Drop for HushedStderr {
-    /// Never blocks: what stderr has no room for is delivered as all that a guest leaves behind.
+    /// Shows what is kept back. Never blocks: bytes for which stderr has no room are delivered like
+    /// all that a guest leaves behind.
     fn drop(&mut self) {
         self.0.release();
     }
@@ -100,7 +104,7 @@ impl StdinStream for Stdin {
         InputStream::boxed(self.0.clone())
     }
 
-    /// Never called: `wasi:cli@0.3` is linked to our own streams, below.
+    /// Never called: `wasi:cli@0.3` is linked to pipehost's own streams, in `v0_3`.
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncRead + Send + Sync> {
         Box::new(tokio::io::empty())
     }
@@ -120,7 +124,7 @@ impl StdoutStream for Stdout {
         OutputStream::boxed(self.0.clone(), eof)
     }
 
-    /// Never called: `wasi:cli@0.3` is linked to our own streams, below.
+    /// Never called: `wasi:cli@0.3` is linked to pipehost's own streams, in `v0_3`.
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }

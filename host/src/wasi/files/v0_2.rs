@@ -53,7 +53,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
             Box::new(async move {
                 let data = store.data_mut();
                 let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
-                // It is opened for that.
+                // wasmtime-wasi opens the file to set its times.
                 if let Some(special) = special(data, borrowed(), links, &path).await {
                     special.tell(&path, data.pipes().ctx.journal().events());
                     return Ok((Err(ErrorCode::Unsupported),));
@@ -72,7 +72,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
                 let from = || Resource::<Descriptor>::new_borrow(folder.rep());
                 let mut files = data.filesystem();
                 let linked = told(files.link_at(from(), links, old.clone(), to, new).await)?;
-                // Landlock looks first, and has another answer for a link to a folder.
+                // Landlock checks first, and returns another error for a link to a folder.
                 if matches!(linked, Err(ErrorCode::Io))
                     && let Ok(stat) = files.stat_at(from(), links, old).await
                     && matches!(stat.type_, DescriptorType::Directory)
@@ -151,7 +151,7 @@ async fn open_at<T: PipesView + WasiView>(
     Ok(file)
 }
 
-/// What stands at `path`, if that is not to be opened.
+/// Returns the special file at `path`, if there is one. It must not be opened.
 async fn special<T: WasiView>(
     data: &mut T,
     folder: Resource<Descriptor>,
@@ -159,7 +159,7 @@ async fn special<T: WasiView>(
     path: &str,
 ) -> Option<Special> {
     let found = data.filesystem().stat_at(folder, path_flags, path.into()).await;
-    // Whatever else is wrong, opening it says so.
+    // Any other error is returned when the path is opened.
     Special::of(kind(found.ok()?.type_))
 }
 
@@ -176,7 +176,7 @@ fn kind(kind: DescriptorType) -> FileKind {
     }
 }
 
-/// A stream that writes to a file, within what the host holds.
+/// Wraps a stream that writes to a file, so that it stays within what the host may hold.
 fn counted<T: PipesView>(
     data: &mut T,
     stream: FsResult<Resource<DynOutputStream>>,
@@ -200,17 +200,17 @@ fn refused(error: std::io::Error) -> StreamError {
     StreamError::LastOperationFailed(error.into())
 }
 
-/// So much wasmtime-wasi reads where a guest waits for a stream without having begun to read.
+/// How many bytes wasmtime-wasi reads if a guest waits for a stream before it has begun to read.
 const READ_AHEAD: usize = 4096;
 
-/// An `input-stream` over a file. wasmtime-wasi's reads as much as it is asked for, on a thread, and keeps what the
-/// guest does not take. How much it keeps can only be bounded from here.
+/// An `input-stream` over a file. wasmtime-wasi's stream reads as much as it is asked for, on a
+/// thread, and keeps what the guest does not take. Only a wrapper can bound how much it keeps.
 struct FileInput {
     inner: DynInputStream,
     quotas: GuestQuotas,
-    /// What is held for it, if it may keep anything.
+    /// What is held for the stream, if it may keep any bytes.
     held: Option<HeldBytes>,
-    /// It keeps so many bytes at most, or is about to.
+    /// The most bytes that the stream keeps, or is about to keep.
     kept: usize,
     _file: Option<Arc<Permit>>,
 }
@@ -230,10 +230,10 @@ impl FileInput {
     /// Gives room back, once `size` bytes have been asked for.
     fn took(&mut self, size: usize, read: StreamResult<Bytes>) -> StreamResult<Bytes> {
         self.kept = match &read {
-            // What is yet to come.
+            // These bytes are yet to come.
             Ok(bytes) if bytes.is_empty() => self.kept,
             Ok(bytes) if bytes.len() == size => self.kept.saturating_sub(size),
-            // Less is all there was.
+            // A shorter read has returned all there was.
             Ok(_) | Err(_) => 0,
         };
         if self.kept == 0 {
@@ -265,14 +265,15 @@ impl InputStream for FileInput {
 #[async_trait]
 impl Pollable for FileInput {
     async fn ready(&mut self) {
-        // Where there is no room, the read that follows says so.
+        // If there is no room, the read that follows fails.
         if self.reads(READ_AHEAD).is_ok() {
             self.inner.ready().await;
         }
     }
 }
 
-/// An `output-stream` over a file. wasmtime-wasi's keeps what is written until a thread has done it.
+/// An `output-stream` over a file. wasmtime-wasi's stream keeps written bytes until a thread has
+/// written them to the file.
 struct FileOutput {
     inner: DynOutputStream,
     quotas: GuestQuotas,

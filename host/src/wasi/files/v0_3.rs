@@ -1,5 +1,6 @@
-//! `wasi:filesystem/types@0.3`: opening, and streams over files. wasmtime-wasi's streams outlive all handles of the
-//! guest's where one is handed to another, so these are our own: each is counted while it is there.
+//! `wasi:filesystem/types@0.3`: opening, and streams over files. wasmtime-wasi's streams outlive
+//! all of the guest's handles if one is handed to another, so pipehost has streams of its own: each
+//! is counted while it exists.
 
 use std::io;
 use std::pin::Pin;
@@ -28,7 +29,7 @@ use crate::engine_names::FILES_0_3;
 use crate::limits::{HeldBytes, Permit};
 use crate::sys::{self, FileKind};
 
-/// How much of a file is read or written at once.
+/// How many bytes of a file are read or written at once.
 const CHUNK: usize = 32 * 1024;
 
 type TimesArgs = (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp);
@@ -70,7 +71,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
         move |accessor: &Accessor<T>, (folder, links, path, accessed, modified): TimesArgs| {
             Box::pin(async move {
                 let borrowed = || Resource::<Descriptor>::new_borrow(folder.rep());
-                // It is opened for that.
+                // wasmtime-wasi opens the file to set its times.
                 if let Some(special) = special(accessor, borrowed(), links, &path).await {
                     tell(accessor, special, &path);
                     return Ok((Err(ErrorCode::Unsupported),));
@@ -110,7 +111,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
                     Ok(()) => return Ok((Ok(()),)),
                     Err(error) => error.downcast()?,
                 };
-                // Landlock looks first, and has another answer for a link to a folder.
+                // Landlock checks first, and returns another error for a link to a folder.
                 if matches!(code, ErrorCode::Io)
                     && let Ok(stat) =
                         <Files as HostDescriptorWithStore<T>>::stat_at(&files, from(), links, old)
@@ -135,7 +136,7 @@ pub(super) fn add<T: PipesView + WasiView + 'static>(
                     FileSource { file, offset, reading: None, outcome: Some(outcome) },
                 )?,
                 Err(code) => {
-                    // The guest is told by the future.
+                    // The future tells the guest.
                     let _ = outcome.send(code);
                     StreamReader::new(&mut store, std::iter::empty::<u8>())?
                 }
@@ -210,7 +211,7 @@ async fn open_at<T: PipesView + WasiView + 'static>(
     Ok(file)
 }
 
-/// What stands at `path`, if that is not to be opened.
+/// Returns the special file at `path`, if there is one. It must not be opened.
 async fn special<T: PipesView + WasiView + 'static>(
     accessor: &Accessor<T>,
     folder: Resource<Descriptor>,
@@ -219,7 +220,7 @@ async fn special<T: PipesView + WasiView + 'static>(
 ) -> Option<Special> {
     let files = accessor.with_getter::<WasiFilesystem>(T::filesystem);
     let found = HostDescriptorWithStore::<T>::stat_at(&files, folder, path_flags, path.into());
-    // Whatever else is wrong, opening it says so.
+    // Any other error is returned when the path is opened.
     Special::of(kind(&found.await.ok()?.type_))
 }
 
@@ -243,15 +244,15 @@ fn kind(kind: &DescriptorType) -> FileKind {
 /// A file with a stream over it, and what the host holds for that.
 struct OpenFile {
     file: Arc<std::fs::File>,
-    /// What is held for it: also by a call that is under way on a thread, after its stream is gone.
+    /// What is held for it. A call under way on a thread holds it, too, after its stream is gone.
     held: Arc<(Option<Arc<Permit>>, HeldBytes)>,
 }
 
 impl Opened {
-    /// The file for one more stream.
+    /// Returns the file for one more stream.
     ///
     /// # Errors
-    /// A trap, where the handle is none.
+    /// Traps if the handle is invalid.
     fn file<T: PipesView>(
         &self,
         data: &mut T,
@@ -277,7 +278,7 @@ impl Opened {
     }
 }
 
-/// Resolves when the other half of `told` is dropped, or has sent why it failed.
+/// Returns a future that resolves when the other half of `told` is dropped, or has sent an error.
 fn future(
     store: impl AsContextMut,
     told: oneshot::Receiver<ErrorCode>,
@@ -290,7 +291,7 @@ fn future(
     })
 }
 
-/// Writes what comes down `data`, at `offset` and after it, or at the file's end.
+/// Writes the bytes of `data` to a file, from `offset` on, or at the file's end.
 fn write(
     mut store: impl AsContextMut,
     opened: Result<OpenFile, ErrorCode>,
@@ -316,7 +317,7 @@ fn dropped(
     code: ErrorCode,
 ) -> Poll<wasmtime::Result<StreamResult>> {
     if let Some(outcome) = outcome.take() {
-        // Nobody has to be interested.
+        // The guest may have dropped the future.
         let _ = outcome.send(code);
     }
     Poll::Ready(Ok(StreamResult::Dropped))
@@ -326,7 +327,7 @@ fn dropped(
 struct FileSource {
     file: OpenFile,
     offset: u64,
-    /// Also while nobody asks for it, after a read was called off.
+    /// The read under way. It goes on after the guest has cancelled its read.
     reading: Option<JoinHandle<io::Result<BytesMut>>>,
     outcome: Option<oneshot::Sender<ErrorCode>>,
 }
@@ -366,7 +367,7 @@ impl<D> StreamProducer<D> for FileSource {
         match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(chunk) if chunk.is_empty() => Poll::Ready(Ok(StreamResult::Dropped)),
             Ok(chunk) => {
-                // An offset is at most i64::MAX where something was read.
+                // If something was read, the offset is at most i64::MAX.
                 this.offset = this.offset.saturating_add(chunk.len() as u64);
                 destination.set_buffer(chunk);
                 Poll::Ready(Ok(StreamResult::Completed))
@@ -379,7 +380,7 @@ impl<D> StreamProducer<D> for FileSource {
 /// Writes a file, a chunk at a time, on a thread.
 struct FileSink {
     file: OpenFile,
-    /// None: at its end, wherever that is.
+    /// `None`: at the file's end, wherever that is.
     offset: Option<u64>,
     writing: Option<JoinHandle<io::Result<usize>>>,
     outcome: Option<oneshot::Sender<ErrorCode>>,
@@ -413,7 +414,7 @@ impl<D> StreamConsumer<D> for FileSink {
                 }
             })
         });
-        // What is being written cannot be called off: it may be in the file already.
+        // A write under way cannot be cancelled: its bytes may be in the file already.
         let written = ready!(Pin::new(writing).poll(cx));
         this.writing = None;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {

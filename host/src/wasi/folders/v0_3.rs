@@ -52,7 +52,7 @@ fn code(error: OpenError) -> ErrorCode {
     }
 }
 
-/// The entries of a folder as a stream, and where it is told why it has failed.
+/// The entries of a folder as a stream, and the sender of the error if that fails.
 struct Entries {
     stream: Stream,
     outcome: Option<oneshot::Sender<ErrorCode>>,
@@ -85,7 +85,7 @@ impl<D> StreamProducer<D> for Entries {
             Err(error) => Some(error.into()),
         };
         if let (Some(outcome), Some(code)) = (self.outcome.take(), failed) {
-            // Nobody has to be interested.
+            // The guest may have dropped the future.
             let _ = outcome.send(code);
         }
         Poll::Ready(Ok(StreamResult::Dropped))

@@ -1,4 +1,4 @@
-//! The numbers of WASI 0.1 for what goes wrong.
+//! The errno values of WASI 0.1.
 
 use crate::pipe::{ErrorCode, Fault};
 use crate::sys::SystemError;
@@ -13,7 +13,7 @@ pub(super) const PERM: i32 = 63;
 const PIPE: i32 = 64;
 const TIMEDOUT: i32 = 73;
 
-/// What a module is told.
+/// Returns the errno that a module gets for `fault`.
 pub(super) fn of(fault: Fault) -> i32 {
     if let Some(known) = fault.system().and_then(of_system) {
         return known;
@@ -21,13 +21,13 @@ pub(super) fn of(fault: Fault) -> i32 {
     match fault.code {
         ErrorCode::BrokenPipe => PIPE,
         ErrorCode::TimedOut => TIMEDOUT,
-        // As a write to a file beyond its owner's quota.
+        // The same as for a write to a file beyond its owner's quota.
         ErrorCode::LimitExceeded => DQUOT,
         _ => IO,
     }
 }
 
-/// That of the same name.
+/// Returns the errno of the same name.
 fn of_system(error: SystemError) -> Option<i32> {
     Some(match error {
         SystemError::Access => 2,

@@ -1,5 +1,5 @@
-//! Paths of WASI 0.1: what is no file and no folder is not opened through a granted folder, and what is opened is
-//! counted.
+//! Paths of WASI 0.1. Only files and folders are opened through a granted folder, and those that
+//! are opened are counted.
 
 use wasmtime::{Caller, Extern, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as theirs, WasiSnapshotPreview1 as _};
@@ -12,7 +12,7 @@ use crate::sys::FileKind;
 /// The longest path that a system takes, in bytes: PATH_MAX.
 const LONGEST: usize = 4096;
 
-/// Of `oflags`.
+/// Bits of `oflags`.
 const CREATE: i32 = 1 << 0;
 const DIRECTORY: i32 = 1 << 1;
 const EXCLUSIVE: i32 = 1 << 2;
@@ -31,7 +31,7 @@ pub(super) fn shadow<T: ModuleView + 'static>(
         |mut caller: Caller<'_, T>, args: TimesArgs| {
             Box::new(async move {
                 let (folder, lookup, path, length, accessed, modified, which) = args;
-                // It is opened for that.
+                // wasmtime-wasi opens the file to set its times.
                 let asked = (folder, lookup, path, length);
                 if let Some((path, special)) = special(&mut caller, asked).await {
                     special.tell(&path, &caller.data_mut().standard().events);
@@ -52,7 +52,7 @@ pub(super) fn shadow<T: ModuleView + 'static>(
             let (folder, lookup, old, length, to, new, new_length) = args;
             let errno =
                 other!(caller, path_link(folder, lookup, old, length, to, new, new_length).await)?;
-            // Landlock looks first, and has another answer for a link to a folder.
+            // Landlock checks first, and returns another error for a link to a folder.
             let asked = (folder, lookup, old, length);
             if errno == errno::IO
                 && let Some((_, kind)) = kind(&mut caller, asked).await
@@ -97,7 +97,7 @@ async fn open<T: ModuleView>(
     {
         let number = i32::from_le_bytes(number);
         caller.data_mut().standard().opened.insert(number, held);
-        // It may have come in between.
+        // The file may have been replaced since the check.
         if let Some(special) = kind_of_opened(caller, number).await.and_then(Special::of) {
             let path = path_of(caller, path, length).unwrap_or_default();
             special.tell(&path, &caller.data_mut().standard().events);
@@ -122,7 +122,7 @@ type LinkArgs = (i32, i32, i32, i32, i32, i32, i32);
 /// Folder, how links are looked up, address and length of a path.
 type PathArgs = (i32, i32, i32, i32);
 
-/// What is to be opened, and what it is, if that is no file and no folder.
+/// Returns the path and what is there, if that is a special file.
 async fn special<T: ModuleView>(
     caller: &mut Caller<'_, T>,
     asked: PathArgs,
@@ -131,8 +131,9 @@ async fn special<T: ModuleView>(
     Special::of(kind).map(|special| (path, special))
 }
 
-/// What stands at a path. Asks as the module would, with `path_filestat_get`, but for the memory: the module's own is
-/// not written to. `None` where nothing does, or that cannot be known.
+/// Returns the path and the kind of the file there. Asks as the module would, with
+/// `path_filestat_get`, but with other memory: the module's own is not written to. Returns `None`
+/// if there is no file, or its kind cannot be known.
 async fn kind<T: ModuleView>(
     caller: &mut Caller<'_, T>,
     (folder, lookup, path, length): PathArgs,
@@ -157,7 +158,7 @@ async fn kind<T: ModuleView>(
     Some((path, kind))
 }
 
-/// The path at that address, if it is one.
+/// Returns the path at that address, if there is a valid one.
 fn path_of<T>(caller: &mut Caller<'_, T>, path: i32, length: i32) -> Option<String> {
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
         return None;
@@ -169,7 +170,7 @@ fn path_of<T>(caller: &mut Caller<'_, T>, path: i32, length: i32) -> Option<Stri
     String::from_utf8(path.into()).ok()
 }
 
-/// What has been opened as `number`, as [`kind`].
+/// Returns the kind of the file that is open as `number`, as [`kind`] does.
 async fn kind_of_opened<T: ModuleView>(
     caller: &mut Caller<'_, T>,
     number: i32,
@@ -182,11 +183,12 @@ async fn kind_of_opened<T: ModuleView>(
     stated(errno, &memory)
 }
 
-/// What a `filestat` says, and the errno that came with it.
+/// Returns the kind of file in `stat`, a `filestat`. `errno` is what the call that wrote it
+/// returned.
 fn stated(errno: wasmtime::Result<i32>, stat: &[u8]) -> Option<FileKind> {
     match errno {
         Ok(SUCCESS) => {}
-        // Opening it says what is wrong.
+        // Opening the path returns the error.
         Ok(_) => return None,
         // wasmtime-wasi has no number for a socket, and traps.
         Err(_) => return Some(FileKind::Socket),

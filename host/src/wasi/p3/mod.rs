@@ -37,7 +37,7 @@ use bindings::pipehost::pipes::{anonymous, named, spawn, types};
 /// `Config::wasm_component_model_async` enabled.
 ///
 /// # Errors
-/// Where the linker has an instance of that name already.
+/// Fails if the linker has an instance of that name already.
 pub(crate) fn add_to_linker<T: PipesView + 'static>(
     linker: &mut Linker<T>,
 ) -> wasmtime::Result<()> {

@@ -1,4 +1,4 @@
-//! `stream<u8>` over pipe ends: read(2) straight into the guest's buffer, write(2) straight from
+//! `stream<u8>` over pipe ends: read(2) directly into the guest's buffer, write(2) directly from
 //! it.
 
 use std::any::{Any, TypeId};
@@ -17,19 +17,19 @@ use crate::pipe::{Fault, Read, TransferFault};
 use crate::turn;
 use crate::wasi::{SharedReader, SharedWriter, StreamSlot, transfer};
 
-/// How much is read at once where the stream's reader is the host itself, not a guest.
+/// How many bytes are read at once if the stream's reader is the host itself, not a guest.
 const HOST_BUFFER: usize = 64 * 1024;
 
-/// How much of a stream that is handed on unread is moved by one call.
+/// How many bytes of a stream that is handed on unread are moved by one call.
 const MOST_AT_ONCE: usize = 1024 * 1024;
 
-/// What `read-via-stream` gives: the bytes, and how they ended.
+/// The result of `read-via-stream`: the bytes, and how they ended.
 pub(in crate::wasi) type ByteStream<E> = (StreamReader<u8>, FutureReader<Result<(), E>>);
 
 type Readiness = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A stream of what comes out of `reader`, and a future of how that ended. Where there may be no
-/// further stream over that end, this one is ended already and the future tells why.
+/// Returns a stream of the bytes of `reader`, and a future of how that ended. If no further stream
+/// over that end is allowed, the stream has ended already and the future returns the error.
 pub(in crate::wasi) fn read_via_stream<E>(
     mut store: impl AsContextMut,
     reader: SharedReader,
@@ -42,7 +42,7 @@ where
     let slot = match reader.streams().open() {
         Ok(slot) => slot,
         Err(fault) => {
-            // The guest is told by the future.
+            // The future tells the guest.
             let _ = failed.send(fault);
             let ended = StreamReader::new(&mut store, std::iter::empty())?;
             return Ok((ended, future(&mut store, outcome, code)?));
@@ -53,8 +53,8 @@ where
     Ok((stream, future(&mut store, outcome, code)?))
 }
 
-/// Writes what comes down `data` to `writer`, and gives a future of how that ended. Where there may be
-/// no further stream over that end, `data` is closed.
+/// Writes the bytes of `data` to `writer`, and returns a future of how that ended. If no further
+/// stream over that end is allowed, closes `data`.
 pub(in crate::wasi) fn write_via_stream<E>(
     mut store: impl AsContextMut,
     writer: SharedWriter,
@@ -78,7 +78,7 @@ where
         false => data.try_into::<Producer>(&mut store),
     };
     match handed_on {
-        // A reader of ours, handed on unread: the guest has no part in it any more.
+        // The stream is one of pipehost's, handed on unread: the guest has no part in it any more.
         Ok(mut producer) => {
             producer.slot.hand_on();
             store.as_context_mut().spawn(Pump { producer, writer, failed, _slot: slot })?;
@@ -91,7 +91,8 @@ where
     future(&mut store, outcome, code)
 }
 
-/// Resolves when the other half of `outcome` is dropped, or has sent why it failed.
+/// Returns a future that resolves when the other half of `outcome` is dropped, or has sent an
+/// error.
 fn future<E>(
     store: impl AsContextMut,
     outcome: oneshot::Receiver<Fault>,
@@ -127,7 +128,7 @@ impl<D> StreamProducer<D> for Producer {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let this = &mut *self;
-        // Nobody reads but the host, so that no guest's code runs in between, which would yield.
+        // The host itself reads, so no guest's code runs in between, which would yield.
         if !finish && destination.remaining(&mut store).is_none() {
             ready!(turn::poll_goes_on(cx));
         }
@@ -176,7 +177,7 @@ impl<D> StreamProducer<D> for Producer {
     }
 }
 
-/// Moves everything from a reader to a writer, as a task of the store: it ends with it.
+/// Moves everything from a reader to a writer, as a task of the store: it ends with the store.
 struct Pump {
     producer: Producer,
     writer: SharedWriter,
@@ -186,7 +187,7 @@ struct Pump {
 
 impl<T: 'static> AccessorTask<T> for Pump {
     async fn run(self, _: &Accessor<T>) -> wasmtime::Result<()> {
-        // The slots go with the task, at its end or the store's.
+        // The slots are dropped with the task, at its end or the store's.
         let Self { producer, writer, failed, _slot } = self;
         let Producer { reader, failed: read_failed, slot: _reading, .. } = producer;
         let ended = loop {
@@ -196,7 +197,7 @@ impl<T: 'static> AccessorTask<T> for Pump {
                 Err(fault) => break Err(fault),
             }
         };
-        // Nobody has to be interested.
+        // The guest may have dropped the future.
         let _ = match ended {
             Ok(()) => Ok(()),
             Err(TransferFault::Writing(fault)) => failed.send(fault),
@@ -260,7 +261,7 @@ impl<D> StreamConsumer<D> for Consumer {
     }
 }
 
-/// Polls the readiness that is waited for, starting to wait if nobody does yet.
+/// Polls the readiness for which the stream waits, and starts to wait if it does not yet.
 fn poll_ready(
     readiness: &mut Option<Readiness>,
     start: impl FnOnce() -> Readiness,
@@ -271,7 +272,8 @@ fn poll_ready(
     Poll::Ready(())
 }
 
-/// A read or write was called off; it has taken nothing, as nothing is taken before it is ready.
+/// Handles a read or write that was cancelled. It has moved no bytes, as none move before it is
+/// ready.
 fn cancelled(readiness: &mut Option<Readiness>) -> Poll<wasmtime::Result<StreamResult>> {
     *readiness = None;
     Poll::Ready(Ok(StreamResult::Cancelled))
@@ -282,7 +284,7 @@ fn dropped(
     fault: Fault,
 ) -> Poll<wasmtime::Result<StreamResult>> {
     if let Some(failed) = failed.take() {
-        // Nobody has to be interested.
+        // The guest may have dropped the future.
         let _ = failed.send(fault);
     }
     Poll::Ready(Ok(StreamResult::Dropped))

@@ -1,12 +1,12 @@
-//! How many streams of WASI 0.3 a guest has over an end.
+//! Limits how many streams of WASI 0.3 a guest has over an end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::pipe::{ErrorCode, Fault};
 
-/// How many streams of WASI 0.3 a guest may have over one end at once. Bounds what the host keeps for
-/// those that go on after the guest has dropped its handles.
+/// How many streams of WASI 0.3 a guest may have over one end at once. Bounds what the host keeps
+/// for streams that go on after the guest has dropped its handles.
 const MOST_STREAMS: usize = 16;
 
 /// One guest's streams over an end.
@@ -16,7 +16,7 @@ pub(crate) struct Streams(Arc<StreamsState>);
 #[derive(Debug, Default)]
 struct StreamsState {
     open: AtomicUsize,
-    /// How many were handed on to another end and move there, until their end.
+    /// How many streams were handed on to another end, to which their bytes move until they end.
     handed_on: AtomicUsize,
 }
 
@@ -28,11 +28,11 @@ pub(crate) struct StreamSlot {
 }
 
 impl Streams {
-    /// A place for one more.
+    /// Takes a place for one more stream.
     ///
     /// # Errors
-    /// - `in-use`: the end's bytes go to where an earlier stream was handed on to.
-    /// - `limit-exceeded`: the guest has as many as it may have.
+    /// - `in-use`: an earlier stream was handed on, and the end's bytes go there.
+    /// - `limit-exceeded`: the guest has as many streams as it may have.
     pub(crate) fn open(&self) -> Result<StreamSlot, Fault> {
         if self.0.handed_on.load(Ordering::Relaxed) > 0 {
             return Err(ErrorCode::InUse.into());
@@ -46,7 +46,7 @@ impl Streams {
 }
 
 impl StreamSlot {
-    /// From now on, and until this is dropped, no other stream is to be had.
+    /// Refuses every other stream from now on, until this slot is dropped.
     pub(crate) fn hand_on(&mut self) {
         if !self.hands_on {
             self.hands_on = true;

@@ -9,7 +9,7 @@ use crate::pipe::{self, Fault};
 
 /// Gives access to the standard streams in a store's data.
 pub(crate) trait StdioView: Send {
-    /// The guest's standard streams.
+    /// Returns the guest's standard streams.
     fn stdio(&mut self) -> StdioCtxView<'_>;
 }
 
