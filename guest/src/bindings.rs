@@ -1,4 +1,4 @@
-//! What the WIT package says, as Rust.
+//! The bindings of the WIT packages.
 
 pub(crate) mod p2 {
     #![allow(missing_docs, reason = "generated; the WIT has the documentation")]
@@ -11,7 +11,7 @@ pub(crate) mod p2 {
     pub(crate) use wasi::io::{poll, streams};
 }
 
-/// What std has no function for.
+/// The bindings of `exit-with-code`: std has no function for it.
 pub(crate) mod exit {
     #![allow(missing_docs, reason = "generated; WASI has the documentation")]
     wit_bindgen::generate!({

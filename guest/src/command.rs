@@ -1,6 +1,6 @@
-//! Starting an `async` program: the export `wasi:cli/run` of WASI 0.3.
+//! Starts an `async` program: the export `wasi:cli/run` of WASI 0.3.
 
-/// Makes `$run`, an `async fn() -> std::io::Result<()>`, what the component does when it is run.
+/// Makes the component run `$run`, an `async fn() -> std::io::Result<()>`, when it is started.
 ///
 /// For a crate with `crate-type = ["cdylib"]`: a program with a `fn main` exports the `run` of WASI
 /// 0.2, which cannot wait for a stream.

@@ -4,7 +4,7 @@ use std::io::{Error, ErrorKind};
 
 use crate::bindings::{p2, p3};
 
-/// Why `open_reader`, or `open_writer` where `write`, has failed: what was asked for, and what is granted.
+/// Returns the error of `open_reader`, or of `open_writer` if `write`: with what is granted.
 pub(crate) fn of_open(code: impl Into<Error>, name: &str, write: bool) -> Error {
     let error = code.into();
     if error.kind() != ErrorKind::PermissionDenied {
@@ -26,7 +26,7 @@ pub(crate) fn of_open(code: impl Into<Error>, name: &str, write: bool) -> Error 
     Error::new(error.kind(), format!("no pipe `{name}` is granted for {way}; {granted}"))
 }
 
-/// The kind and the text of each code: the same for both versions of the package.
+/// Maps each code to its kind and text: the same for both versions of the package.
 macro_rules! into_io_error {
     ($code:ty) => {
         impl From<$code> for Error {
@@ -68,7 +68,7 @@ impl From<p3::cli::types::ErrorCode> for Error {
     }
 }
 
-/// What a failed start of a child means: the codes are the same, and some mean another thing.
+/// Returns the error of a failed start of a child, for which some codes mean another thing.
 pub(crate) fn of_spawn(code: impl Into<Error>) -> Error {
     let error = code.into();
     let text = match error.kind() {
@@ -81,12 +81,12 @@ pub(crate) fn of_spawn(code: impl Into<Error>) -> Error {
     Error::new(error.kind(), text)
 }
 
-/// An end that is to be given away is a stream already.
+/// Returns the error for giving away an end that is a stream already.
 pub(crate) fn in_use() -> Error {
     Error::new(ErrorKind::InvalidInput, "an end that has been read or written cannot be given away")
 }
 
-/// What a failed `wasi:io` stream operation means.
+/// Returns the error of a failed `wasi:io` stream operation.
 pub(crate) fn of_stream(error: p2::streams::StreamError) -> Error {
     use p2::streams::StreamError;
     match error {

@@ -1,4 +1,4 @@
-//! Where a filter reads and writes.
+//! The pipes, or the standard streams, that a filter reads and writes.
 
 use std::io::{self, Read, Stdin, Stdout, Write};
 
@@ -22,11 +22,11 @@ pub enum Output {
     Stdout(Stdout),
 }
 
-/// What a filter reads: the granted pipe named `in`, or the only granted pipe that may be read,
-/// else stdin.
+/// Opens what a filter reads: the granted pipe named `in`, or the only granted pipe that may be
+/// read, or else stdin.
 ///
 /// # Errors
-/// As [`open_reader`].
+/// Those of [`open_reader`].
 pub fn input() -> io::Result<Input> {
     match input_name() {
         Some(name) => open_reader(&name).map(Input::Pipe),
@@ -34,10 +34,10 @@ pub fn input() -> io::Result<Input> {
     }
 }
 
-/// What a filter writes: the granted pipe named `out`, else stdout.
+/// Opens what a filter writes: the granted pipe named `out`, or else stdout.
 ///
 /// # Errors
-/// As [`open_writer`].
+/// Those of [`open_writer`].
 pub fn output() -> io::Result<Output> {
     match output_name() {
         Some(name) => open_writer(name).map(Output::Pipe),
@@ -45,7 +45,7 @@ pub fn output() -> io::Result<Output> {
     }
 }
 
-/// The name of the pipe that [`input`] opens.
+/// Returns the name of the pipe that [`input`] opens.
 pub(crate) fn input_name() -> Option<String> {
     let mut readable: Vec<_> =
         granted().into_iter().filter(|pipe| pipe.directions.read).map(|pipe| pipe.name).collect();
@@ -56,7 +56,7 @@ pub(crate) fn input_name() -> Option<String> {
     }
 }
 
-/// The name of the pipe that [`output`] opens.
+/// Returns the name of the pipe that [`output`] opens.
 pub(crate) fn output_name() -> Option<&'static str> {
     let writable = |pipe: crate::Granted| pipe.name == "out" && pipe.directions.write;
     granted().into_iter().any(writable).then_some("out")

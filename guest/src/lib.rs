@@ -21,20 +21,20 @@
 //! - in [`stream`], `async` over the streams of WASI 0.3, for programs started by
 //!   [`async_main!`].
 //!
-//! What the operator lets it start, a guest starts with [`process::Command`].
+//! A guest starts the programs that its operator lets it start with [`process::Command`].
 //!
-//! A status other than 0 and 1 is given by [`exit`]: [`std::process::exit`] knows no others in WASI 0.2
-//! and 0.3.
+//! For a status other than 0 and 1, call [`exit`]: [`std::process::exit`] knows no others in WASI
+//! 0.2 and 0.3.
 //!
 //! # How to deadlock
 //!
-//! A pipe holds a bounded number of bytes, 64 KiB to 1 MiB where its operator did not choose. A
-//! guest that writes more than that into an anonymous pipe before it reads from it waits for
-//! itself. So do two programs that each write until the other reads. Interleave reading and
-//! writing, wait with [`wait`], or use [`stream`], where both can go on at once.
+//! A pipe holds a bounded number of bytes, 64 KiB to 1 MiB unless its operator has chosen. A guest
+//! that writes more than that into an anonymous pipe before it reads from it waits for itself. So
+//! do two programs that each write until the other reads. Interleave reading and writing, wait with
+//! [`wait`], or use [`stream`], where both can go on at once.
 //!
-//! A reader sees the end of file when the *last* writer is closed: drop the writer that you
-//! handed on a copy of your data to, also where you hold both ends.
+//! A reader sees the end of file when the *last* writer is closed. Drop a writer once you have
+//! written your data to it, even if you hold both ends.
 
 mod bindings;
 mod command;

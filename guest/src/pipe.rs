@@ -11,7 +11,7 @@ use crate::error::{of_open, of_stream};
 /// A granted pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// The name to open it by.
+    /// The name by which it is opened.
     pub name: String,
     /// Which of its ends may be opened.
     pub directions: Directions,
@@ -20,13 +20,13 @@ pub struct Granted {
 /// Which ends of a pipe may be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Directions {
-    /// [`open_reader`] is permitted.
+    /// Whether [`open_reader`] is permitted.
     pub read: bool,
-    /// [`open_writer`] is permitted.
+    /// Whether [`open_writer`] is permitted.
     pub write: bool,
 }
 
-/// The pipes that the operator granted, in the order in which they were named.
+/// Returns the pipes that the operator granted, in the order in which they were named.
 pub fn granted() -> Vec<Granted> {
     let directions = |flags: named::Directions| Directions {
         read: flags.contains(named::Directions::READ),
@@ -39,8 +39,8 @@ pub fn granted() -> Vec<Granted> {
 /// Opens the granted pipe `name` for reading. Does not block: the first read waits for a writer.
 ///
 /// # Errors
-/// `InvalidInput` for what is no name, `PermissionDenied` for what is not granted,
-/// `ResourceBusy` where this end is open already, `QuotaExceeded` at the operator's limit.
+/// `InvalidInput` if `name` is not a valid name, `PermissionDenied` if it is not granted,
+/// `ResourceBusy` if this end is open already, `QuotaExceeded` at the operator's limit.
 pub fn open_reader(name: &str) -> io::Result<Reader> {
     named::open_reader(name).map(Reader::new).map_err(|code| of_open(code, name, false))
 }
@@ -48,7 +48,7 @@ pub fn open_reader(name: &str) -> io::Result<Reader> {
 /// Opens the granted pipe `name` for writing. Does not block: the first write waits for a reader.
 ///
 /// # Errors
-/// As [`open_reader`].
+/// Those of [`open_reader`].
 pub fn open_writer(name: &str) -> io::Result<Writer> {
     named::open_writer(name).map(Writer::new).map_err(|code| of_open(code, name, true))
 }
@@ -56,9 +56,9 @@ pub fn open_writer(name: &str) -> io::Result<Writer> {
 /// Both ends of an anonymous pipe.
 #[derive(Debug)]
 pub struct Pipe {
-    /// What is written comes out here.
+    /// The end from which bytes are read.
     pub reader: Reader,
-    /// What goes in here can be read.
+    /// The end to which bytes are written.
     pub writer: Writer,
 }
 
@@ -71,7 +71,7 @@ pub fn pipe() -> io::Result<Pipe> {
     Ok(Pipe { reader: Reader::new(reader), writer: Writer::new(writer) })
 }
 
-/// The end that bytes come out of. Dropping it closes it: the other side's next write meets EPIPE.
+/// The reading end of a pipe. Dropping it closes it: the other side's next write meets EPIPE.
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
@@ -81,7 +81,7 @@ pub struct Reader {
 enum Source {
     End(PipeReader),
     Stream(InputStream),
-    /// Only while one becomes the other.
+    /// Only while an end becomes a stream.
     Between,
 }
 
@@ -90,7 +90,7 @@ impl Reader {
         Self { source: Source::End(end) }
     }
 
-    /// The end itself, to be given away.
+    /// Returns the end itself, to be given away.
     pub(crate) fn into_end(self) -> io::Result<PipeReader> {
         match self.source {
             Source::End(end) => Ok(end),
@@ -110,7 +110,7 @@ impl Reader {
         }
     }
 
-    /// How many bytes can be read now without waiting. To be asked before the first read.
+    /// Returns how many bytes can be read now without waiting. Call it before the first read.
     ///
     /// # Errors
     /// `Unsupported` once reading has begun.
@@ -118,7 +118,7 @@ impl Reader {
         Ok(self.end()?.available()?)
     }
 
-    /// How many bytes the pipe holds. To be asked before the first read.
+    /// Returns how many bytes the pipe can hold. Must be called before the first read.
     ///
     /// # Errors
     /// `Unsupported` once reading has begun.
@@ -133,10 +133,10 @@ impl Reader {
         }
     }
 
-    /// Reads what is there, without waiting: `WouldBlock` where nothing is.
+    /// Reads the bytes that are there, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock`; else as [`Read::read`].
+    /// `WouldBlock` if there are none; else those of [`Read::read`].
     pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match taken(self.stream().read(buf.len() as u64), buf)? {
             Some(0) if !buf.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
@@ -146,15 +146,15 @@ impl Reader {
 }
 
 impl Read for Reader {
-    /// Waits for bytes and reads some; `Ok(0)` at the end of file.
+    /// Waits for bytes and reads some. Returns `Ok(0)` at the end of file.
     ///
     /// # Errors
-    /// `TimedOut` where the operator's patience with an absent writer has run out.
+    /// `TimedOut` if no writer came within the time that the operator set.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
-        // What is there already costs less without the call that can wait.
+        // If bytes are there already, a call that cannot wait costs less.
         match taken(self.stream().read(buf.len() as u64), buf)? {
             Some(0) => Ok(taken(self.stream().blocking_read(buf.len() as u64), buf)?.unwrap_or(0)),
             read => Ok(read.unwrap_or(0)),
@@ -162,7 +162,7 @@ impl Read for Reader {
     }
 }
 
-/// Copies what was read to where it is wanted; `None` at the end of file.
+/// Copies the bytes that were read into `buf`, and returns how many; `None` at the end of file.
 fn taken(read: Result<Vec<u8>, StreamError>, buf: &mut [u8]) -> io::Result<Option<usize>> {
     match read {
         Ok(bytes) => {
@@ -174,7 +174,7 @@ fn taken(read: Result<Vec<u8>, StreamError>, buf: &mut [u8]) -> io::Result<Optio
     }
 }
 
-/// The end that bytes go into. Dropping it closes it; what it was given before is delivered.
+/// The writing end of a pipe. Dropping it closes it; what was written before is delivered.
 #[derive(Debug)]
 pub struct Writer {
     sink: Sink,
@@ -184,7 +184,7 @@ pub struct Writer {
 enum Sink {
     End(PipeWriter),
     Stream(OutputStream),
-    /// Only while one becomes the other.
+    /// Only while an end becomes a stream.
     Between,
 }
 
@@ -193,7 +193,7 @@ impl Writer {
         Self { sink: Sink::End(end) }
     }
 
-    /// The end itself, to be given away.
+    /// Returns the end itself, to be given away.
     pub(crate) fn into_end(self) -> io::Result<PipeWriter> {
         match self.sink {
             Sink::End(end) => Ok(end),
@@ -213,7 +213,7 @@ impl Writer {
         }
     }
 
-    /// How many bytes the pipe holds. To be asked before the first write.
+    /// Returns how many bytes the pipe can hold. Must be called before the first write.
     ///
     /// # Errors
     /// `Unsupported` once writing has begun, and while a named pipe has no reader.
@@ -224,10 +224,10 @@ impl Writer {
         }
     }
 
-    /// Writes what there is room for, without waiting: `WouldBlock` where there is none.
+    /// Writes as many bytes as there is room for, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock`; else as [`Write::write`].
+    /// `WouldBlock` if there is no room; else those of [`Write::write`].
     pub fn try_write(&mut self, buf: &[u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -244,12 +244,12 @@ impl Writer {
 }
 
 impl Write for Writer {
-    /// Waits for room and writes some. What is written is delivered, also if the writer is dropped
+    /// Waits for room and writes some bytes. They are delivered, even if the writer is dropped
     /// right after.
     ///
     /// # Errors
-    /// `BrokenPipe` where the reader is gone, `TimedOut` where the operator's patience with an
-    /// absent reader has run out.
+    /// `BrokenPipe` if the reader is gone, `TimedOut` if no reader came within the time that the
+    /// operator set.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         loop {
             match self.try_write(buf) {
@@ -261,10 +261,10 @@ impl Write for Writer {
         }
     }
 
-    /// Waits until the kernel has all that was written.
+    /// Waits until the kernel has all bytes that were written.
     ///
     /// # Errors
-    /// As [`Write::write`].
+    /// Those of [`Write::write`].
     fn flush(&mut self) -> io::Result<()> {
         match &self.sink {
             Sink::Stream(stream) => stream.blocking_flush().map_err(of_stream),
@@ -273,11 +273,11 @@ impl Write for Writer {
     }
 }
 
-/// Hands everything from `reader` to `writer` without looking at it, and gives how many bytes that
-/// was: the host moves them, where it can without copying, and the guest sees none of them.
+/// Moves everything from `reader` to `writer`, and returns how many bytes that was. The host moves
+/// them, without copying if it can, and the guest sees none of them.
 ///
 /// # Errors
-/// As [`Read::read`] and [`Write::write`].
+/// Those of [`Read::read`] and [`Write::write`].
 pub fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<u64> {
     let mut total = 0;
     loop {
@@ -313,7 +313,7 @@ impl Readiness for Writer {
     }
 }
 
-/// Waits until at least one of `ends` is ready, and gives the indices of those that are: poll(2).
+/// Waits until at least one of `ends` is ready, and returns the indices of all that are: poll(2).
 ///
 /// ```no_run
 /// # fn main() -> std::io::Result<()> {
@@ -327,7 +327,7 @@ impl Readiness for Writer {
 /// ```
 ///
 /// # Panics
-/// Where `ends` is empty: that would wait for ever.
+/// Panics if `ends` is empty: that would wait for ever.
 pub fn wait(ends: &mut [&mut dyn Readiness]) -> Vec<usize> {
     assert!(!ends.is_empty(), "waiting for nothing never ends");
     let pollables: Vec<_> = ends.iter_mut().map(|end| end.subscribe()).collect();

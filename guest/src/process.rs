@@ -1,8 +1,8 @@
-//! Starting what the operator lets this guest start (`--child`, `--exec`), in the manner of
-//! [`std::process`].
+//! Starts the programs that the operator lets this guest start (`--child`, `--exec`), in the manner
+//! of [`std::process`].
 //!
-//! A child gets the pipe ends that it is given, and nothing else of this guest's. It ends with this
-//! guest, at the latest.
+//! A child gets the pipe ends that it is given, and nothing else that this guest has. It ends with
+//! this guest at the latest.
 //!
 //! ```no_run
 //! use pipehost_guest::pipe;
@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! For the `async` face, see [`stream::process`](crate::stream::process).
+//! For the `async` version, see [`stream::process`](crate::stream::process).
 
 use std::fmt;
 use std::io::{self, Read};
@@ -30,29 +30,29 @@ use crate::{Reader, Readiness, Writer, pipe, wait};
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// By itself, with this status; 0 is success.
+    /// It ended by itself, with this status; 0 is success.
     Exited(u8),
-    /// By a trap.
+    /// It trapped.
     Trapped,
     /// Its stdout's reader left, and it failed for that reason; or SIGPIPE ended it.
     BrokenPipe,
     /// Its time was up, or no peer came in time, and it failed for that reason.
     TimedOut,
-    /// By [`Child::kill`].
+    /// [`Child::kill`] ended it.
     Killed,
-    /// A native command, by a signal of this number.
+    /// It is a native command, and a signal of this number ended it.
     Signaled(u8),
     /// It could not run, or bytes that it had written were lost; the host's log says why.
     Failed,
 }
 
 impl ExitStatus {
-    /// Whether it ended by itself, with 0.
+    /// Returns whether it ended by itself, with status 0.
     pub fn success(self) -> bool {
         self == Self::Exited(0)
     }
 
-    /// The status as a shell has it: its own, or 74, 124, 134, 137, 141, or 128 and a signal's number.
+    /// Returns the status that a shell shows: its own, 74, 124, 134, 137, 141, or 128 + the signal.
     pub fn code(self) -> u8 {
         match self {
             Self::Exited(status) => status,
@@ -91,16 +91,16 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
-/// The names that [`Command::new`] knows, in the order in which the operator granted them.
+/// Returns the names that [`Command::new`] knows, in the order in which the operator granted them.
 pub fn granted() -> Vec<String> {
     spawn::list()
 }
 
-/// Makes `Stdio`, `Command` and the start of a child, which both versions have alike, over `$spawn`,
-/// the bindings, and a `Reader` and a `Writer`.
+/// Makes `Stdio`, `Command` and the start of a child from the bindings `$spawn`, a `Reader` and a
+/// `Writer`. Both versions are alike in these.
 macro_rules! command {
     ($spawn:ident) => {
-        /// What a child has as one of its standard streams.
+        /// One of a child's standard streams.
         #[derive(Debug)]
         pub struct Stdio(Kind);
 
@@ -114,22 +114,22 @@ macro_rules! command {
         }
 
         impl Stdio {
-            /// The end of file; or a place where what is written is swallowed.
+            /// Returns an empty input, or an output that drops all that is written.
             pub fn null() -> Self {
                 Self(Kind::Null)
             }
 
-            /// This guest's own stream.
+            /// Returns this guest's own stream.
             pub fn inherit() -> Self {
                 Self(Kind::Inherit)
             }
 
-            /// A new pipe, whose other end is in the [`Child`].
+            /// Returns a new pipe, whose other end is in the [`Child`].
             pub fn piped() -> Self {
                 Self(Kind::Piped)
             }
 
-            /// As stdin; and this guest's end, if it has one.
+            /// Returns the child's stdin, and this guest's end of it, if there is one.
             fn input(self) -> io::Result<($spawn::ChildInput, Option<Writer>)> {
                 match self.0 {
                     Kind::Null => Ok(($spawn::ChildInput::Null, None)),
@@ -146,7 +146,7 @@ macro_rules! command {
                 }
             }
 
-            /// As stdout or stderr; and this guest's end, if it has one.
+            /// Returns the child's stdout or stderr, and this guest's end of it, if there is one.
             fn output(self) -> io::Result<($spawn::ChildOutput, Option<Reader>)> {
                 match self.0 {
                     Kind::Null => Ok(($spawn::ChildOutput::Null, None)),
@@ -182,10 +182,10 @@ macro_rules! command {
             }
         }
 
-        /// A child that is to be started. Its standard streams are this guest's own, unless said.
+        /// A child that can be started. Its standard streams default to this guest's own.
         ///
-        /// Pipe ends that it is given are the child's for good, once it is started or that has failed.
-        /// One that has been read or written cannot be given: that is `InvalidInput`.
+        /// Pipe ends that it is given are the child's for good, even if it fails to start. An end
+        /// that has been read or written cannot be given: that is `InvalidInput`.
         #[derive(Debug)]
         #[must_use = "it starts with `spawn`, `status` or `output`"]
         pub struct Command {
@@ -199,7 +199,7 @@ macro_rules! command {
         }
 
         impl Command {
-            /// What the operator granted under `name`.
+            /// Makes a command for the program that the operator granted under `name`.
             pub fn new(name: impl Into<String>) -> Self {
                 Self {
                     name: name.into(),
@@ -224,43 +224,43 @@ macro_rules! command {
                 self
             }
 
-            /// What it reads.
+            /// Sets its standard input.
             pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
                 self.stdin = stdin.into();
                 self
             }
 
-            /// What it writes to.
+            /// Sets its standard output.
             pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
                 self.stdout = stdout.into();
                 self
             }
 
-            /// Where its messages go.
+            /// Sets its standard error.
             pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
                 self.stderr = stderr.into();
                 self
             }
 
-            /// Gives it a reader that it opens under `name`; a native command has it as descriptor N,
-            /// if the name is `fdN`.
+            /// Gives it a reader, which it opens under `name`. A native command has it as
+            /// descriptor N if the name is `fdN`.
             pub fn reader(mut self, name: impl Into<String>, reader: Reader) -> Self {
                 self.readers.push((name.into(), reader));
                 self
             }
 
-            /// Gives it a writer that it opens under `name`, as [`Command::reader`].
+            /// Gives it a writer, which it opens under `name`, as with [`Command::reader`].
             pub fn writer(mut self, name: impl Into<String>, writer: Writer) -> Self {
                 self.writers.push((name.into(), writer));
                 self
             }
 
-            /// Starts it. Does not wait.
+            /// Starts the child. Does not wait for it.
             ///
             /// # Errors
-            /// `PermissionDenied` where nothing is granted under its name, `QuotaExceeded` at the
-            /// operator's limits, `InvalidInput` for names that are none and for ends that have been
-            /// used, `ResourceBusy` where two readers or two writers have the same name.
+            /// `PermissionDenied` if no program is granted under its name, `QuotaExceeded` at the
+            /// operator's limits, `InvalidInput` for invalid names and for ends that have been
+            /// used, `ResourceBusy` if two readers or two writers have the same name.
             pub fn spawn(self) -> io::Result<Child> {
                 let (stdin, ours) = self.stdin.input()?;
                 let (stdout, theirs) = self.stdout.output()?;
@@ -293,12 +293,12 @@ macro_rules! command {
         }
 
         impl Child {
-            /// How it ended; `None` while it runs. Does not wait.
+            /// Returns how it ended, or `None` while it runs. Does not wait.
             pub fn try_wait(&mut self) -> Option<ExitStatus> {
                 self.child.status().map(Into::into)
             }
 
-            /// Ends it where it stands, and does not wait for that.
+            /// Ends it at once, and does not wait for that.
             pub fn kill(&mut self) {
                 self.child.kill();
             }
@@ -326,18 +326,18 @@ pub(crate) use command;
 command!(spawn);
 
 impl Command {
-    /// Starts it, and waits until it has ended.
+    /// Starts the child, and waits until it has ended.
     ///
     /// # Errors
-    /// As [`Command::spawn`].
+    /// Those of [`Command::spawn`].
     pub fn status(self) -> io::Result<ExitStatus> {
         self.spawn()?.wait()
     }
 
-    /// Starts it with nothing to read and its stdout and stderr piped, and gives all that it wrote.
+    /// Starts it with an empty stdin, and stdout and stderr piped. Returns all that it wrote.
     ///
     /// # Errors
-    /// As [`Command::spawn`], and those of reading.
+    /// Those of [`Command::spawn`], and those of reading.
     pub fn output(self) -> io::Result<Output> {
         let piped =
             Self { stdin: Stdio::null(), stdout: Stdio::piped(), stderr: Stdio::piped(), ..self };
@@ -363,7 +363,7 @@ impl Child {
         }
     }
 
-    /// As [`Child::wait`], reading all that it writes to what is piped.
+    /// Waits as [`Child::wait`] does, and reads all that it writes to its piped streams.
     ///
     /// # Errors
     /// Those of reading.

@@ -15,18 +15,18 @@ use crate::bindings::p3::{anonymous, cli, named, types, wit_stream};
 use crate::error::of_open;
 use crate::filter::{input_name, output_name};
 
-/// Doing several things at once: the parts of the `futures` crate that a filter needs.
+/// The parts of the `futures` crate that a filter needs to do several things at once.
 pub mod future {
     pub use futures::future::{Either, join, join_all, select, select_all, try_join, try_join_all};
 }
 
-/// How many bytes are read at a time where nobody says how many.
+/// How many bytes are read at a time if the caller does not say.
 const BUFFER: usize = 128 * 1024;
 
 /// Opens the granted pipe `name` for reading. Does not wait: reads wait for a writer.
 ///
 /// # Errors
-/// As [`crate::open_reader`].
+/// Those of [`crate::open_reader`].
 pub fn open_reader(name: &str) -> io::Result<Reader> {
     named::open_reader(name).map(Reader::new).map_err(|code| of_open(code, name, false))
 }
@@ -34,7 +34,7 @@ pub fn open_reader(name: &str) -> io::Result<Reader> {
 /// Opens the granted pipe `name` for writing. Does not wait: writes wait for a reader.
 ///
 /// # Errors
-/// As [`crate::open_writer`].
+/// Those of [`crate::open_writer`].
 pub fn open_writer(name: &str) -> io::Result<Writer> {
     named::open_writer(name).map(Writer::new).map_err(|code| of_open(code, name, true))
 }
@@ -42,25 +42,25 @@ pub fn open_writer(name: &str) -> io::Result<Writer> {
 /// Both ends of an anonymous pipe.
 #[derive(Debug)]
 pub struct Pipe {
-    /// What is written comes out here.
+    /// The end from which bytes are read.
     pub reader: Reader,
-    /// What goes in here can be read.
+    /// The end to which bytes are written.
     pub writer: Writer,
 }
 
 /// Makes an anonymous pipe: pipe(2).
 ///
 /// # Errors
-/// As [`crate::pipe()`].
+/// Those of [`crate::pipe()`].
 pub fn pipe() -> io::Result<Pipe> {
     let (reader, writer) = anonymous::create()?;
     Ok(Pipe { reader: Reader::new(reader), writer: Writer::new(writer) })
 }
 
-/// What a filter reads: as [`crate::input`].
+/// Opens what a filter reads, as [`crate::input`] does.
 ///
 /// # Errors
-/// As [`open_reader`].
+/// Those of [`open_reader`].
 pub fn input() -> io::Result<Reader> {
     match input_name() {
         Some(name) => open_reader(&name),
@@ -72,10 +72,10 @@ pub fn input() -> io::Result<Reader> {
     }
 }
 
-/// What a filter writes: as [`crate::output`].
+/// Opens what a filter writes, as [`crate::output`] does.
 ///
 /// # Errors
-/// As [`open_writer`].
+/// Those of [`open_writer`].
 pub fn output() -> io::Result<Writer> {
     match output_name() {
         Some(name) => open_writer(name),
@@ -83,7 +83,7 @@ pub fn output() -> io::Result<Writer> {
     }
 }
 
-/// How a stream ended, told by the host once it has.
+/// How a stream ended. The host tells that once it has ended.
 #[derive(Debug)]
 enum Outcome {
     Pipe(FutureReader<Result<(), types::ErrorCode>>),
@@ -99,7 +99,7 @@ impl Outcome {
     }
 }
 
-/// The end that bytes come out of. Dropping it closes it: the other side's next write meets EPIPE.
+/// The reading end of a pipe. Dropping it closes it: the other side's next write meets EPIPE.
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
@@ -117,7 +117,7 @@ impl Reader {
         Self { source: Source::End(end) }
     }
 
-    /// How many bytes can be read now without waiting. To be asked before the first read.
+    /// Returns how many bytes can be read now without waiting. Call it before the first read.
     ///
     /// # Errors
     /// `Unsupported` once reading has begun, and for stdin.
@@ -125,7 +125,7 @@ impl Reader {
         Ok(self.end()?.available()?)
     }
 
-    /// How many bytes the pipe holds. To be asked before the first read.
+    /// Returns how many bytes the pipe can hold. Must be called before the first read.
     ///
     /// # Errors
     /// `Unsupported` once reading has begun, and for stdin.
@@ -140,7 +140,7 @@ impl Reader {
         }
     }
 
-    /// The end itself, to be given away.
+    /// Returns the end itself, to be given away.
     pub(crate) fn into_end(self) -> io::Result<PipeReader> {
         match self.source {
             Source::End(end) => Ok(end),
@@ -161,13 +161,13 @@ impl Reader {
         }
     }
 
-    /// Waits for bytes and appends some to `buf`: as many as it has room for at the most, or 128 KiB
-    /// where it has none. Gives how many; 0 at the end of file.
+    /// Waits for bytes and appends some to `buf`: at most as many as it has room for, or 128 KiB if
+    /// it has none. Returns how many; 0 at the end of file.
     ///
     /// Cancel safe: bytes that had arrived when the future is dropped are in `buf`.
     ///
     /// # Errors
-    /// `TimedOut` where the operator's patience with an absent writer has run out.
+    /// `TimedOut` if no writer came within the time that the operator set.
     pub async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         if buf.len() == buf.capacity() {
             buf.reserve(BUFFER);
@@ -186,14 +186,14 @@ impl Reader {
     /// Reads everything up to the end of file.
     ///
     /// # Errors
-    /// As [`Reader::read`].
+    /// Those of [`Reader::read`].
     pub async fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         let before = buf.len();
         while self.read(buf).await? > 0 {}
         Ok(buf.len() - before)
     }
 
-    /// Waits until a read would get on: with bytes, or with the end of file. Takes nothing out.
+    /// Waits until a read can get on: there are bytes, or the end of file. Takes no bytes out.
     /// Cancel safe.
     pub async fn ready(&mut self) {
         if let Some(stream) = self.stream() {
@@ -212,7 +212,7 @@ impl Reader {
     }
 }
 
-/// A read under way that gives its buffer back whatever becomes of it.
+/// A read under way. It gives its buffer back, however it ends.
 struct Reading<'a> {
     read: Option<Pin<Box<StreamRead<'a, u8>>>>,
     buf: &'a mut Vec<u8>,
@@ -241,7 +241,7 @@ impl Drop for Reading<'_> {
     }
 }
 
-/// The end that bytes go into. Dropping it closes it; [`Writer::close`] also tells how that went.
+/// The writing end of a pipe. Dropping it closes it; [`Writer::close`] also returns how that went.
 #[derive(Debug)]
 pub struct Writer {
     sink: Sink,
@@ -260,7 +260,7 @@ impl Writer {
         Self { sink: Sink::End(end) }
     }
 
-    /// How many bytes the pipe holds. To be asked before the first write.
+    /// Returns how many bytes the pipe can hold. Must be called before the first write.
     ///
     /// # Errors
     /// `Unsupported` once writing has begun, for stdout, and while a named pipe has no reader.
@@ -271,7 +271,7 @@ impl Writer {
         }
     }
 
-    /// The end itself, to be given away.
+    /// Returns the end itself, to be given away.
     pub(crate) fn into_end(self) -> io::Result<PipeWriter> {
         match self.sink {
             Sink::End(end) => Ok(end),
@@ -279,7 +279,7 @@ impl Writer {
         }
     }
 
-    /// Begins to write what comes down `data`.
+    /// Begins to write the bytes of `data`.
     fn feed(self, data: StreamReader<u8>) -> Option<Outcome> {
         match self.sink {
             Sink::End(end) => Some(Outcome::Pipe(PipeWriter::write_via_stream(end, data))),
@@ -302,14 +302,14 @@ impl Writer {
         }
     }
 
-    /// Writes all of `bytes`, and gives their buffer back, empty. When it is done the kernel has
-    /// them all.
+    /// Writes all of `bytes`, and returns their buffer, empty. When it returns, the kernel has all
+    /// of them.
     ///
-    /// Dropping the future in between leaves it open how many were written.
+    /// If the future is dropped before that, it is not known how many bytes were written.
     ///
     /// # Errors
-    /// `BrokenPipe` where the reader is gone, `TimedOut` where the operator's patience with an
-    /// absent reader has run out.
+    /// `BrokenPipe` if the reader is gone, `TimedOut` if no reader came within the time that the
+    /// operator set.
     pub async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         let Some(stream) = self.stream() else {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -323,17 +323,17 @@ impl Writer {
         Err(io::ErrorKind::BrokenPipe.into())
     }
 
-    /// Waits until a write would get on: with room, or with an error. Cancel safe.
+    /// Waits until a write can get on: there is room, or an error. Cancel safe.
     pub async fn ready(&mut self) {
         if let Some(stream) = self.stream() {
             stream.write(Vec::new()).await;
         }
     }
 
-    /// Closes the end, and waits until the host has it all.
+    /// Closes the end, and waits until the host has all bytes.
     ///
     /// # Errors
-    /// As [`Writer::write_all`].
+    /// Those of [`Writer::write_all`].
     pub async fn close(mut self) -> io::Result<()> {
         self.end().await
     }
@@ -349,10 +349,10 @@ impl Writer {
     }
 }
 
-/// Copies everything from `reader` to `writer`, and gives how many bytes that was.
+/// Copies everything from `reader` to `writer`, and returns how many bytes that was.
 ///
 /// # Errors
-/// As [`Reader::read`] and [`Writer::write_all`].
+/// Those of [`Reader::read`] and [`Writer::write_all`].
 pub async fn copy(reader: &mut Reader, writer: &mut Writer) -> io::Result<u64> {
     let mut total = 0;
     let mut buf = Vec::with_capacity(BUFFER);
@@ -365,11 +365,11 @@ pub async fn copy(reader: &mut Reader, writer: &mut Writer) -> io::Result<u64> {
     }
 }
 
-/// Hands everything from `reader` to `writer` without looking at it: the host moves the bytes, and
-/// the guest sees none of them.
+/// Moves everything from `reader` to `writer` without showing it to the guest: the host moves the
+/// bytes.
 ///
 /// # Errors
-/// As [`copy`].
+/// Those of [`copy`].
 pub async fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<()> {
     if let Sink::Stream(..) | Sink::Closed = writer.sink {
         copy(&mut reader, &mut writer).await?;
@@ -390,11 +390,11 @@ pub async fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<()> {
     }
 }
 
-/// Waits until one of `readers` has bytes or is at its end, and gives its index. Takes nothing out.
-/// Cancel safe.
+/// Waits until one of `readers` has bytes or is at its end, and returns its index. Takes no bytes
+/// out. Cancel safe.
 ///
 /// # Panics
-/// Where `readers` is empty: that would wait for ever.
+/// Panics if `readers` is empty: that would wait for ever.
 pub async fn ready_any(readers: &mut [Reader]) -> usize {
     let waiting = readers.iter_mut().map(|reader| Box::pin(reader.ready()));
     futures::future::select_all(waiting).await.1
