@@ -1,4 +1,4 @@
-//! A host that may reserve little address space, as under `ulimit -v`.
+//! Runs hosts that may reserve little address space, as under `ulimit -v`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use support::*;
 
-/// `pipehost ARGS...` with so many KiB of address space; `input` is its stdin.
+/// Returns `pipehost ARGS...` with this many KiB of address space. `input` is its stdin.
 fn within(kibibytes: u64, dir: &Dir, input: &str, args: &str) -> Command {
     let input = dir.file("input", input);
     let text = format!("ulimit -v {kibibytes}; exec \"$PIPEHOST\" {args} < {}", input.display());
@@ -32,7 +32,8 @@ fn stages_fit_into_little_address_space() {
     assert_eq!(ended.stdout, "ABC");
 }
 
-/// As much as its own `--max-memory` lets a guest have, it has under a limit too: memories move as they grow.
+/// A guest may use as much memory as its own `--max-memory` says under such a limit, too: memories
+/// move as they grow.
 #[test]
 fn a_guest_grows_within_little_address_space() {
     let _dog = watchdog();
@@ -55,7 +56,7 @@ fn a_guest_grows_within_little_address_space() {
     within(GIB, &dir, "", &args).end().expect_line(63, &["--max-memory"]);
 }
 
-/// Whatever there is not enough of: it works, or one line says why. No limit gives another status.
+/// Whichever resource is short, the run works, or one line says why. No limit gives another status.
 #[test]
 fn row_47_too_little_address_space_is_74() {
     let _dog = watchdog();

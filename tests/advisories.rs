@@ -1,5 +1,4 @@
-//! What the engine's open advisories are about, tried where a guest can try it: see the table in
-//! SECURITY.md.
+//! Tries the engine's open advisories, where a guest can try them: see the table in SECURITY.md.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -24,7 +23,7 @@ fn nothing_of_the_collectors_heap_is_to_be_had() {
     }
 }
 
-/// A component of 0.3 with both ends of a stream, `$r` and `$w`, that does what `calls` say.
+/// Returns a component of 0.3 that has both ends of a stream, `$r` and `$w`, and makes these calls.
 fn with_a_stream(calls: &str) -> String {
     format!(
         r#"(component
@@ -90,9 +89,9 @@ fn cancelling_at_the_wrong_end_harms_the_guest_alone() {
     }
 }
 
-/// A guest that has got its engine to where it should never be: a panic, where assertions are compiled in. It ends that
-/// guest; what was made is removed, and other stages go on. Where a later engine has mended this, another way there
-/// must be found.
+/// A guest drives its engine to a point that it should never reach: a panic, if assertions are
+/// compiled in. The panic ends only that guest; what was made is removed, and other stages go on.
+/// If a later engine has mended this, another way to that point must be found.
 #[test]
 fn row_48_a_panic_below_a_guest_ends_that_guest_alone() {
     let _dog = watchdog();

@@ -1,4 +1,4 @@
-//! The cache of compiled guests: what is in it is used, and nothing else is.
+//! Tests the cache of compiled guests: its entries are used, and nothing else is.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -13,7 +13,7 @@ use support::*;
 const HIT: &str = "the compiled code is in the cache";
 const MADE: &str = "compiled in ";
 
-/// `pipehost -v ARGS...` with its cache in `dir`.
+/// Returns `pipehost -v ARGS...` with its cache in `dir`.
 fn cached(dir: &Dir, args: &[&str]) -> Command {
     let mut command = pipehost(["-v"]);
     command.args(args).env("XDG_CACHE_HOME", dir.path("caches"));
@@ -28,7 +28,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Runs a guest that says `text` to the end of its stdin, and sees that it does; what the host said.
+/// Runs a guest that writes `text` until its stdin ends, and checks that it does. Returns the
+/// host's output.
 #[track_caller]
 fn cat(dir: &Dir, options: &[&str]) -> String {
     let input = dir.file("input", "Abc");
@@ -127,8 +128,8 @@ fn row_07_a_damaged_entry_is_made_anew() {
     }
 }
 
-/// Code that pipehost made, but of another guest; a symbolic link; a FIFO; a file that others may
-/// write to; code without a seal: none of it is run.
+/// None of these is run: code that pipehost made of another guest, a symbolic link, a FIFO, a file
+/// that other users may write to, code without a seal.
 #[test]
 fn row_07_a_planted_entry_is_not_run() {
     let _dog = watchdog();
@@ -155,7 +156,8 @@ fn row_07_a_planted_entry_is_not_run() {
     });
 }
 
-/// A folder that others could have written to is not used, and said so; the guest runs.
+/// A folder that other users could have written to is not used. The host says so, and the guest
+/// runs.
 #[test]
 fn row_07_a_folder_open_to_others_is_not_used() {
     let _dog = watchdog();
@@ -226,7 +228,8 @@ fn a_folder_that_cannot_be_written_to_costs_only_time() {
     assert!(as_nobody(&dir, &script(&filled)).expect(0).stderr.contains(HIT));
 }
 
-/// Whoever can write to the cache can have native code run, so a guest must not be able to.
+/// A process that can write to the cache can make a host run native code, so a guest must not be
+/// able to.
 #[test]
 fn a_guest_that_could_write_to_it_runs_without_it() {
     let _dog = watchdog();
@@ -257,7 +260,7 @@ fn any_number_may_fill_it_at_once() {
     assert!(cat(&dir, &[]).contains(HIT));
 }
 
-/// A file of compiled code that a user names is not run, wherever it comes from.
+/// A file of compiled code that a user names is never run, wherever it comes from.
 #[test]
 fn compiled_code_is_not_a_guest() {
     let _dog = watchdog();

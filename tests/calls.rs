@@ -1,7 +1,7 @@
-//! Sequences of calls, chosen at random, that a guest makes on pipes, against a model of pipes.
+//! Makes random sequences of calls on pipes, and compares the results with a model of pipes.
 //!
-//! The same ones each time, so that a failure means that something has changed. `PIPEHOST_CALLS_SEED=N` chooses
-//! others.
+//! The sequences are the same each time, so that a failure means that something has changed.
+//! `PIPEHOST_CALLS_SEED=N` chooses others.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -21,10 +21,11 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use calls::Caller;
 use support::*;
 
-/// The tests here count the descriptors of the whole process, so they take turns.
+/// Makes the tests here take turns, as they count the descriptors of the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Few slots, so that calls meet; sizes around what pages, writes and pipes hold.
+/// Chooses a call: with few slots, so that calls meet, and sizes around those of pages, writes and
+/// pipes.
 fn call() -> impl Strategy<Value = [u8; 4]> {
     let op = prop_oneof![
         4 => Just(Op::Create),
@@ -68,7 +69,8 @@ fn seed() -> [u8; 32] {
     seed
 }
 
-/// Runs `cases` programs; gives how often each call was done, and how many bytes came out of pipes.
+/// Runs `cases` programs. Returns how often each call was made, and how many bytes came out of
+/// pipes.
 fn follow(
     version: Version,
     cases: u32,

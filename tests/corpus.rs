@@ -1,5 +1,5 @@
-//! What the fuzz targets have found worth keeping, once more: no input may make the host panic, or tell
-//! of pipes what is not so.
+//! Replays the inputs that the fuzz targets have found: no input may make the host panic, or report
+//! what is not true of pipes.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use pipehost_test_calls::Version;
 use support::*;
 
-/// The inputs of a fuzz target, by their names.
+/// Returns the inputs of a fuzz target, with their names.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let input = |entry: fs::DirEntry| {
@@ -30,7 +30,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// Tells which input it was that did not pass.
+/// Runs `input` on each input, and says which one fails.
 fn replay(target: &str, mut input: impl FnMut(&[u8])) {
     for (name, bytes) in corpus(target) {
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| input(&bytes)));

@@ -1,4 +1,5 @@
-//! How bytes get through: unread from pipe to pipe, into larger pipes, and by WASI 0.1's own calls.
+//! Tests how bytes get through: unread from pipe to pipe, into larger pipes, and by WASI 0.1's
+//! calls.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -12,23 +13,23 @@ use std::time::Duration;
 
 use support::*;
 
-/// What a pipe that we make or open grows to.
+/// The capacity to which a pipe grows that pipehost makes or opens, in bytes.
 const GROWN: usize = 1024 * 1024;
 
-/// A probe that hands its pipe `in` on to its pipe `out`, and sees nothing of it.
+/// Returns a probe that hands its pipe `in` on to its pipe `out`, and sees none of the bytes.
 fn forward(probe: &str, a: &Path, b: &Path) -> Command {
     let mut command = run(probe, [fifo("in", a, ",r"), fifo("out", b, ",w")].concat());
     command.args(["--", "forward", "in", "out"]);
     command
 }
 
-/// Keeps a FIFO's other side open; reads and writes do not wait.
+/// Opens a FIFO's other side, without waiting for reads and writes.
 fn hold(fifo: &Path) -> File {
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(fifo).unwrap()
 }
 
-/// How many bytes a process has had copied to it by read(2): what splice(2) moves does not count.
+/// Returns how many bytes read(2) has copied to a process. Bytes moved by splice(2) do not count.
 fn bytes_read(running: &Running) -> u64 {
     let io = fs::read_to_string(format!("/proc/{}/io", running.pid())).unwrap();
     io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
@@ -132,7 +133,7 @@ fn an_early_leaver_is_noticed_though_nothing_flows() {
     assert_eq!((&*ended.stdout, &*ended.stderr), ("y\n", ""));
 }
 
-/// A FIFO without a writer is not at its end; one whose writer wrote nothing is.
+/// A FIFO without a writer is not at its end. A FIFO whose writer wrote nothing is.
 #[test]
 fn what_is_handed_on_ends_when_its_writers_have_been_and_gone() {
     let _dog = watchdog();
@@ -170,8 +171,8 @@ fn what_is_handed_on_outlives_its_writers_where_the_pipe_reopens() {
     }
 }
 
-/// A peer that has left is not the last: the next one may be there, and silent. Waiting for it is
-/// waiting, in every version and way.
+/// A peer that has left is not the last one: the next peer may be there, and silent. The guest must
+/// wait for it, in every version and way.
 #[test]
 fn a_silent_peer_after_one_that_left_is_waited_for() {
     let _dog = watchdog();
@@ -224,7 +225,7 @@ fn a_silent_peer_after_one_that_left_is_waited_for() {
     }
 }
 
-/// The same of readers: one has been there and left, and the next one is slow.
+/// The same for readers: one has been there and has left, and the next one is slow.
 #[test]
 fn a_slow_reader_after_one_that_left_is_waited_for() {
     let _dog = watchdog();
@@ -266,7 +267,7 @@ fn a_slow_reader_after_one_that_left_is_waited_for() {
     }
 }
 
-/// Splice(2) is for pipes: to and from files, sockets and the like bytes are copied.
+/// splice(2) is only for pipes. To and from files, sockets and other files, bytes are copied.
 #[test]
 fn what_cannot_be_spliced_is_copied() {
     let _dog = watchdog();
@@ -308,7 +309,8 @@ fn pipes_grow_unless_somebody_chose_their_size() {
     }
 }
 
-/// Over the limit of a user's pages in pipes, the kernel makes tiny ones: all goes on, more slowly.
+/// Over the user's limit of pages in pipes, the kernel makes tiny pipes: everything works, more
+/// slowly.
 #[test]
 fn row_38_the_limit_of_pages_in_pipes() {
     let _dog = watchdog();
@@ -330,7 +332,7 @@ fn row_38_the_limit_of_pages_in_pipes() {
     assert_eq!(moved, "moved 1000000");
 }
 
-/// WASI 0.1 functions, and what each test's `_start` does with them.
+/// Returns a module that imports functions of WASI 0.1, and whose `_start` is `start`.
 fn module(dir: &Dir, start: &str) -> std::path::PathBuf {
     let imports = ["fd_read", "fd_write"]
         .map(|name| {
@@ -355,7 +357,7 @@ fn module(dir: &Dir, start: &str) -> std::path::PathBuf {
     dir.file("module.wat", text)
 }
 
-/// Writes "hello" to a descriptor, and exits with the errno if there is one.
+/// Returns code that writes "hello" to a descriptor, and exits with the errno if there is one.
 fn hello(fd: i32) -> String {
     format!(
         "(call $fd_write (i32.const {fd}) (i32.const 0) (i32.const 2) (i32.const 200))
@@ -390,7 +392,7 @@ fn a_module_that_closes_or_renumbers_its_standard_streams_gets_what_it_asked_for
     run(read).expect(BADF);
 }
 
-/// Addresses that are out of bounds are the module's own mistake, and nobody else's.
+/// Addresses that are out of bounds end only the module itself.
 #[test]
 fn a_module_that_points_out_of_its_memory_harms_itself_only() {
     let _dog = watchdog();

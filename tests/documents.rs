@@ -1,4 +1,4 @@
-//! The documents name tests: each of them is there.
+//! Checks that the tests which the documents name exist.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The names of all tests in Rust files below a folder.
+/// Collects the names of all tests in Rust files below a folder.
 fn functions(folder: &Path, into: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
@@ -29,7 +29,7 @@ fn functions(folder: &Path, into: &mut BTreeSet<String>) {
     }
 }
 
-/// What stands between backticks and looks like a test's name, `..` at its end included.
+/// Returns words between backticks that look like a test's name, including a `..` at the end.
 fn named(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|it| {
@@ -60,7 +60,7 @@ fn every_test_that_a_document_names_is_there() {
     }
 }
 
-/// Each row has a test of its own.
+/// Each row has its own test.
 #[test]
 fn every_row_of_faults_has_a_test() {
     let mut known = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The examples, and the README's guest, outside of this repository.
+//! Builds the examples, and the README's guest, outside of this repository.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -14,7 +14,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().into()
 }
 
-/// Whether cargo, without a network, takes the crate in `folder`, whose dependencies are locked as ours.
+/// Runs cargo, without a network, on the crate in `folder`, with the versions that this repository
+/// locks.
 fn cargo(folder: &Path, args: &[&str]) {
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
@@ -45,7 +46,7 @@ fn examples_work_where_they_are_copied_to() {
     assert!(seen >= 9, "{seen} examples");
 }
 
-/// The blocks of the README that begin so.
+/// Returns the README's blocks of this language.
 fn blocks(readme: &str, language: &str) -> Vec<String> {
     let begin = format!("```{language}\n");
     let blocks = readme.split(&begin).skip(1);

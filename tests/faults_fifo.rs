@@ -82,7 +82,7 @@ fn row_22_our_own_fifo_from_before_is_used() {
     assert!(x.exists(), "what was there stays");
 }
 
-/// One host after the other on one path: each has a FIFO there that a peer finds.
+/// Hosts run one after the other on one path. Each has a FIFO there that a peer finds.
 #[test]
 fn row_22_one_run_takes_over_as_another_ends() {
     let _dog = watchdog();
@@ -246,7 +246,7 @@ fn row_25_a_fifo_that_is_removed_or_replaced_while_open() {
     }
 }
 
-/// It is told when it happens, not at the end.
+/// The host reports it when it happens, and not only at the end.
 #[test]
 fn row_25_is_told_while_it_runs() {
     let _dog = watchdog();
@@ -263,7 +263,7 @@ fn row_25_is_told_while_it_runs() {
     assert_eq!(told.matches("removed or replaced").count(), 1, "{told}");
 }
 
-/// The host that has made a FIFO may remove it: the one at the other side does not complain.
+/// The host that has made a FIFO may remove it. The host at its other side does not complain.
 #[test]
 fn row_25_the_maker_may_remove_it() {
     let _dog = watchdog();
@@ -315,7 +315,7 @@ fn row_26_a_second_host_in_the_same_direction() {
     }
 }
 
-/// Two names for one FIFO in one host are no two hosts; nor are its standard streams.
+/// One host may use one FIFO under two names, or as a standard stream: it is not another host.
 #[test]
 fn row_26_one_host_may_have_it_twice() {
     let _dog = watchdog();
@@ -325,7 +325,7 @@ fn row_26_one_host_may_have_it_twice() {
     both.args(["--", "list"]).end().expect(0);
 }
 
-/// A private folder for the tests of one.
+/// Sets a private runtime folder for `command`.
 fn with_runtime(dir: &Dir, mut command: std::process::Command) -> std::process::Command {
     command.env("XDG_RUNTIME_DIR", dir.path("runtime"));
     command
@@ -423,7 +423,8 @@ fn what_a_killed_run_left_in_the_private_folder_is_removed() {
     assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
 }
 
-/// A guest goes on without its host's monitor, but for what that does; what stays is told.
+/// A guest goes on without its host's monitor. What the monitor would have removed stays, and the
+/// host says so.
 #[test]
 fn row_36_a_monitor_that_is_killed() {
     let _dog = watchdog();

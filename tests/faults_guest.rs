@@ -1,5 +1,5 @@
-//! Faults of input and of guests: rows 1 to 19 of docs/reliability.md, a test for each, named after
-//! it.
+//! Faults of input and of guests: rows 1 to 19 of docs/reliability.md. Each row has a test named
+//! after it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -11,7 +11,7 @@ use std::process::Stdio;
 
 use support::*;
 
-/// A component of WASI 0.2 whose `run` does nothing, with these imports.
+/// Returns a component of WASI 0.2 that has these imports, and whose `run` does nothing.
 fn importing(imports: &str) -> String {
     format!(
         r#"(component

@@ -1,4 +1,5 @@
-//! Names that a guest or a file chooses, and messages that a guest can cause: neither says more than it is.
+//! Names that a guest or a file chooses, and messages that a guest can cause: neither can pass for
+//! something else.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! Faults of peers and of the system: rows from 28 on of docs/reliability.md. Those that are about
-//! time are in timing.rs.
+//! Faults of peers and of the system: rows from 28 on of docs/reliability.md. Rows about time are
+//! in timing.rs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -191,7 +191,7 @@ fn the_longest_times_are_for_ever() {
     assert_eq!(command.args(times).end().expect(0).stdout, "hello\n");
 }
 
-/// A guest that does not look is not told; its operator is.
+/// A guest that does not look is not told. Its operator is.
 #[test]
 fn what_a_guest_leaves_behind_and_nobody_takes_is_an_error() {
     let _dog = watchdog();

@@ -1,4 +1,5 @@
-//! Ends that no handler sees: fatal signals and SIGKILL at any moment, also while a guest is compiled.
+//! Ends that no handler sees: fatal signals and SIGKILL at any moment, even while a guest is
+//! compiled.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use support::*;
 
-/// The signals that end a process that does nothing about them, but for those that pipehost handles.
+/// The signals whose default action ends a process, except those that pipehost handles.
 const FATAL: [(&str, i32); 13] = [
     ("USR1", 10),
     ("ALRM", 14),
@@ -28,7 +29,8 @@ const FATAL: [(&str, i32); 13] = [
     ("KILL", 9),
 ];
 
-/// A run that makes two FIFOs, one of them in a private folder, and locks, and compiles its guest.
+/// Returns a run that makes two FIFOs, one of them in a private folder, and locks, and compiles its
+/// guest.
 fn compiling(dir: &Dir, sandbox: &str) -> Command {
     let x = dir.path("x");
     let runtime = dir.path("runtime");
@@ -43,7 +45,7 @@ fn compiling(dir: &Dir, sandbox: &str) -> Command {
     command
 }
 
-/// What a run has made and not removed.
+/// Returns what a run has made and not removed.
 fn left(dir: &Dir) -> Vec<String> {
     let names = |path: &Path| -> Vec<String> {
         let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
@@ -71,7 +73,8 @@ fn row_45_a_fatal_signal_while_compiling_leaves_nothing() {
     }
 }
 
-/// At whatever moment of the start it comes: before a FIFO has its name, before the guest's first instruction.
+/// The signal may come at any moment: before a FIFO has its name, before the guest's first
+/// instruction.
 #[test]
 fn row_46_kill_at_any_moment_of_the_start_leaves_nothing() {
     let _dog = watchdog();
@@ -85,7 +88,7 @@ fn row_46_kill_at_any_moment_of_the_start_leaves_nothing() {
     }
 }
 
-/// Also where the whole process group is killed.
+/// The same if the whole process group is killed.
 #[test]
 fn row_46_killing_the_group_leaves_nothing() {
     let _dog = watchdog();
@@ -100,7 +103,8 @@ fn row_46_killing_the_group_leaves_nothing() {
     until("all is removed", || left(&dir).is_empty());
 }
 
-/// `sh -c "ulimit -f 8; pipehost ARGS"`: no file of more than 8 blocks, and 100,000 bytes of stdin.
+/// Returns `sh -c "ulimit -f 8; pipehost ARGS"`: no file may exceed 8 blocks; stdin has 100,000
+/// bytes.
 fn small_files(dir: &Dir, args: &str) -> Command {
     let input = dir.file("input", vec![b'x'; 100_000]);
     let text = format!("ulimit -f 8; exec \"$PIPEHOST\" {args} < {}", input.display());
@@ -130,7 +134,7 @@ fn row_45_a_file_that_may_not_grow_is_an_error() {
     assert_ne!(ended.code, Some(0), "{ended:?}");
 }
 
-/// A native command has the usual reaction to SIGXFSZ, and to SIGPIPE.
+/// A native command has the default reaction to SIGXFSZ and to SIGPIPE.
 #[test]
 fn row_45_native_commands_get_the_signals_back() {
     let _dog = watchdog();

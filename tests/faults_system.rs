@@ -1,4 +1,4 @@
-//! Faults of the system and of guests that want too much: rows 6, 15, 37 and 39 of
+//! Faults of the system, and of guests that ask for too much: rows 6, 15, 37 and 39 of
 //! docs/reliability.md.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
@@ -29,7 +29,7 @@ fn row_06_a_file_of_500_mb_is_refused_by_its_size() {
     sh(script).end().expect_line(65, &["larger than 256 MiB"]);
 }
 
-/// The most that was resident, in bytes, and how it ended.
+/// Returns the most memory that was resident, in bytes, and how the run ended.
 fn most_resident(mut running: Running) -> (u64, Ended) {
     let mut most = 0;
     while !running.is_over() {
@@ -70,7 +70,7 @@ fn row_15_ten_thousand_pipes() {
     }
 }
 
-/// What would hold the host's thread for long is not to be had in one call.
+/// A single call cannot hold the host's thread for long.
 #[test]
 fn random_bytes_come_in_bounded_calls() {
     let _dog = watchdog();
@@ -117,8 +117,8 @@ fn row_37_no_descriptors_left() {
     assert_eq!(sh(&script).end().expect(0).stdout, "1000\n1000\n1000\n");
 }
 
-/// With each number of descriptors from next to none on: it works, or one line says why not; no panic,
-/// and nothing is left.
+/// With every number of descriptors from almost none on, the run works, or one line says why not.
+/// There is no panic, and nothing is left behind.
 #[test]
 fn row_37_too_few_descriptors_to_begin_with() {
     let _dog = watchdog();
@@ -149,7 +149,8 @@ fn row_37_too_few_descriptors_to_begin_with() {
     assert!(worked > 5, "most are enough");
 }
 
-/// Signals without end: stopped and continued, and with calls interrupted by a signal that is caught.
+/// Sends signals without end: the run is stopped and continued, and a caught signal interrupts its
+/// calls.
 #[test]
 fn row_39_interrupted_and_continued() {
     let _dog = watchdog_after(Duration::from_secs(300));
@@ -210,7 +211,7 @@ fn row_39_interrupted_and_continued() {
     }
 }
 
-/// What is stopped moves nothing, and what comes meanwhile is there afterwards.
+/// A stopped run moves no bytes. Bytes that come meanwhile are there afterwards.
 #[test]
 fn row_39_a_stopped_run_goes_on_where_it_was() {
     let _dog = watchdog();

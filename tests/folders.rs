@@ -1,5 +1,5 @@
-//! Granted folders: what is no file is not opened through them, what the host holds for their files is bounded, and
-//! the fences of the sandbox change nothing else.
+//! Granted folders: only files are opened through them, what the host holds for their files is
+//! bounded, and the fences of the sandbox change nothing else.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -13,13 +13,13 @@ use std::process::Stdio;
 
 use support::*;
 
-/// A WASI 0.1 module that makes these calls on paths, each a function's name, the types of its parameters and what
-/// they are, and prints the errno of each as a letter, `A` for 0.
+/// Returns a WASI 0.1 module that makes these calls on paths, and prints the errno of each as a
+/// letter, `A` for 0. A call has a function's name, and the types and values of its parameters.
 fn module(calls: &[(&str, Vec<Arg<'_>>)]) -> String {
     module_of("wasi_snapshot_preview1", calls)
 }
 
-/// As [`module`], of a draft of 0.1.
+/// Returns the same as [`module`], for a draft of 0.1.
 fn module_of(wasi: &str, calls: &[(&str, Vec<Arg<'_>>)]) -> String {
     let (mut imports, mut data, mut body) = (String::new(), String::new(), String::new());
     let (mut at, mut known) = (4096, Vec::new());
@@ -73,13 +73,13 @@ enum Arg<'a> {
     Path(&'a str),
 }
 
-/// The first granted folder, in 0.1.
+/// The descriptor of the first granted folder, in 0.1.
 const FOLDER: i32 = 3;
 
 const RIGHT_TO_READ: i64 = 1 << 1;
 const RIGHT_TO_WRITE: i64 = 1 << 6;
 
-/// `path_open`, following links.
+/// Returns a call of `path_open` that follows links.
 fn open<'a>(path: &'a str, rights: i64, flags: i32) -> (&'static str, Vec<Arg<'a>>) {
     use Arg::{Int, Long, Path};
     let (folder, follow) = (Int(FOLDER), Int(1));
@@ -88,7 +88,7 @@ fn open<'a>(path: &'a str, rights: i64, flags: i32) -> (&'static str, Vec<Arg<'a
     ("path_open", args)
 }
 
-/// What a call of 0.1 says, as [`module`] prints it.
+/// Returns the letter that [`module`] prints for an errno of 0.1.
 fn said(errno: u8) -> char {
     char::from(b'A' + errno)
 }
@@ -158,7 +158,7 @@ fn row_55_what_is_no_file_is_not_opened_through_a_folder() {
     }
 }
 
-/// A tree with one of each, in two folders, `w` and `r`.
+/// Makes a tree with a file of each kind, in two folders, `w` and `r`.
 fn tree(dir: &Dir) {
     for folder in ["w", "r"] {
         fs::create_dir_all(dir.path(folder).join("folder")).unwrap();
@@ -173,7 +173,7 @@ fn tree(dir: &Dir) {
     dir.file("outside", "outside\n");
 }
 
-/// The fences refuse what was not granted, and a guest meets no other answers than without them.
+/// The fences refuse what was not granted. A guest gets the same answers as without them.
 #[test]
 fn the_fences_change_no_answer() {
     let _dog = watchdog();
@@ -211,7 +211,7 @@ fn the_fences_change_no_answer() {
     }
 }
 
-/// As above, in 0.1.
+/// The same in 0.1.
 #[test]
 fn the_fences_change_no_errno() {
     use Arg::{Int, Path};
@@ -266,7 +266,7 @@ fn the_fences_change_no_errno() {
     }
 }
 
-/// A guest with a granted folder, and its first line.
+/// Starts a guest with a granted folder, and returns its first line.
 fn first_line(guest: &str, folder: &Path, args: &[&str]) -> (Running, BufReader<fs::File>, String) {
     let grant = format!("{}::/f", folder.display());
     let mut command = run(guest, ["--dir", &grant, "--max-memory", "32M", "--"]);
@@ -285,14 +285,15 @@ fn os_pipe() -> (File, File) {
     (File::from(std::os::fd::OwnedFd::from(reader)), File::from(std::os::fd::OwnedFd::from(writer)))
 }
 
-/// Its own memory, without that of files.
+/// Returns the process's resident memory, without that of files.
 fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// The guest's own 32 MiB, 16 MiB for all that the host holds for it, and a host without guests.
+/// The guest's own 32 MiB, 16 MiB for everything that the host holds for it, and a host without
+/// guests.
 const MOST: u64 = (32 + 16 + 16) << 20;
 
 #[test]
@@ -355,7 +356,7 @@ fn files_of_0_3_are_copied_whole() {
     assert!(fs::read(folder.join("to")).unwrap() == expected);
 }
 
-/// Two stages that open as many files as they can: each has its share, and gets back what it drops.
+/// Two stages open as many files as they can. Each has its share, and gets back what it drops.
 #[test]
 fn descriptors_of_one_stage_are_not_taken_from_another() {
     let _dog = watchdog();
@@ -396,7 +397,7 @@ fn descriptors_of_one_stage_are_not_taken_from_another() {
     }
 }
 
-/// In 0.1 and its draft: what a module opens is counted, and its share is left to it alone.
+/// In 0.1 and its draft, what a module opens is counted, and its share stays its own.
 #[test]
 fn descriptors_of_modules_are_counted() {
     let _dog = watchdog();
@@ -416,7 +417,7 @@ fn descriptors_of_modules_are_counted() {
     }
 }
 
-/// A path as long as the module's memory is not copied by the host.
+/// The host does not copy a path that is as long as the module's memory.
 #[test]
 fn a_path_without_end_costs_nothing() {
     let _dog = watchdog();

@@ -1,4 +1,5 @@
-//! Paths as operators give them: those of inherited descriptors, of FIFOs as standard streams, with any bytes in them.
+//! Paths as operators give them: of inherited descriptors, of FIFOs as standard streams, and with
+//! any bytes in them.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -10,7 +11,7 @@ use std::os::unix::fs::symlink;
 
 use support::*;
 
-/// A script in a folder of its own, and what it prints.
+/// Runs a script in a folder of its own, and returns how it ended.
 fn prints(dir: &Dir, script: &str) -> Ended {
     sh(&format!("cd {} && {{ {script}; }}", dir.path("").display())).end()
 }
@@ -65,7 +66,7 @@ fn the_shells_substitutions_are_descriptors() {
     }
 }
 
-/// What the message about a FIFO says is tried, word for word.
+/// Follows the message about a FIFO, word for word.
 #[test]
 fn hints_about_fifos_work() {
     let _dog = watchdog();
@@ -122,7 +123,7 @@ fn standard_streams_take_the_keys_of_fifos() {
     assert_eq!(ended.expect(0).stdout, "143\nONE\nTWO\nTHREE\nout\np\n");
 }
 
-/// Commas are doubled, and nothing has to be UTF-8.
+/// Commas are doubled, and a path need not be UTF-8.
 #[test]
 fn any_path_can_be_written() {
     let _dog = watchdog();
@@ -170,7 +171,7 @@ fn any_path_can_be_written() {
     run("plain", ["--", "args"]).arg(&odd).end().expect_line(2, &["a\u{fffd}b", "is not UTF-8"]);
 }
 
-/// Also before a pipeline is known, a time limit holds.
+/// A time limit holds even before a pipeline is known.
 #[test]
 fn row_50_reading_a_pipelines_file_is_within_its_time_limit() {
     let _dog = watchdog();

@@ -1,4 +1,4 @@
-//! Pipelines that are no lines, from files, with real programs at their ends.
+//! Pipelines that are not lines, from files, with real programs at their ends.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use support::*;
 
-/// A file in `dir` that holds a pipeline; `@@NAME` in it is a test's guest.
+/// Makes a file in `dir` that holds a pipeline. `@@NAME` in it is a test's guest.
 fn file(dir: &Dir, text: &str) -> String {
     let mut text = text.to_owned();
     while let Some(at) = text.find("@@") {
@@ -19,7 +19,7 @@ fn file(dir: &Dir, text: &str) -> String {
     dir.file("pipeline.toml", text).display().to_string()
 }
 
-/// A guest writes to three at once: to a file through gzip, to sort, and to jq.
+/// A guest that writes to three pipes at once: to a file through gzip, to sort, and to jq.
 const FAN_OUT: &str = r#"
     [[stage]]
     name = "split"

@@ -1,4 +1,4 @@
-//! What messages say to do is done, and works.
+//! Follows the advice that messages give, and checks that it works.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use support::*;
 
-/// What is typed wrong, what the message says of it, what is typed then, and what that prints. Standard input is
-/// `hi`, `x` is a FIFO whose writer says the same.
+/// Types each wrong command line and checks its message; then types the mended one and checks its
+/// output. Standard input is `hi`; `x` is a FIFO whose writer writes the same.
 fn mended(cases: &[(&str, &str, &str, &str)]) {
     for (typed, hint, then, prints) in cases {
         let dir = Dir::new();

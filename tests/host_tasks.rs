@@ -1,5 +1,5 @@
-//! What goes on in the host for a guest: streams whose handles are dropped, and streams that are
-//! always ready.
+//! The host's work for a guest: streams whose handles are dropped, and streams that are always
+//! ready.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -10,14 +10,14 @@ use std::process::Stdio;
 
 use support::*;
 
-/// What `field` of a process's status says, in KiB.
+/// Returns `field` of a process's status, in KiB.
 fn kib(pid: u32, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// After so many rounds memory is looked at.
+/// Memory is measured after these numbers of rounds.
 const MARKS: [&str; 6] = ["30000", "60000", "90000", "120000", "150000", "180000"];
 
 #[test]

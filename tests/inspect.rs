@@ -56,7 +56,7 @@ fn a_guest_is_described_for_scripts() {
     assert_eq!((&library["wasi"], &library["runnable"]), (&Value::Null, &false.into()));
 }
 
-/// A guest's names cannot look like lines of the report, nor hide or reorder any.
+/// A guest's names cannot look like lines of the report, and cannot hide or reorder lines.
 #[test]
 fn row_52_names_forge_no_line() {
     let _dog = watchdog();
@@ -75,7 +75,7 @@ fn row_52_names_forge_no_line() {
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
 }
 
-/// The command line that inspect prints is one that runs.
+/// The command line that inspect prints can be run.
 #[test]
 fn the_suggested_command_works() {
     let _dog = watchdog();

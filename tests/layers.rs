@@ -1,4 +1,5 @@
-//! No module knows, by whatever way round, one that knows it; and the layers know only those below.
+//! Checks that no two modules depend on each other, however indirectly, and that layers depend only
+//! on those below.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +8,7 @@ use std::path::Path;
 
 type Module = Vec<String>;
 
-/// From the bottom to the top. A folder stands for all that is in it.
+/// The layers, from the bottom to the top. A folder stands for everything in it.
 const LAYERS: &[&str] = &[
     "engine_names",
     "sys",
@@ -34,7 +35,7 @@ const LAYERS: &[&str] = &[
     "cli",
 ];
 
-/// All modules of the host, with their code, without comments and tests.
+/// Collects all modules of the host and their code, without comments and tests.
 fn modules(folder: &Path, of: &Module, found: &mut BTreeMap<Module, String>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();
@@ -58,7 +59,8 @@ fn modules(folder: &Path, of: &Module, found: &mut BTreeMap<Module, String>) {
     }
 }
 
-/// The paths that code names, from the root: `crate::a::b`, `super::b`, and each of `a::{b, c}`.
+/// Returns the paths that code names, from the root: `crate::a::b`, `super::b`, and each of `a::{b,
+/// c}`.
 fn paths(module: &Module, code: &str) -> Vec<Module> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("::") {
@@ -76,7 +78,7 @@ fn paths(module: &Module, code: &str) -> Vec<Module> {
     found
 }
 
-/// Follows what stands behind `::`. Gives what is left behind it.
+/// Follows a path from `base` through `rest`. Returns the text after it.
 fn follow<'a>(mut base: Module, mut rest: &'a str, found: &mut Vec<Module>) -> &'a str {
     loop {
         if let Some(list) = rest.strip_prefix('{') {
@@ -109,7 +111,7 @@ fn follow<'a>(mut base: Module, mut rest: &'a str, found: &mut Vec<Module>) -> &
     }
 }
 
-/// What each module knows.
+/// Returns the modules on which each module depends.
 fn known() -> BTreeMap<Module, BTreeSet<Module>> {
     let mut all = BTreeMap::new();
     modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &Vec::new(), &mut all);

@@ -1,4 +1,4 @@
-//! The limits that an operator sets: each in every state, in both versions of WASI, and where bytes
+//! The limits that an operator sets: each in every state, in both versions of WASI, and while bytes
 //! are handed on unread.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use support::*;
 
-/// Held by the test that measures time.
+/// Returns a lock, which the test that measures time holds.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What copies `a` to `b` in each way that there is: by reads and writes, and unread.
+/// Returns a command that copies `a` to `b` in the given way: by reads and writes, or unread.
 fn copying(probe: &str, how: &str, a: &Path, b: &Path) -> Command {
     let mut command = run(probe, fifo("a", a, ",r"));
     command.args(fifo("b", b, ",w")).args(["--", how, "a", "b"]);
@@ -35,7 +35,7 @@ fn with_options(command: Command, options: &[&str]) -> Command {
     changed
 }
 
-/// `head -c BYTES /dev/zero > FIFO`, which may meet EPIPE.
+/// Starts `head -c BYTES /dev/zero > FIFO`, which may meet EPIPE.
 fn zeros_into(bytes: u64, fifo: &Path) -> Running {
     sh(&format!("head -c {bytes} /dev/zero > {}", fifo.display())).start()
 }
@@ -44,7 +44,7 @@ fn count_of(fifo: &Path) -> Running {
     sh(&format!("wc -c < {}", fifo.display())).start()
 }
 
-/// The most memory that `running` had resident, in KiB, once it has ended.
+/// Returns the most memory that `running` had resident, in KiB, once it has ended.
 fn memory_of(mut running: Running) -> (u64, Ended) {
     let status = format!("/proc/{}/status", running.pid());
     let mut most = 0;
@@ -150,7 +150,7 @@ fn exactly_the_bytes_are_handed_on() {
     }
 }
 
-/// Neither a pipe nor a file: the end of file that comes in place of one byte more.
+/// A socket is neither a pipe nor a file: its end of file may come in place of one byte too many.
 #[test]
 fn the_end_of_a_socket_is_one_where_nothing_more_may_be_read() {
     let _dog = watchdog();
@@ -217,7 +217,7 @@ fn a_bounded_end_is_bounded_in_a_childs_hands_too() {
     }
 }
 
-/// Reads as fast as it can, and gives how long `bytes` took from the first one on.
+/// Reads as fast as it can, and returns how long `bytes` took from the first byte on.
 fn time_of(fifo: &Path, bytes: usize) -> thread::JoinHandle<Duration> {
     let fifo = fifo.to_owned();
     thread::spawn(move || {
@@ -314,7 +314,7 @@ fn what_the_rate_keeps_waiting_is_ended_at_once() {
 
 const SILENCE: Duration = Duration::from_millis(800);
 
-/// Ends `running` by its silence, which begins now at the latest.
+/// Expects that silence ends `running`. The silence begins now at the latest.
 #[track_caller]
 fn ends_by_silence(running: Running, since: Instant, what: &str) {
     running.end().expect_line(124, &["--idle-timeout 800ms", "nothing moved"]);

@@ -1,4 +1,4 @@
-//! What is said to a new user who types something wrong: the exact line.
+//! The messages to a new user who types something wrong: the exact lines.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -7,12 +7,12 @@ use std::fs;
 
 use support::*;
 
-/// The lines of ours on stderr, without `pipehost: `.
+/// Returns pipehost's lines on stderr, without `pipehost: `.
 fn said(ended: &Ended) -> Vec<&str> {
     ended.stderr.lines().filter_map(|line| line.strip_prefix("pipehost: ")).collect()
 }
 
-/// Each command line, as words with spaces between, with what is answered to it.
+/// Checks the answer to each command line. Its words are separated by spaces.
 fn answers(cases: &[(&str, i32, &str)]) {
     let dir = Dir::new();
     answers_in(&dir, cases);
@@ -124,7 +124,8 @@ fn values_of_other_programs_are_answered_by_ours() {
     assert_eq!(ended.code, Some(124), "{ended:?}");
 }
 
-/// What `exit` of a language's library makes of a status is told where statuses are.
+/// Wherever statuses are described, so is what a language's library makes of a status in its
+/// `exit`.
 #[test]
 fn help_says_what_becomes_of_a_status() {
     let _dog = watchdog();
@@ -137,7 +138,8 @@ fn help_says_what_becomes_of_a_status() {
     }
 }
 
-/// The commands that messages offer are run as they stand, with what stands for a word of the user's put in.
+/// Runs the commands that messages offer as they stand. Placeholders are replaced by a user's
+/// words.
 #[test]
 fn hints_are_commands_that_work() {
     let _dog = watchdog();
@@ -285,7 +287,7 @@ fn pipes_that_nobody_opened_are_told_of() {
     assert_eq!((ended.code, said(&ended)), (Some(0), vec![line]));
 }
 
-/// Whatever the guest itself makes of it.
+/// The host says so, whatever the guest itself makes of it.
 #[test]
 fn a_missing_grant_of_a_guest_that_fails_is_told_by_the_host() {
     let _dog = watchdog();

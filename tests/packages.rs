@@ -16,7 +16,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// All files below a folder, by their paths there.
+/// Returns all files below a folder, by their paths in it.
 fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -29,7 +29,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// A crate that is published has no files but its own.
+/// A published crate contains only its own files, so it has copies of the interfaces.
 #[test]
 fn copies_of_the_interfaces_are_equal() {
     for version in ["p2", "p3"] {
@@ -45,7 +45,7 @@ fn copies_of_the_interfaces_are_equal() {
     assert!(equal, "examples/embed differs from host/examples/embed.rs; type .ci/bundle");
 }
 
-/// What is bundled was built from examples/ as they are.
+/// The bundled guests were built from the present examples/.
 #[test]
 fn bundled_guests_are_what_the_examples_give() {
     for name in ["cat", "lines", "tee", "upper"] {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::*;
 
-/// The words of a line: `@@NAME` is a test's guest, and `~` a space inside of a word.
+/// Returns the words of a line. `@@NAME` is a test's guest, and `~` is a space inside of a word.
 fn words(line: &str) -> impl Iterator<Item = String> {
     line.split(' ').map(|word| match word.strip_prefix("@@") {
         Some(name) => guest(name).display().to_string(),
@@ -17,14 +17,14 @@ fn words(line: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// `pipehost pipe` with the words of `line`.
+/// Returns `pipehost pipe` with the words of `line`.
 fn pipe(line: &str) -> Command {
     let mut command = pipehost(["pipe"]);
     command.args(words(line));
     command
 }
 
-/// The same, as text for a shell.
+/// Returns the same as text for a shell.
 fn script(line: &str) -> String {
     let quoted: Vec<_> = words(line).map(|word| format!("'{word}'")).collect();
     format!("pipehost pipe {}", quoted.join(" "))
@@ -194,7 +194,7 @@ fn a_signal_ends_all() {
     }
 }
 
-/// The processes whose parent is `pid`.
+/// Returns the processes whose parent is `pid`.
 fn children_of(pid: u32) -> Vec<u32> {
     let mut children = Vec::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
@@ -204,7 +204,8 @@ fn children_of(pid: u32) -> Vec<u32> {
     children
 }
 
-/// A starter that ignores SIGCHLD has the kernel reap what it starts, before anybody can ask.
+/// If the process that starts pipehost ignores SIGCHLD, the kernel reaps pipehost's children before
+/// pipehost can wait for them.
 #[test]
 fn an_ignored_sigchld_is_taken_back() {
     let _dog = watchdog();
@@ -226,7 +227,7 @@ fn a_time_limit_bounds_the_whole() {
     }
 }
 
-/// A writer that is kept open by anybody but its own stage would keep its reader waiting.
+/// If another process than its own stage kept a writer open, its reader would wait for ever.
 #[test]
 fn no_stage_holds_another_ones_ends() {
     let _dog = watchdog();
@@ -312,7 +313,7 @@ trait StartWith {
 }
 
 impl StartWith for Command {
-    /// Runs it with `input` on its stdin.
+    /// Starts the command with `input` on its stdin.
     fn start_with(&mut self, input: &str) -> Ended {
         use std::io::Write as _;
         let mut running = self.stdin(std::process::Stdio::piped()).start();

@@ -1,4 +1,4 @@
-//! The semantics of pipes, as pipe(7) and fifo(7) have them, with both versions of the package.
+//! The semantics of pipes, as pipe(7) and fifo(7) describe them, with both versions of the package.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -23,7 +23,7 @@ fn anonymous_pipes_carry_end_and_break() {
     assert_eq!((&*ended.stdout, &*ended.stderr), (expected, ""));
 }
 
-/// 100 MB by every kind of pipe, the SHA-256 taken by sha256sum(1).
+/// Moves 100 MB through every kind of pipe, and compares the SHA-256 by sha256sum(1).
 #[test]
 fn a_hundred_megabytes_arrive_as_they_were_sent() {
     let _dog = watchdog_after(Duration::from_secs(300));
@@ -131,8 +131,8 @@ fn a_slow_stream_is_passed_on_as_it_comes() {
     }
 }
 
-/// Two programs, two FIFOs, opened in opposite order by each side: native and guest, and guest and
-/// guest of both versions.
+/// Two programs open two FIFOs in opposite order: native and guest, and guest and guest of both
+/// versions.
 #[test]
 fn opening_in_opposite_order_does_not_deadlock() {
     let _dog = watchdog();

@@ -1,7 +1,8 @@
-//! Row 24 of docs/reliability.md: what stands at a FIFO's path is swapped, all the time, by two processes,
-//! while it is prepared, opened and removed.
+//! Row 24 of docs/reliability.md: two processes swap the file at a FIFO's path all the time, while
+//! the FIFO is prepared, opened and removed.
 //!
-//! `PIPEHOST_RACE_TRIES` says how often that is tried. As root, one of the two is another user.
+//! `PIPEHOST_RACE_TRIES` says how often that is tried. As root, one of the two processes is another
+//! user's.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -18,23 +19,24 @@ use pipehost::{Fifo, FifoOptions};
 use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
 use support::*;
 
-/// How many tries there are unless told otherwise: some seconds.
+/// How many tries there are by default: some seconds.
 const TRIES: u64 = 10_000;
 
-/// Set for a process that is to swap: the folder that it works in.
+/// Set for a process that swaps: the folder in which it works.
 const SWAPPER: &str = "PIPEHOST_TEST_SWAPS_IN";
 
-/// How many things each of the two has: files, links and FIFOs in turn.
+/// How many files each of the two has: regular files, links and FIFOs in turn.
 const THINGS: usize = 12;
 
-/// The mode of the swappers' FIFOs. Those that pipehost makes have 0600.
+/// The mode of the swappers' FIFOs. FIFOs that pipehost makes have 0600.
 const THEIRS: u32 = 0o640;
 
-/// One of the two processes. Puts its things at the path, takes what is there, and exchanges the two,
-/// until it is told to stop. It never destroys what anybody but pipehost has made, and has everything of
-/// its own open, so that a thing of its own that has no name any more was removed by pipehost.
+/// Runs one of the two processes. It puts its files at the path, takes away what is there, and
+/// exchanges the two, until it is told to stop. It never destroys a file that pipehost has not
+/// made. It has all of its own files open, so that if one has no name any more, pipehost has
+/// removed it.
 ///
-/// No test of its own: [`row_24_swapped_between_check_and_use`] starts it.
+/// Not a test of its own: [`row_24_swapped_between_check_and_use`] starts it.
 #[test]
 fn a_swapper() {
     let Some(folder) = std::env::var_os(SWAPPER).map(PathBuf::from) else { return };
@@ -78,7 +80,7 @@ fn a_swapper() {
     println!("{turn} swaps");
 }
 
-/// Makes a file, a link or a FIFO, and holds it.
+/// Makes a file, a link or a FIFO, and opens it.
 fn thing(name: &Path, at: usize) -> OwnedFd {
     match at % 3 {
         0 => fs::write(name, "precious").unwrap(),
@@ -92,16 +94,16 @@ fn thing(name: &Path, at: usize) -> OwnedFd {
     rustix::fs::openat(CWD, name, flags, Mode::empty()).unwrap()
 }
 
-/// What the tries came to.
+/// How often each result occurred.
 #[derive(Debug, Default)]
 struct Counts {
-    /// There was something else, or it was there and gone again.
+    /// Another file was there, or the FIFO was there and gone again.
     refused: u64,
-    /// A FIFO of a swapper's that runs as the same user.
+    /// The FIFO was a swapper's that runs as the same user.
     found: u64,
-    /// A FIFO that pipehost had made, and that is gone at the end.
+    /// The FIFO was made by pipehost, and is gone at the end.
     removed: u64,
-    /// One that a swapper has taken away in between.
+    /// The FIFO was pipehost's, and a swapper has taken it away in between.
     taken: u64,
 }
 
@@ -168,7 +170,8 @@ async fn row_24_swapped_between_check_and_use() {
     assert!([refused, found, removed].iter().all(|n| *n > 0), "there was no race");
 }
 
-/// Opens the FIFO both ways and removes it. What was opened must be one thing, that which was checked.
+/// Opens the FIFO both ways and removes it. Both ends must be of one file, the one that was
+/// checked.
 fn one_try(fifo: &Fifo, target: u64, counts: &mut Counts) {
     let reader = fifo.open_reader().unwrap();
     let writer = fifo.open_writer().unwrap().expect("there is a reader");

@@ -1,6 +1,6 @@
-//! The host gives up its own powers: what a process may still do while a guest runs in it, and guests
-//! in processes of their own. What an attacker could try in such a process is tested where the host's
-//! code is, in host/src/cli/breakout.rs.
+//! The host gives up its own powers: what a process may still do while a guest runs in it, and
+//! guests in processes of their own. What an attacker could try in such a process is tested next to
+//! the host's code, in host/src/cli/breakout.rs.
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use support::*;
 
-/// A line of /proc/PID/status of each thread of a process.
+/// Returns a line of /proc/PID/status of each thread of a process.
 fn of_each_thread(pid: u32, key: &str) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let value = |text: String| {
@@ -25,7 +25,8 @@ fn of_each_thread(pid: u32, key: &str) -> Vec<String> {
     tasks.filter_map(status).map(value).collect()
 }
 
-/// A process that copies lines, once it has copied the first: its guest runs then.
+/// Starts a process that copies lines, and waits until it has copied the first: its guest runs
+/// then.
 fn copying(mut command: Command) -> (std::process::Child, std::process::ChildStdin) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -36,7 +37,7 @@ fn copying(mut command: Command) -> (std::process::Child, std::process::ChildStd
     (child, stdin)
 }
 
-/// Has `command` run on a kernel without these calls.
+/// Makes `command` run as on a kernel without these calls.
 fn without(command: &mut Command, calls: &[libc::c_long]) {
     let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
     let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
@@ -69,7 +70,7 @@ fn every_thread_is_confined_while_a_guest_runs() {
     }
 }
 
-/// What Linux 6.1 has not, where its Landlock is switched off: seccomp alone.
+/// The calls that Linux 6.1 does not have, with its Landlock switched off: only seccomp is left.
 const NEW: &[libc::c_long] = &[
     libc::SYS_landlock_create_ruleset,
     libc::SYS_landlock_restrict_self,
@@ -119,7 +120,7 @@ fn row_41_a_kernel_without_landlock_or_seccomp() {
     }
 }
 
-/// An old kernel has all that is required where no folder is granted.
+/// An old kernel has everything that is required if no folder is granted.
 #[test]
 fn row_41_what_needs_no_folder_is_required_on_an_old_kernel() {
     let _dog = watchdog();
@@ -154,7 +155,7 @@ fn row_41_what_needs_no_folder_is_required_on_an_old_kernel() {
     assert!(!dir.path("b").exists() && dir.path("a").exists());
 }
 
-/// Where something needs it, one process more; else none.
+/// There is one more process if a guest needs it, and none otherwise.
 #[test]
 fn there_is_one_helper_at_most() {
     let _dog = watchdog();
@@ -185,7 +186,7 @@ fn there_is_one_helper_at_most() {
     }
 }
 
-/// A fence that this process has too few descriptors for is not left out.
+/// A fence for which this process has too few descriptors is not left out.
 #[test]
 fn row_51_a_fence_is_not_left_out_for_want_of_descriptors() {
     let _dog = watchdog();
@@ -209,8 +210,9 @@ fn row_51_a_fence_is_not_left_out_for_want_of_descriptors() {
     assert!(worked > 0 && refused > 0, "{worked} worked, {refused} were refused");
 }
 
-/// Older kernels have no close_range(2), and some containers refuse it: what this process has removed, and
-/// what it has started, is done by copies of it that close what they have inherited.
+/// Older kernels have no close_range(2), and some containers refuse it. The processes that remove
+/// and start things for this process are copies of it, which then close the descriptors that they
+/// have inherited.
 #[test]
 fn row_41_a_kernel_without_close_range() {
     let _dog = watchdog();
@@ -226,7 +228,7 @@ fn row_41_a_kernel_without_close_range() {
     assert!(!fifo.exists());
 }
 
-/// What the operator trusts is not confined with the host.
+/// A command that the operator trusts is not confined with the host.
 #[test]
 fn native_commands_are_not_confined() {
     let _dog = watchdog();
@@ -248,7 +250,7 @@ fn native_commands_are_not_confined() {
     assert_eq!(ended.stderr, "");
 }
 
-/// `pipehost pipe --isolate` with these words.
+/// Returns `pipehost pipe --isolate` with these words.
 fn isolated(words: &[&str]) -> Command {
     let mut command = pipehost(["pipe", "--isolate"]);
     command.args(words);
@@ -326,13 +328,13 @@ fn an_isolated_pipeline_does_what_any_does() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
-/// Even the engine's own end, by a signal, takes one stage down.
-/// Whether a process is gone, or waits to be reaped.
+/// Returns whether a process is gone, or waits to be reaped.
 fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
+/// A signal that ends one stage, even one of the engine's own, takes no other stage down.
 #[test]
 fn an_isolated_stage_that_is_killed_takes_no_other_down() {
     let _dog = watchdog();

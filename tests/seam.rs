@@ -1,10 +1,10 @@
-//! The platform is known in `host/src/sys` alone.
+//! Checks that only `host/src/sys` knows the platform.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What names a platform.
+/// Words that name a platform.
 const WORDS: [&str; 12] = [
     "cfg(unix)",
     "cfg(windows)",
@@ -31,7 +31,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The text without comments, and up to its tests.
+/// Returns the lines before the tests, without comments.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().enumerate();
     lines

@@ -11,7 +11,7 @@ use support::*;
 /// The test programs that start children, in both versions of the package.
 const FAMILIES: [&str; 2] = ["family2", "family3"];
 
-/// `--child NAME=GUEST KEYS`
+/// Returns `--child NAME=GUEST KEYS`.
 fn child(name: &str, program: &str, keys: &str) -> [String; 2] {
     let program = match program.starts_with('@') {
         true => program.to_owned(),

@@ -1,4 +1,5 @@
-//! Standard streams that are not there, or are not open for what is done with them.
+//! Standard streams that are missing, or that are not open for the direction in which they are
+//! used.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -117,7 +118,7 @@ fn what_the_host_itself_has_to_say_is_not_lost_silently() {
     }
 }
 
-/// Every combination of those that are closed, and none of them is used.
+/// Every combination of closed streams, with a guest that uses none of them.
 #[test]
 fn a_stream_that_is_not_used_need_not_be_there() {
     let _dog = watchdog();
@@ -143,7 +144,7 @@ fn a_stream_that_is_not_used_need_not_be_there() {
     }
 }
 
-/// A file, a terminal or a pipe that is open for both serves as before.
+/// A file, a terminal or a pipe that is open for both directions works as before.
 #[test]
 fn what_is_open_for_both_serves() {
     let _dog = watchdog();

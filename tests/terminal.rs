@@ -1,4 +1,4 @@
-//! Row 17 of docs/reliability.md: what a guest writes to a terminal is shown, and does nothing.
+//! Row 17 of docs/reliability.md: a terminal shows what a guest writes, and does not act on it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -15,17 +15,17 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use support::*;
 
-/// Colours and text, then what sets a title, goes back, clears, reorders; as ESC, as C1 in UTF-8 and
-/// raw; and half a character.
+/// Colours and text; then sequences that set a title, go back, clear and reorder, as ESC and as C1
+/// in UTF-8 and raw; and half a character.
 const NASTY: &[u8] =
     b"plain \x1b[1;31mred\x1b[0m\ttab\n\x1b]0;owned\x07\r\x7f\x1b[2J\xc2\x9b2J\x9b\
     \xe2\x80\xae\xe2\x80";
 
-/// What is to be seen of [`NASTY`].
+/// What the terminal shows of [`NASTY`].
 const SEEN: &str = "plain \x1b[1;31mred\x1b[0m\ttab\n\\x1b]0;owned\\x07\\r\\x7f\\x1b[2J\\u{9b}2J\\x9b\
     \\u{202e}\\xe2\\x80";
 
-/// A pseudo-terminal that changes nothing itself, and what comes out of it.
+/// A pseudo-terminal that changes nothing itself, and a collector of its output.
 struct Screen {
     slave: OwnedFd,
     reader: JoinHandle<Vec<u8>>,
@@ -58,14 +58,14 @@ impl Screen {
         self.slave.try_clone().unwrap().into()
     }
 
-    /// All that has been on it. Whoever writes to it must have ended.
+    /// Returns everything that was shown. All writers to the terminal must have ended.
     fn shown(self) -> Vec<u8> {
         drop(self.slave);
         self.reader.join().unwrap()
     }
 }
 
-/// Runs `command` with descriptor 1 or 2 on a terminal, and gives its status and what was shown.
+/// Runs `command` with descriptor 1 or 2 on a terminal. Returns its status and what was shown.
 fn on_terminal(mut command: Command, number: i32) -> (Option<i32>, String) {
     let screen = Screen::new();
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -79,7 +79,7 @@ fn on_terminal(mut command: Command, number: i32) -> (Option<i32>, String) {
     (ended.code, String::from_utf8_lossy(&screen.shown()).into_owned())
 }
 
-/// Every way in which a guest can copy its stdin to its stdout.
+/// Returns every way in which a guest can copy its stdin to its stdout.
 fn copies(dir: &Dir) -> Vec<(&'static str, Command)> {
     let module = dir.file("copy.wat", COPY_MODULE);
     vec![
@@ -113,7 +113,7 @@ fn row_17_a_terminal_shows_what_would_act_on_it() {
     assert_eq!((code, &*shown), (Some(0), SEEN));
 }
 
-/// More than a terminal takes at once: nothing is lost, doubled or torn.
+/// Writes more than a terminal takes at once: nothing is lost, doubled or torn.
 #[test]
 fn row_17_much_of_it() {
     let _dog = watchdog();
@@ -194,7 +194,7 @@ fn row_17_messages_that_quote_a_guest() {
     assert!(shown.contains("\\x1b]0;owned") && !shown.contains('\u{1b}'), "{shown:?}");
 }
 
-/// Where what is written is escaped first, too.
+/// The limit also holds for bytes that are escaped before they are written.
 #[test]
 fn a_limit_of_bytes_holds_on_a_terminal() {
     let _dog = watchdog();

@@ -1,4 +1,4 @@
-//! A system that has few threads left, as under `ulimit -u`.
+//! Runs on a system that has few threads left, as under `ulimit -u`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -10,10 +10,10 @@ use std::process::Command;
 
 use support::*;
 
-/// A user whom nothing belongs to: root is not bound by RLIMIT_NPROC.
+/// A user who owns nothing: RLIMIT_NPROC does not bind root.
 const NOBODY: &str = "54321";
 
-/// The binary and a guest, where any user may execute and read them.
+/// The binary and a guest, in a place where any user may execute and read them.
 struct Place {
     dir: Dir,
     binary: PathBuf,
@@ -37,7 +37,8 @@ impl Place {
         Self { dir, binary, guest }
     }
 
-    /// `pipehost ARGS...` as a user who may have so many processes and threads, with an input of three bytes.
+    /// Returns `pipehost ARGS...` for a user who may have this many processes and threads, with
+    /// three bytes of input.
     fn limited(&self, threads: usize, args: &str) -> Command {
         let home = self.dir.path("home");
         let input = self.dir.file("input", "abc");
@@ -67,7 +68,7 @@ impl Place {
     }
 }
 
-/// How many threads this process's user has.
+/// Returns how many threads this process's user has.
 fn threads_of_ours() -> usize {
     let user = rustix::process::geteuid().as_raw();
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -79,7 +80,8 @@ fn threads_of_ours() -> usize {
     of_user.map(|it| fs::read_dir(it.path().join("task")).map_or(0, Iterator::count)).sum()
 }
 
-/// However few there are: the run works, or ends with 74 and one line, or a guest has its error. Never a panic.
+/// However few there are, the run works, or ends with 74 and one line, or a guest gets its error.
+/// It never panics.
 #[test]
 fn row_47_too_few_threads_are_74() {
     let _dog = watchdog();

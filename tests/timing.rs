@@ -1,5 +1,5 @@
-//! What must happen within a time, or cost no more than some: one test at a time, as each would
-//! disturb the others.
+//! What must happen within a time, or may cost only so much. One test runs at a time, as they would
+//! disturb each other.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use support::*;
 
-/// Held by the test that has the machine to itself.
+/// Returns a lock, which the test that needs the whole machine holds.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Every state in which a guest can be when a run is to be ended, and how to tell that it is there.
+/// A state in which a guest can be when a run is ended, and how to tell that it is there.
 struct Blocked {
     what: &'static str,
     guest: &'static str,
@@ -37,7 +37,7 @@ const BLOCKED: [Blocked; 8] = [
 ];
 
 impl Blocked {
-    /// Starts it and gives it back once it is in its state, with what holds it there.
+    /// Starts the guest and returns it once it is in its state, with what holds it there.
     fn start(&self, x: &Path, options: &[&str]) -> (Running, Option<fs::File>) {
         let mut command = run(self.guest, fifo("x", x, self.keys));
         let running = command.args(options).arg("--").args(self.args).start();
@@ -115,7 +115,7 @@ fn row_10_a_timeout_ends_a_run_in_every_state_and_cleans_up() {
     }
 }
 
-/// What is handed on unread never enters the guest again, and is ended all the same.
+/// A stream that is handed on unread never enters the guest again. It is ended all the same.
 #[test]
 fn row_10_a_timeout_ends_what_is_handed_on_in_every_state() {
     let _alone = alone();
@@ -159,7 +159,8 @@ fn row_10_a_timeout_ends_what_is_handed_on_in_every_state() {
     }
 }
 
-/// Whoever reads stderr has stopped: neither the guest's messages nor the host's may hold it up.
+/// The reader of stderr has stopped. Neither the guest's messages nor the host's may hold up the
+/// end.
 #[test]
 fn a_full_stderr_does_not_hold_a_run_up() {
     let _alone = alone();
@@ -200,8 +201,8 @@ fn row_06_a_timeout_counts_compiling() {
     assert!(took < Duration::from_millis(200) + SOON, "{took:?}");
 }
 
-/// 300 s of waiting may cost 0.1 s of CPU: measured by the scheduler's own nanoseconds over 3 s,
-/// 1 ms is the limit that follows.
+/// Waiting for 300 s may cost 0.1 s of CPU. Measured over 3 s by the scheduler's nanoseconds, the
+/// limit is 1 ms.
 #[test]
 fn row_28_waiting_for_a_peer_costs_no_cpu() {
     let _alone = alone();
@@ -229,8 +230,8 @@ fn row_28_waiting_for_a_peer_costs_no_cpu() {
     }
 }
 
-/// A writer that comes and goes, a thousand times: where the pipe reopens each is read, and neither that
-/// nor the time in between is spent on a processor.
+/// A writer comes and goes a thousand times. If the pipe reopens, each is read, and neither that
+/// nor the time in between costs processor time.
 #[test]
 fn row_31_a_writer_that_comes_and_goes_a_thousand_times() {
     let _alone = alone();
@@ -268,7 +269,7 @@ fn row_31_a_writer_that_comes_and_goes_a_thousand_times() {
     }
 }
 
-/// What a run that waits spends on a processor in a second, once all is still.
+/// Returns how much processor time a waiting run uses in a second, once all is still.
 fn cpu_while_waiting(running: &Running) -> Duration {
     let mut before = running.cpu_time();
     until("all is still", || {

@@ -1,4 +1,4 @@
-//! Errors that reach whom they concern: the guest as far as its interface has a name for them, else the operator.
+//! Errors reach the guest if its interface has a name for them, and the operator otherwise.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -7,8 +7,8 @@ use std::fs::{self, File};
 
 use support::*;
 
-/// A WASI 0.1 module that makes one call of `function` on `fd` with 8 bytes, and ends with its errno; `before` comes
-/// first.
+/// Returns a WASI 0.1 module that makes one call of `function` on `fd` with 8 bytes, after
+/// `before`, and exits with its errno.
 fn one_call(function: &str, fd: u32, before: &str) -> String {
     format!(
         "(module
@@ -58,7 +58,8 @@ fn a_module_gets_the_errno_that_it_is() {
     }
 }
 
-/// What the interface has no name for, the operator is told, whatever the guest makes of it.
+/// The operator is told of errors for which the interface has no name, whatever the guest makes of
+/// them.
 #[test]
 fn the_operator_is_told_what_a_guest_cannot_know() {
     let _dog = watchdog();
@@ -100,7 +101,7 @@ fn nonblocking_streams_of_modules_do_not_wait() {
     assert_eq!(ended.code, Some(106), "{ended:?}");
 }
 
-/// What a guest says of its broken stdout is dropped, and nothing else is.
+/// A guest's complaint about its broken stdout is dropped, and nothing else is.
 #[test]
 fn a_diagnosis_after_a_broken_pipe_is_shown() {
     let _dog = watchdog();
@@ -119,7 +120,7 @@ fn a_diagnosis_after_a_broken_pipe_is_shown() {
     assert_eq!(sh(&script).end().expect(141).stderr, "", "a panic at println! is about that");
 }
 
-/// A family of guests that fails again and again says so 32 times, and how often not.
+/// A family of guests that fails again and again is reported 32 times; then the rest is counted.
 #[test]
 fn row_54_warnings_about_a_family_are_bounded() {
     let _dog = watchdog();
@@ -142,7 +143,7 @@ fn row_54_warnings_about_a_family_are_bounded() {
     );
 }
 
-/// Nobody reads the terminal or the pipe that messages go to: the run ends all the same.
+/// The terminal or pipe for messages is not read. The run ends all the same.
 #[test]
 fn messages_never_wait() {
     let _dog = watchdog();
@@ -172,7 +173,7 @@ fn messages_never_wait() {
     }
 }
 
-/// What is missing is named, with what to do.
+/// The message names what is missing, and says what to do.
 #[test]
 fn a_system_without_proc_is_told_of() {
     let _dog = watchdog();

@@ -1,5 +1,5 @@
-//! Runs the interpreting guests in this process, and holds their reports against the model. The tests
-//! and the fuzz target `calls` share this.
+//! Runs the interpreting guests in this process, and compares their reports with the model. The
+//! tests and the fuzz target `calls` share this.
 #![allow(
     unreachable_pub,
     dead_code,
@@ -18,10 +18,10 @@ use pipehost::{
 use pipehost_test_calls::{Model, Version};
 use tokio::runtime::Runtime;
 
-/// Few enough that a program reaches it.
+/// The most pipes that a guest may have: few enough that a program reaches it.
 const MAX_PIPES: usize = 7;
 
-/// Longer than any program takes: what takes longer hangs.
+/// Longer than any program takes. A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The two guests, compiled once.
@@ -33,7 +33,7 @@ pub struct Caller {
     counts: bool,
 }
 
-/// What a run came to where nothing was wrong with it.
+/// The result of a run in which nothing was wrong.
 #[derive(Debug)]
 pub struct Told {
     /// What the guest reported.
@@ -43,7 +43,8 @@ pub struct Told {
 }
 
 impl Caller {
-    /// `folder` is where the FIFO is made; `guest` gives the path of a guest.
+    /// Compiles the two guests. `folder` is where the FIFO is made; `guest` returns the path of a
+    /// guest.
     pub fn new(folder: &Path, guest: impl Fn(&str) -> std::path::PathBuf) -> Self {
         let engine = Engine::new().unwrap();
         let guests = ["calls2", "calls3"]
@@ -53,15 +54,16 @@ impl Caller {
         Self { engine, guests, fifo: Arc::new(fifo), runtime, counts: true }
     }
 
-    /// Does not look for descriptors left behind: others in this process open and close some.
+    /// Turns off the search for leaked descriptors: other threads of this process open and close
+    /// some.
     pub fn without_counting(self) -> Self {
         Self { counts: false, ..self }
     }
 
-    /// Has the guest make the calls, and checks that what it reports is what pipes do.
+    /// Runs the guest, which makes the calls, and checks its report against what pipes do.
     ///
     /// # Errors
-    /// What is wrong.
+    /// A text that says what is wrong.
     pub fn check(&self, version: Version, program: &[u8]) -> Result<Told, String> {
         if program.len() < 4 {
             // No call, and so no word of one.
@@ -145,7 +147,7 @@ async fn rest(reader: &mut Reader) -> Vec<u8> {
     }
 }
 
-/// What descriptors this process has open, and the kinds of what they are open for.
+/// Returns the numbers of this process's open descriptors, and the kinds of their files.
 pub fn descriptors() -> Vec<String> {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
     let target = |entry: std::fs::DirEntry| {

@@ -1,5 +1,5 @@
-//! Any bytes through loading and running, with little time and memory. The replayed corpus and the
-//! fuzz target `component` share this.
+//! Loads and runs any bytes, with little time and memory. The replayed corpus and the fuzz target
+//! `component` share this.
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "the fuzz target uses it, too")]
 
 use std::time::Duration;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use pipehost::{Engine, Guest, GuestError, GuestLimits, Outcome, Pipes, Setup, Stdio};
 use tokio::runtime::Runtime;
 
-/// Compiling takes time in proportion.
+/// The most bytes that are loaded: compiling takes time in proportion.
 pub const MOST_BYTES: usize = 32 * 1024;
 
 const MEMORY: u64 = 4 * 1024 * 1024;
 
-/// So long a guest may run; the host gets [`PATIENCE`] to end it.
+/// How long a guest may run. The host gets [`PATIENCE`] to end it.
 const TIME: Duration = Duration::from_millis(50);
 
-/// So late a guest may be ended: far more than it takes, even on a busy machine.
+/// How late a guest may be ended: far more than it takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An engine, and a runtime to run guests in.
@@ -30,10 +30,10 @@ impl Host {
         Self { engine: Engine::new().unwrap(), runtime }
     }
 
-    /// Loads `bytes`, inspects what they are, and runs it. Gives whether it ran.
+    /// Loads `bytes`, inspects the guest, and runs it. Returns whether it ran.
     ///
     /// # Panics
-    /// Where the guest went beyond its memory, outlived its time, or an answer is not fit to be shown.
+    /// Panics if the guest exceeded its memory or its time, or if an answer is not fit to be shown.
     pub fn try_run(&self, bytes: &[u8]) -> bool {
         if bytes.len() > MOST_BYTES {
             return false;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use pipehost_test_guests::guest;
 
-/// Both versions of the package, by the probe that speaks it.
+/// The probes, one for each version of the package.
 pub const PROBES: [&str; 2] = ["probe2", "probe3"];
 
 /// A WASI 0.1 module that copies stdin to stdout by `fd_read` and `fd_write`, 64 KiB at a time, and
@@ -49,7 +49,7 @@ pub const COPY_MODULE: &str = r#"(module
         (br_if $more (local.get $left)))
       (br $next))))"#;
 
-/// Ends the whole test process if a test hangs: the test that is named last then.
+/// Ends the whole test process if a test hangs. The last line then names that test.
 pub struct Watchdog {
     _alive: mpsc::Sender<()>,
 }
@@ -70,14 +70,15 @@ pub fn watchdog_after(limit: Duration) -> Watchdog {
     Watchdog { _alive: alive }
 }
 
-/// How long an end at a limit or by a signal may take: what is promised, where the machine is known to do nothing
-/// else (`PIPEHOST_QUIET=1 cargo test`), and otherwise what tells an end from none.
+/// How long an end at a limit or by a signal may take. On a machine that does nothing else
+/// (`PIPEHOST_QUIET=1 cargo test`), the promised time; otherwise long enough to tell an end from
+/// none.
 pub const SOON: Duration = match option_env!("PIPEHOST_QUIET") {
     Some(_) => Duration::from_millis(250),
     None => Duration::from_secs(5),
 };
 
-/// Looks for `condition` to come true, for as long as the watchdog permits.
+/// Waits until `condition` is true, for as long as the watchdog permits.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
@@ -86,7 +87,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A folder of its own for a test.
+/// A folder that only one test uses.
 pub struct Dir(tempfile::TempDir);
 
 impl Dir {
@@ -98,7 +99,7 @@ impl Dir {
         self.0.path().join(name)
     }
 
-    /// A FIFO made by mkfifo(1).
+    /// Makes a FIFO by mkfifo(1).
     pub fn fifo(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -116,16 +117,16 @@ impl Dir {
     }
 }
 
-/// `pipehost ARGS...`, with nothing on stdin.
+/// Returns the command `pipehost ARGS...`, with an empty stdin.
 pub fn pipehost<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = undisturbed(env!("CARGO_BIN_EXE_pipehost"));
     command.args(args).stdin(Stdio::null());
     command
 }
 
-/// A command with the usual reactions to signals: whoever runs the tests may have some ignored, as
-/// a shell has SIGINT for what it starts in the background, and that would be inherited. And with a
-/// cache of the tests' own.
+/// Returns a command with the default reactions to signals, and with the tests' own cache. The
+/// process that runs the tests may ignore some signals, as a shell makes background processes
+/// ignore SIGINT, and children would inherit that.
 pub fn undisturbed(program: &str) -> Command {
     let mut command = Command::new("env");
     command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(program);
@@ -136,16 +137,16 @@ pub fn undisturbed(program: &str) -> Command {
     command
 }
 
-/// What a confined process has open is for root only to see, and many tests look at that: for others, the
-/// tests run without the sandbox, unless they are about it.
+/// Only root can see what a confined process has open, and many tests look at that. For other
+/// users, the tests run without the sandbox, unless they test the sandbox.
 static SANDBOXED: AtomicBool = AtomicBool::new(false);
 
-/// All that this process starts from now on is sandboxed, whoever runs it.
+/// Makes every command that this process starts from now on sandboxed, for every user.
 pub fn sandboxed() {
     SANDBOXED.store(true, Ordering::Relaxed);
 }
 
-/// `pipehost run GUEST ARGS...`
+/// Returns the command `pipehost run GUEST ARGS...`.
 pub fn run<I: AsRef<OsStr>>(guest_name: &str, args: impl IntoIterator<Item = I>) -> Command {
     let mut command = pipehost(["run"]);
     match guest_name.starts_with('@') {
@@ -156,7 +157,7 @@ pub fn run<I: AsRef<OsStr>>(guest_name: &str, args: impl IntoIterator<Item = I>)
     command
 }
 
-/// A command that a shell runs, with the tested `pipehost` on its PATH.
+/// Returns a command that a shell runs, with the tested `pipehost` on its PATH.
 pub fn sh(script: &str) -> Command {
     let bin = Path::new(env!("CARGO_BIN_EXE_pipehost")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
@@ -165,7 +166,7 @@ pub fn sh(script: &str) -> Command {
     command
 }
 
-/// How a process ended, and what it said.
+/// How a process ended, and what it wrote.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -181,7 +182,7 @@ impl Ended {
         self
     }
 
-    /// The status, and one line of ours on stderr that holds all of `parts`.
+    /// Expects this status, and one line of pipehost's on stderr that contains all of `parts`.
     #[track_caller]
     pub fn expect_line(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
@@ -195,16 +196,17 @@ impl Ended {
     }
 }
 
-/// A process that is killed when the test is over, however it is over.
+/// A process that is killed when the test is over, however the test ends.
 pub struct Running {
     child: Child,
     collectors: Vec<(bool, thread::JoinHandle<String>)>,
 }
 
 pub trait Start {
-    /// Starts it, collecting what it says on a thread for each stream, unless redirected before.
+    /// Starts the command. A thread for each stream collects its output, unless it was redirected
+    /// before.
     fn start(&mut self) -> Running;
-    /// Runs it to its end.
+    /// Runs the command to its end.
     fn end(&mut self) -> Ended;
 }
 
@@ -219,7 +221,7 @@ impl Start for Command {
 }
 
 impl Running {
-    /// Starts it with its streams as they are set.
+    /// Starts the command with its streams as they are set.
     pub fn new(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut collectors = Vec::new();
@@ -236,8 +238,8 @@ impl Running {
         self.child.id()
     }
 
-    /// Kills the process that removes what this one made: with nobody to ask, and no guest yet, it is the only
-    /// child.
+    /// Kills the process that removes what this process made. It must be the only child: no guest
+    /// has started another.
     pub fn kill_helper(&self) {
         let children = format!("/proc/{0}/task/{0}/children", self.pid());
         let helper = fs::read_to_string(children).unwrap().trim().to_owned();
@@ -268,7 +270,7 @@ impl Running {
         Ended { code: status.code(), signal: status.signal(), stdout, stderr }
     }
 
-    /// Whether a thread of that name runs in it, or in its monitor.
+    /// Returns whether the process, or its monitor, has a thread of that name.
     pub fn has_thread(&self, name: &str) -> bool {
         let of = |pid: u32| {
             let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
@@ -279,7 +281,7 @@ impl Running {
         of(self.pid()) || children_of(self.pid()).into_iter().any(of)
     }
 
-    /// Whether it has `path` open.
+    /// Returns whether the process has `path` open.
     pub fn has_open(&self, path: &Path) -> bool {
         let Ok(fds) = fs::read_dir(format!("/proc/{}/fd", self.pid())) else { return false };
         fds.flatten().any(|fd| {
@@ -294,13 +296,13 @@ impl Running {
         })
     }
 
-    /// Whether it has given up its own powers.
+    /// Returns whether the process has given up its own powers.
     pub fn is_confined(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         status.lines().any(|line| line == "Seccomp:\t2")
     }
 
-    /// Whether it waits: all of its threads sleep.
+    /// Returns whether the process waits: all of its threads sleep.
     pub fn sleeps(&self) -> bool {
         let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
         tasks.flatten().all(|task| {
@@ -309,7 +311,7 @@ impl Running {
         })
     }
 
-    /// The time that all of its threads have had a processor for.
+    /// Returns how much processor time all of its threads have used.
     pub fn cpu_time(&self) -> Duration {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
         let nanos = tasks.flatten().map(|task| {
@@ -335,7 +337,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String>
     })
 }
 
-/// 100 MB in which no two places are alike, made once.
+/// Returns the path of 100 MB in which no two places are alike. They are made once.
 pub fn big_file() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| {
@@ -359,7 +361,7 @@ pub fn big_file() -> &'static Path {
     })
 }
 
-/// The SHA-256 of [`big_file`], by sha256sum(1).
+/// Returns the SHA-256 of [`big_file`], by sha256sum(1).
 pub fn big_sum() -> &'static str {
     static SUM: OnceLock<String> = OnceLock::new();
     SUM.get_or_init(|| {
@@ -368,23 +370,23 @@ pub fn big_sum() -> &'static str {
     })
 }
 
-/// A writer's whole life: `cat FROM > FIFO`.
+/// Starts a writer: `cat FROM > FIFO`.
 pub fn cat_into(from: &Path, fifo: &Path) -> Running {
     sh(&format!("cat {} > {}", from.display(), fifo.display())).start()
 }
 
-/// A reader's whole life, with the sum of what it read as its output.
+/// Starts a reader, which prints the sum of what it read.
 pub fn sum_of(fifo: &Path) -> Running {
     sh(&format!("sha256sum < {}", fifo.display())).start()
 }
 
-/// `--fifo` and its value.
+/// Returns `--fifo` and its value.
 pub fn fifo(name: &str, path: &Path, keys: &str) -> [String; 2] {
     ["--fifo".into(), format!("{name}={}{keys}", path.display())]
 }
 
-/// Copies a program, by cp(1): what another test forks while this process had the copy open for writing would
-/// keep it from being executed, with ETXTBSY.
+/// Copies a program by cp(1). If this process had the copy open for writing while another test
+/// forks, the copy could not be executed: ETXTBSY.
 pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
     let copied = Command::new("cp").arg(from.as_ref()).arg(to).status().unwrap();
     assert!(copied.success());
@@ -409,7 +411,7 @@ pub fn as_nobody(dir: &Dir, script: &str) -> Ended {
     command.end()
 }
 
-/// The processes that a process has started.
+/// Returns the processes that a process has started.
 pub fn children_of(pid: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let lists = tasks.flatten().map(|task| fs::read_to_string(task.path().join("children")));
