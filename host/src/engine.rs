@@ -1,8 +1,8 @@
 //! The WebAssembly engine, and the pulse that keeps a guest from holding its thread for ever.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::Thread;
 use std::time::Duration;
@@ -32,10 +32,18 @@ const IDLE_PULSES: u32 = 10;
 /// Cloning gives another handle to the same engine.
 #[derive(Clone)]
 pub struct Engine {
-    engine: wasmtime::Engine,
+    engines: Arc<Engines>,
     pulse: Arc<Pulse>,
     cache: Option<Arc<Cache>>,
     metering: bool,
+}
+
+/// The two engines of wasmtime's that guests run on.
+struct Engines {
+    /// Without concurrency in components, which costs each call of a guest's.
+    lean: wasmtime::Engine,
+    /// With it, for guests of WASI 0.3. Made when the first of them comes.
+    concurrent: OnceLock<wasmtime::Engine>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -64,28 +72,10 @@ impl Engine {
     }
 
     fn of(metering: bool) -> wasmtime::Result<Self> {
-        let mut config = Config::new();
-        config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
-        config.consume_fuel(metering);
-        // No supported language needs these features, and the collector's heap depends on them.
-        config
-            .wasm_exceptions(false)
-            .wasm_gc(false)
-            .wasm_function_references(false)
-            .gc_support(false);
-        if !sys::NEEDS_UNWIND_INFO {
-            config.native_unwind_info(false);
-        }
-        if sys::address_space_limit().is_some() {
-            reserve_little(&mut config);
-        }
-        if sys::file_size_limit().is_some() {
-            // The image of a memory is a file without a name, to which the limit applies, too.
-            config.memory_init_cow(false);
-        }
-        let engine = wasmtime::Engine::new(&config)?;
-        let pulse = Arc::new(Pulse::start(engine.weak())?);
-        Ok(Self { engine, pulse, cache: None, metering })
+        let lean = wasmtime::Engine::new(&config(metering, false))?;
+        let pulse = Arc::new(Pulse::start(lean.weak())?);
+        let engines = Arc::new(Engines { lean, concurrent: OnceLock::new() });
+        Ok(Self { engines, pulse, cache: None, metering })
     }
 
     /// Makes a metering engine with the same cache.
@@ -112,9 +102,24 @@ impl Engine {
         self.cache.as_deref()
     }
 
-    /// Returns the wasmtime engine, to make components and stores with.
-    pub fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.engine
+    /// Returns the engine for guests that use no concurrency of the component model.
+    pub(crate) fn lean(&self) -> &wasmtime::Engine {
+        &self.engines.lean
+    }
+
+    /// Returns the engine for guests that may use it.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub(crate) fn concurrent(&self) -> wasmtime::Result<&wasmtime::Engine> {
+        if let Some(engine) = self.engines.concurrent.get() {
+            return Ok(engine);
+        }
+        let engine = wasmtime::Engine::new(&config(self.metering, true))?;
+        // Another thread may have come first, whose engine it is then.
+        let engine = self.engines.concurrent.get_or_init(|| engine);
+        self.pulse.beats_for(engine);
+        Ok(engine)
     }
 
     /// Runs `guest`, a future in which a store of this engine executes, under the pulse.
@@ -131,6 +136,29 @@ impl Engine {
         let deferral = defers.then(Deferral::default);
         Pulsed { guest: Box::pin(unconstrained(guest)), pulse: &self.pulse, deferral }
     }
+}
+
+/// Returns the settings of an engine.
+fn config(metering: bool, concurrent: bool) -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true).epoch_interruption(true).consume_fuel(metering);
+    match concurrent {
+        true => config.wasm_component_model_async(true),
+        false => config.concurrency_support(false),
+    };
+    // No supported language needs these features, and the collector's heap depends on them.
+    config.wasm_exceptions(false).wasm_gc(false).wasm_function_references(false).gc_support(false);
+    if !sys::NEEDS_UNWIND_INFO {
+        config.native_unwind_info(false);
+    }
+    if sys::address_space_limit().is_some() {
+        reserve_little(&mut config);
+    }
+    if sys::file_size_limit().is_some() {
+        // The image of a memory is a file without a name, to which the limit applies, too.
+        config.memory_init_cow(false);
+    }
+    config
 }
 
 /// Makes a guest's memory take about as much address space as it has bytes. Otherwise each memory
@@ -162,6 +190,8 @@ struct Pulse {
 
 #[derive(Default)]
 struct Shared {
+    /// The engines whose epochs go on.
+    engines: Mutex<Vec<EngineWeak>>,
     /// How many guests execute at this moment.
     running: AtomicUsize,
     asleep: AtomicBool,
@@ -170,16 +200,22 @@ struct Shared {
 
 impl Pulse {
     fn start(engine: EngineWeak) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { engines: Mutex::new(vec![engine]), ..Shared::default() });
         let thread =
             std::thread::Builder::new().name("pulse".into()).stack_size(64 * 1024).spawn({
                 let shared = Arc::clone(&shared);
                 move || {
                     sys::renounce_files();
-                    shared.beat(&engine);
+                    shared.beat();
                 }
             })?;
         Ok(Self { shared, thread: thread.thread().clone() })
+    }
+
+    /// Has the epoch of another engine go on, too.
+    fn beats_for(&self, engine: &wasmtime::Engine) {
+        let mut engines = self.shared.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.push(engine.weak());
     }
 
     fn enter(&self) {
@@ -202,7 +238,7 @@ impl Drop for Pulse {
 }
 
 impl Shared {
-    fn beat(&self, engine: &EngineWeak) {
+    fn beat(&self) {
         let (mut idle, mut beats) = (0, 0);
         while !self.stop.load(Ordering::SeqCst) {
             if self.running.load(Ordering::SeqCst) > 0 {
@@ -210,8 +246,10 @@ impl Shared {
                 // A guest that computes delivers its deferred writes when it yields.
                 if beats >= BEATS || deferred::is_any() {
                     beats = 0;
-                    let Some(engine) = engine.upgrade() else { return };
-                    engine.increment_epoch();
+                    let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+                    for engine in engines.iter().filter_map(EngineWeak::upgrade) {
+                        engine.increment_epoch();
+                    }
                 }
             } else {
                 idle += 1;
@@ -264,12 +302,10 @@ mod tests {
     #[tokio::test]
     async fn the_pulse_beats_for_a_guest_that_computes() {
         let engine = Engine::new().unwrap();
-        let module = wasmtime::Module::new(
-            engine.wasmtime(),
-            r#"(module (func (export "spin") (loop br 0)))"#,
-        )
-        .unwrap();
-        let mut store = wasmtime::Store::new(engine.wasmtime(), ());
+        let module =
+            wasmtime::Module::new(engine.lean(), r#"(module (func (export "spin") (loop br 0)))"#)
+                .unwrap();
+        let mut store = wasmtime::Store::new(engine.lean(), ());
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let instance = wasmtime::Instance::new_async(&mut store, &module, &[]).await.unwrap();

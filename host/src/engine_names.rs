@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn interfaces_have_these_names() {
         let engine = crate::engine::Engine::new().unwrap();
-        let mut linker = Linker::<State>::new(engine.wasmtime());
+        let mut linker = Linker::<State>::new(engine.concurrent().unwrap());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
         wasmtime_wasi::p3::add_to_linker(&mut linker).unwrap();
         for (interface, function) in [

@@ -210,12 +210,12 @@ impl Guest {
         };
         match Format::of(binary) {
             Format::Module => {
-                let (module, code) = compiled(engine, binary)?;
+                let (module, code) = compiled(engine, engine.lean(), binary)?;
                 Ok(Self { code, ..Self::from_module(module) })
             }
             _ => {
-                let (component, code) = compiled(engine, binary)?;
-                Ok(Self { code, ..Self::from_component(engine, component) })
+                let (component, code) = component(engine, binary)?;
+                Ok(Self { code, ..Self::from_component(component) })
             }
         }
     }
@@ -224,8 +224,12 @@ impl Guest {
     /// nothing, and takes about as long as reading the code.
     pub fn from_cache(engine: &Engine, bytes: &[u8]) -> Option<Self> {
         let guest = match Format::of(bytes) {
-            Format::Component => Self::from_component(engine, cached(engine, bytes)?),
-            Format::Module => Self::from_module(cached(engine, bytes)?),
+            Format::Component => {
+                let of =
+                    if is_concurrent(bytes) { engine.concurrent().ok()? } else { engine.lean() };
+                Self::from_component(cached(engine, of, bytes)?)
+            }
+            Format::Module => Self::from_module(cached(engine, engine.lean(), bytes)?),
             Format::Text | Format::Other(_) => return None,
         };
         Some(Self { code: Kept::Before, ..guest })
@@ -238,11 +242,11 @@ impl Guest {
         Self { kind: Kind::Module(module), code: Kept::Not, imports, exports }
     }
 
-    fn from_component(engine: &Engine, component: Component) -> Self {
+    fn from_component(component: Component) -> Self {
         let ty = component.component_type();
         let names = |(name, _): (&str, _)| name.to_owned();
-        let imports = ty.imports(engine.wasmtime()).map(names).collect();
-        let exports: Vec<String> = ty.exports(engine.wasmtime()).map(names).collect();
+        let imports = ty.imports(component.engine()).map(names).collect();
+        let exports: Vec<String> = ty.exports(component.engine()).map(names).collect();
         // A component may export several versions. The newest is the one that its author means.
         let run = exports
             .iter()
@@ -330,28 +334,51 @@ impl fmt::Debug for Guest {
     }
 }
 
+/// Returns whether a component may use the component model's concurrency, by the interfaces that it names.
+fn is_concurrent(wasm: &[u8]) -> bool {
+    cfg!(feature = "p3") && memchr::memmem::find(wasm, b"@0.3.").is_some()
+}
+
+/// Compiles a component, for the lean engine if it can run there.
+fn component(engine: &Engine, wasm: &[u8]) -> Result<(Component, Kept), GuestError> {
+    if !is_concurrent(wasm) {
+        let lean = compiled(engine, engine.lean(), wasm);
+        if lean.is_ok() || !cfg!(feature = "p3") {
+            return lean;
+        }
+        // It may use concurrency without naming an interface of WASI 0.3, or be invalid for both engines.
+    }
+    let concurrent = engine.concurrent();
+    let concurrent = concurrent.map_err(|error| GuestError::NotCompiled(one_line(&error)))?;
+    compiled(engine, concurrent, wasm)
+}
+
 /// Loads the code of `wasm`, if it is in the engine's cache.
-fn cached<C: Code>(engine: &Engine, wasm: &[u8]) -> Option<C> {
-    let code = engine.cache()?.get(engine.wasmtime(), wasm)?;
+fn cached<C: Code>(engine: &Engine, of: &wasmtime::Engine, wasm: &[u8]) -> Option<C> {
+    let code = engine.cache()?.get(of, wasm)?;
     tracing::info!("the compiled code is in the cache");
     Some(code)
 }
 
 /// Loads the code of `wasm` from the engine's cache, or compiles it and writes it to the cache.
-fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestError> {
-    if let Some(code) = cached(engine, wasm) {
+fn compiled<C: Code>(
+    engine: &Engine,
+    of: &wasmtime::Engine,
+    wasm: &[u8],
+) -> Result<(C, Kept), GuestError> {
+    if let Some(code) = cached(engine, of, wasm) {
         return Ok((code, Kept::Before));
     }
     // Other processes that want the same code wait for this one.
-    let turn = engine.cache().and_then(|cache| cache.turn::<C>(engine.wasmtime(), wasm));
+    let turn = engine.cache().and_then(|cache| cache.turn::<C>(of, wasm));
     if let Some(turn) = &turn
         && turn.has_waited()
-        && let Some(code) = cached(engine, wasm)
+        && let Some(code) = cached(engine, of, wasm)
     {
         return Ok((code, Kept::Before));
     }
     let started = Instant::now();
-    let code = threads::divided(|| C::compile(engine.wasmtime(), wasm));
+    let code = threads::divided(|| C::compile(of, wasm));
     let code = code.map_err(GuestError::NotCompiled)?.map_err(|error| {
         let text = one_line(&error);
         match is_out_of_memory(&error) {
@@ -360,7 +387,7 @@ fn compiled<C: Code>(engine: &Engine, wasm: &[u8]) -> Result<(C, Kept), GuestErr
         }
     })?;
     tracing::info!("compiled in {} ms", started.elapsed().as_millis());
-    let kept = engine.cache().is_some_and(|cache| cache.put(engine.wasmtime(), wasm, &code));
+    let kept = engine.cache().is_some_and(|cache| cache.put(of, wasm, &code));
     Ok((code, if kept { Kept::Now } else { Kept::Not }))
 }
 

@@ -1,7 +1,7 @@
 //! Finds out how much memory a guest needs to start, by starting it where none of its code can run.
 
+use wasmtime::Store;
 use wasmtime::component::Linker;
-use wasmtime::{Engine, Store};
 
 use crate::guest::{Guest, Kind};
 use crate::limits::{Limit, MemoryBudget, Quota, Reached};
@@ -11,10 +11,15 @@ const MOST: u64 = 16 << 30;
 
 /// Returns the bytes of the memories and tables that `guest` has once it is instantiated, as the
 /// memory limit counts them. `None` if that cannot be found out.
-pub(crate) async fn memory_of(engine: &Engine, guest: &Guest) -> Option<u64> {
+pub(crate) async fn memory_of(guest: &Guest) -> Option<u64> {
     let memory = Quota::new(MOST, Limit::MaxMemory(MOST), None);
     let refused = Reached::default();
     let budget = MemoryBudget::within(&memory, &refused);
+    let engine = match &guest.kind {
+        Kind::Command(component, _) => component.engine(),
+        Kind::Module(module) => module.engine(),
+        Kind::Library => return None,
+    };
     let mut store = Store::new(engine, budget);
     store.limiter(|budget| budget);
     // Code of the guest that would run, a start function, traps at its first instruction.

@@ -1,7 +1,7 @@
 //! Runs a component to its end.
 
 use wasmtime::Store;
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::{Component, Linker, ResourceTable};
 #[cfg(feature = "p2")]
 use wasmtime_wasi::p2;
 #[cfg(feature = "p3")]
@@ -26,11 +26,11 @@ impl Setup {
         mut self,
         engine: &Engine,
         guest: &Guest,
-        component: &wasmtime::component::Component,
+        component: &Component,
         version: WasiVersion,
     ) -> Result<GuestEnd, GuestError> {
         let explain = |error| guest.explain(&error);
-        let linker = component_linker(engine, guest).map_err(explain)?;
+        let linker = component_linker(engine, component, guest).map_err(explain)?;
         let pre = linker.instantiate_pre(component).map_err(explain)?;
         // A component whose `run` has another type than it should is refused here, before it runs.
         let command = match version {
@@ -51,7 +51,7 @@ impl Setup {
         let quotas = self.pipes.quotas().clone();
         let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
         let mut store = Store::new(
-            engine.wasmtime(),
+            component.engine(),
             State { wasi: self.wasi.build(), table, stdio: self.stdio, pipes: self.pipes, memory },
         );
         store.limiter(|state| &mut state.memory);
@@ -101,14 +101,25 @@ impl Setup {
     }
 }
 
-/// Returns a linker with everything that pipehost provides and the guest may import.
-fn component_linker(engine: &Engine, guest: &Guest) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine.wasmtime());
+/// Returns a linker with everything that pipehost provides and the guest may import. Interfaces that need
+/// concurrency are left out if the component's engine has none.
+fn component_linker(
+    engine: &Engine,
+    component: &Component,
+    guest: &Guest,
+) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(component.engine());
     #[cfg(feature = "p2")]
-    p2::add_to_linker_async(&mut linker)?;
+    {
+        p2::add_to_linker_async(&mut linker)?;
+        wasi::p2::add_to_linker(&mut linker)?;
+    }
     #[cfg(feature = "p3")]
-    add_wasi_0_3(&mut linker, guest)?;
-    wasi::add_to_linker(&mut linker)?;
+    if !wasmtime::Engine::same(component.engine(), engine.lean()) {
+        add_wasi_0_3(&mut linker, guest)?;
+        wasi::p3::add_to_linker(&mut linker)?;
+    }
+    let _ = engine;
     #[cfg(feature = "p2")]
     wasi::p2::add_fast_streams_to_linker(&mut linker)?;
     let files_of_0_3 = guest.imports_of("wasi:filesystem", WasiVersion::V0_3);

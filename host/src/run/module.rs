@@ -27,7 +27,7 @@ impl Setup {
                 if start.params().len() == 0 && start.results().len() == 0 => {}
             _ => return Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
         }
-        let mut linker = wasmtime::Linker::new(engine.wasmtime());
+        let mut linker = wasmtime::Linker::new(module.engine());
         wasi::add_p1_to_linker(&mut linker).map_err(explain)?;
         // wasmtime-wasi's function takes statuses up to 125 only.
         linker
@@ -42,7 +42,7 @@ impl Setup {
         let quotas = self.pipes.quotas().clone();
         let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
         let mut store = Store::new(
-            engine.wasmtime(),
+            module.engine(),
             ModuleState {
                 wasi: self.wasi.build_p1(),
                 standard: Standard::new(self.stdio, &self.pipes),

@@ -10,7 +10,7 @@ mod handles;
 mod p1;
 pub(crate) mod p2;
 #[cfg(feature = "p3")]
-mod p3;
+pub(crate) mod p3;
 mod shared;
 mod stdio;
 

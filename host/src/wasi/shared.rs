@@ -129,6 +129,8 @@ pub(crate) struct SharedWriter {
     /// shares the writer may have filled the pipe since.
     permitted: Arc<AtomicBool>,
     hush: Option<Arc<Hush>>,
+    /// What is written may be deferred: it is a guest's stdout.
+    defers: bool,
     streams: Streams,
 }
 
@@ -150,11 +152,17 @@ impl SharedWriter {
 
     /// Returns the same writer, for another guest.
     pub(crate) fn for_another(&self) -> Self {
-        Self::of(Arc::clone(&self.writer))
+        Self { defers: self.defers, ..Self::of(Arc::clone(&self.writer)) }
+    }
+
+    /// The same writer, as a guest's stdout: what is written may be deferred.
+    pub(crate) fn deferring(self) -> Self {
+        Self { defers: true, ..self }
     }
 
     fn of(writer: Arc<Mutex<Writer>>) -> Self {
-        Self { writer, permitted: Arc::default(), hush: None, streams: Streams::default() }
+        let (permitted, streams) = (Arc::default(), Streams::default());
+        Self { writer, permitted, hush: None, defers: false, streams }
     }
 
     /// Returns the guest's streams over this end.
@@ -185,7 +193,7 @@ impl SharedWriter {
 
     /// Writes as [`SharedWriter::try_write`] does. The bytes may be deferred: see [`deferred`].
     pub(crate) fn put(&self, buf: &[u8]) -> Result<Option<usize>, Fault> {
-        if self.hush.is_none() && deferred::defer(&self.writer, buf) {
+        if self.defers && deferred::defer(&self.writer, buf) {
             return Ok(Some(buf.len()));
         }
         self.telling(self.try_write(buf))
@@ -194,7 +202,7 @@ impl SharedWriter {
     /// Returns a permit as [`Writer::permit`] does.
     pub(crate) fn permit(&self) -> Result<usize, Fault> {
         // Less room than this is worth a system call.
-        if self.hush.is_none() && deferred::room(&self.writer) >= LEAST_ROOM {
+        if self.defers && deferred::room(&self.writer) >= LEAST_ROOM {
             self.permitted.store(true, Ordering::Relaxed);
             return Ok(deferred::room(&self.writer));
         }
@@ -206,7 +214,7 @@ impl SharedWriter {
 
     /// Accepts bytes as [`Writer::accept`] does. They may be deferred.
     pub(crate) fn accept(&self, bytes: &[u8]) -> Result<bool, Fault> {
-        if self.hush.is_none() && deferred::defer(&self.writer, bytes) {
+        if self.defers && deferred::defer(&self.writer, bytes) {
             self.permitted.store(false, Ordering::Relaxed);
             return Ok(true);
         }

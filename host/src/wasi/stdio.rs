@@ -31,7 +31,7 @@ impl Stdio {
     /// Makes standard streams over ends that other guests may use, too.
     pub(crate) fn of(stdin: SharedReader, stdout: SharedWriter, stderr: SharedWriter) -> Self {
         let stderr = stderr.hushed_by(&stdout, &stdin);
-        Self { stdin, stdout, stderr }
+        Self { stdin, stdout: stdout.deferring(), stderr }
     }
 
     /// Returns what the guest said on stderr when its stdout's reader had just left. SIGPIPE would

@@ -9,5 +9,5 @@ mod streams;
 #[cfg(feature = "p2")]
 pub(crate) use fast::add_fast_streams_to_linker;
 #[cfg(feature = "p2")]
-pub(super) use interfaces::add_to_linker;
+pub(crate) use interfaces::add_to_linker;
 pub(super) use streams::{Eof, InputStream, OutputStream};

@@ -29,6 +29,20 @@ fn main() -> io::Result<()> {
                 }
             }
         }
+        // As line-by-line filters do it: a write, and a flush, for each line.
+        ["echo-lines"] => {
+            for line in io::stdin().lines() {
+                println!("{}", line?);
+            }
+            Ok(())
+        }
+        ["lines-to-both", count] => {
+            for n in 0..count.parse::<u32>().expect("a number") {
+                println!("out {n}");
+                eprintln!("err {n}");
+            }
+            Ok(())
+        }
         ["args", ..] => {
             println!("{}", std::env::args().collect::<Vec<_>>().join("|"));
             Ok(())
