@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -436,4 +437,36 @@ fn statistics_tell_who_waited() {
     // For a single guest, too.
     let ended = sh("printf abc | pipehost run @upper --stats=json").end().expect(0);
     assert_eq!(stats(&ended)["stages"][0]["read_bytes"], 3);
+}
+
+/// Writes to stdout until that fails, and then a line to stderr.
+const LATE_WORDS: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "hello\n")
+  (data (i32.const 128) "3 of 10 lines bad!\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 6))
+    (i32.store (i32.const 8) (i32.const 128)) (i32.store (i32.const 12) (i32.const 19))
+    (block $failed (loop $more
+      (br_if $failed (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
+      (br $more)))
+    (drop (call $write (i32.const 2) (i32.const 8) (i32.const 1) (i32.const 32)))))"#;
+
+/// What it said last was kept back, as its reader had left, and is delivered to a pipe that is full: within its time.
+#[test]
+fn a_stages_time_limit_holds_while_its_last_words_are_delivered() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let (late, fifo) = (dir.file("late.wat", LATE_WORDS), dir.fifo("e"));
+    let mut full = fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    full.write_all(&[0; 65536]).unwrap();
+    for isolated in ["", "--isolate"] {
+        let script = format!(
+            "pipehost pipe {isolated} -- --timeout 1s --stderr fifo:{},existing,capacity=64K {} ! exec true",
+            fifo.display(),
+            late.display()
+        );
+        sh(&script).end().expect_line(124, &["stage late: ", "--timeout 1s"]);
+    }
 }

@@ -44,7 +44,24 @@ impl Setup {
         let running = async {
             let end = self.run_guest(engine, guest).await;
             pending_writes.idle().await;
-            end
+            let end = end?;
+            if let GuestEnd::Trapped(error) = &end {
+                journal.events().tell(&Event::Trapped(in_full(error)));
+            }
+            let mut notes = journal.notes();
+            for (label, journal) in &inherited {
+                notes.extend(journal.notes().into_iter().filter(|note| note.label == *label));
+            }
+            let outcome = Outcome::of(end, &notes);
+            match outcome {
+                // SIGPIPE would have ended a native program here, without a complaint. And if no peer
+                // came in time, the host's line about that says more than the guest can know.
+                Outcome::BrokenPipe | Outcome::NoPeer { .. } => hushed.discard(),
+                _ => drop(hushed),
+            }
+            // What was kept back until now.
+            pending_writes.idle().await;
+            Ok((outcome, notes))
         };
         let silent = async {
             match &idle {
@@ -59,37 +76,22 @@ impl Setup {
             after(timeout).await;
             Outcome::TimedOut(timeout.unwrap_or_default())
         };
-        let end = tokio::select! {
+        let ended = tokio::select! {
             // These two are polled first, so that a guest that is always busy cannot delay them.
             biased;
             ended = silent => Err(ended),
             ended = timed_out => Err(ended),
-            end = running => Ok(end?),
+            ended = running => Ok(ended?),
         };
-        let end = match end {
-            Ok(end) => end,
-            Err(ended) => {
+        let (outcome, notes) = match ended {
+            Ok(ended) => ended,
+            Err(outcome) => {
                 // The guest is gone by now. What its writers had accepted may still be delivered.
                 let _ = tokio::time::timeout(grace, pending_writes.idle()).await;
-                return Ok(ended);
+                return Ok(outcome);
             }
         };
         let events = journal.events();
-        if let GuestEnd::Trapped(error) = &end {
-            events.tell(&Event::Trapped(in_full(error)));
-        }
-        let mut notes = journal.notes();
-        for (label, journal) in &inherited {
-            notes.extend(journal.notes().into_iter().filter(|note| note.label == *label));
-        }
-        let outcome = Outcome::of(end, &notes);
-        match outcome {
-            // SIGPIPE would have ended a native program here, without a complaint. And if no peer
-            // came in time, the host's line about that says more than the guest can know.
-            Outcome::BrokenPipe | Outcome::NoPeer { .. } => hushed.discard(),
-            _ => drop(hushed),
-        }
-        pending_writes.idle().await;
         let has_failed = matches!(outcome, Outcome::Exited(1..) | Outcome::Trapped(_));
         let missing = has_failed && !is_child && granted.tell_missing(events);
         if !missing
@@ -131,7 +133,7 @@ impl Setup {
         };
         match ended {
             Err(mismatch @ GuestError::Mismatch(_)) if is_short_of_memory(&reached) => {
-                let needed = needs::memory_of(engine.wasmtime(), guest).await;
+                let needed = needs::memory_of(guest).await;
                 Err(needed.map_or(mismatch, GuestError::TooLittleMemory))
             }
             ended => ended,

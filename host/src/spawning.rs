@@ -380,6 +380,9 @@ fn run_guest(ended: Ended, run: Run) -> Job {
                 Ok(Outcome::Failed { label, fault }) => {
                     failed(ChildFailure::StreamFailed { label, fault })
                 }
+                Err(GuestError::TooLittleMemory(bytes)) => {
+                    failed(ChildFailure::TooLittleMemory(bytes))
+                }
                 Err(error) => failed(ChildFailure::Unfit(error.to_string())),
             },
         };

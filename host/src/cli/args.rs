@@ -11,7 +11,7 @@ use clap::{
 
 use super::part::Part;
 use crate::limits;
-pub(crate) use guest_options::GuestOptions;
+pub(crate) use guest_options::{GuestOptions, KnownOption, Takes};
 
 const STATUSES: &str = "\
 Exit status: the guest's own (0 to 255) where it ended by itself (std::process::exit(3) is 1 in

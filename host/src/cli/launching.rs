@@ -164,6 +164,11 @@ fn line(event: &Event, is_bundled: bool) -> String {
         Event::ChildFailed { name, failure: ChildFailure::OutOfFuel } => {
             return format!("child `{name}`: ran out of its share of --fuel");
         }
+        Event::ChildFailed { name, failure: ChildFailure::TooLittleMemory(bytes) } => {
+            format!(
+                "; give it --child {name}=GUEST,max-memory={bytes}, or its parent --max-memory {bytes}"
+            )
+        }
         _ => String::new(),
     };
     without_error_numbers(&format!("{event}{remedy}"))

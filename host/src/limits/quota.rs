@@ -37,7 +37,7 @@ impl Quota {
     /// Takes `amount` until the permit is dropped.
     ///
     /// # Errors
-    /// Fails if this quota or one around it has less left. The innermost of those is noted in
+    /// Fails if this quota or one around it has less left. The outermost of those is noted in
     /// `reached`, and nothing is taken of any.
     pub(crate) fn take(&self, amount: u64, reached: &Reached) -> Result<Permit, Exceeded> {
         self.take_all(amount, reached)?;
@@ -64,17 +64,17 @@ impl Quota {
 
     fn take_all(&self, amount: u64, reached: &Reached) -> Result<(), Exceeded> {
         let Inner { most, used, peak, limit, parent } = &*self.0;
+        if let Some(parent) = parent {
+            parent.take_all(amount, reached)?;
+        }
         let sum = |used: u64| used.checked_add(amount).filter(|sum| sum <= most);
         let Ok(before) = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum) else {
             reached.note(limit.clone());
+            if let Some(parent) = parent {
+                parent.give_back(amount);
+            }
             return Err(Exceeded);
         };
-        if let Some(parent) = parent
-            && let Err(error) = parent.take_all(amount, reached)
-        {
-            used.fetch_sub(amount, Ordering::Relaxed);
-            return Err(error);
-        }
         peak.fetch_max(before + amount, Ordering::Relaxed);
         Ok(())
     }

@@ -116,6 +116,8 @@ pub enum ChildFailure {
     OutOfFuel,
     /// It trapped. The text is the reason in a few words.
     Trapped(String),
+    /// It needs at least so many bytes of memory to start, and may not have them.
+    TooLittleMemory(u64),
     /// It could not be run as it is. The text is the reason.
     Unfit(String),
     /// One of its standard streams failed, or lost bytes that the child had left behind.
@@ -199,6 +201,9 @@ impl fmt::Display for ChildFailure {
             Self::NotWaitedFor(error) => write!(f, "cannot be waited for: {error}"),
             Self::OutOfFuel => f.write_str("ran out of its share of the fuel"),
             Self::Trapped(summary) => write!(f, "trapped: {summary}"),
+            Self::TooLittleMemory(bytes) => {
+                write!(f, "needs at least {bytes} bytes of memory to start")
+            }
             Self::Unfit(text) => f.write_str(text),
             Self::StreamFailed { label, fault } => write!(f, "{label}: {fault}"),
         }

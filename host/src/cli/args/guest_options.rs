@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
 use super::super::source::Source;
 use super::super::values;
@@ -13,7 +13,7 @@ use crate::launch::{
 use crate::limits::GuestLimits;
 
 /// What a guest is granted, and its limits.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Args)]
 pub(crate) struct GuestOptions {
     /// Grant a named pipe. NAME defaults to the file name. The FIFO is made with mode 0600 if it is
     /// missing, and then removed at the end; an existing one is used and left. KEY: r, w (what the
@@ -89,12 +89,45 @@ pub(crate) enum GrantRef {
     Fd(usize),
 }
 
+/// An option of a guest's.
+#[derive(Debug)]
+pub(crate) struct KnownOption {
+    /// Its name, without `--`.
+    pub(crate) name: String,
+    pub(crate) takes: Takes,
+}
+
+/// What an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Nothing,
+    /// One text.
+    Text,
+    /// One size, count or time.
+    Amount,
+    /// A text, as often as it is given.
+    List,
+}
+
+impl Takes {
+    fn of(arg: &Arg) -> Self {
+        let value = arg.get_value_names().and_then(|names| names.first());
+        match arg.get_action() {
+            action if !action.takes_values() => Self::Nothing,
+            ArgAction::Append => Self::List,
+            _ if matches!(value.map(|it| &**it), Some("SIZE" | "N" | "DURATION")) => Self::Amount,
+            _ => Self::Text,
+        }
+    }
+}
+
 impl GuestOptions {
-    /// The names of all options, without `--`, and whether each takes a value.
-    pub(crate) fn names() -> Vec<(String, bool)> {
+    /// Returns all options.
+    pub(crate) fn known() -> Vec<KnownOption> {
         let command = OptionsOnly::command();
-        let name = |arg: &Arg| Some((arg.get_long()?.to_owned(), arg.get_action().takes_values()));
-        command.get_arguments().filter_map(name).collect()
+        let known =
+            |arg: &Arg| Some(KnownOption { name: arg.get_long()?.into(), takes: Takes::of(arg) });
+        command.get_arguments().filter_map(known).collect()
     }
 
     /// Reads options that no guest follows.

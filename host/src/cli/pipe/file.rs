@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
@@ -24,7 +25,7 @@ use stage_table::{StageTable, Table};
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    stage: Vec<Table>,
+    stage: Vec<Spanned<Table>>,
     #[serde(default)]
     pipes: toml::Table,
 }
@@ -70,26 +71,26 @@ pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<
     }
     let mut stages: Vec<Stage> = Vec::new();
     for (at, table) in file.stage.into_iter().enumerate() {
-        let mut table = StageTable::of(table, line_at);
+        let mut table = StageTable::of(table, text);
         let name = table.name().or_else(usage)?;
         let (program, job) = match table.job(folder, common) {
             Ok(job) => job,
             Err(text) if text.starts_with("line ") => return usage(text),
             Err(text) => {
                 let name = name.unwrap_or_else(|| (at + 1).to_string());
-                return usage(format!("stage {name}: {text}"));
+                return usage(table.refused(&format!("stage {name}: {text}")));
             }
         };
         let name = match name {
             None => stage_name(&program, &stages),
             Some(name) if name != stage_name(&name, &[]) => {
-                return usage(format!(
-                    "stage {}: `{name}` is no stage's name, which has letters, digits, `-` and `_`",
-                    at + 1
-                ));
+                return usage(table.refused(&format!(
+                    "`{name}` is no stage's name, which has letters, digits, `-` and `_`"
+                )));
             }
             Some(name) if stages.iter().any(|stage| stage.name == name) => {
-                return usage(format!("two stages are called `{name}`; rename one"));
+                let text = format!("two stages are called `{name}`; rename one");
+                return usage(table.refused(&text));
             }
             Some(name) => name,
         };
@@ -107,7 +108,15 @@ pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<
 
 /// Returns the parser's message. For an unknown key, suggests one that may be meant.
 fn of_parser(message: &str) -> String {
-    let Some(rest) = message.strip_prefix("unknown field `") else { return message.into() };
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return match message.strip_prefix("invalid type: ") {
+            Some(rest) if rest.ends_with("expected a sequence") => {
+                "stages are written [[stage]], each with its keys below it".into()
+            }
+            Some(rest) if rest.contains(" as i128") => "this number is too large".into(),
+            _ => message.into(),
+        };
+    };
     let mut words = rest.split('`').step_by(2);
     let unknown = words.next().unwrap_or_default();
     let known: Vec<_> = words.filter(|word| !word.is_empty()).collect();
@@ -129,7 +138,7 @@ fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, Strin
     struct Table {
         from: String,
         to: String,
-        capacity: Option<String>,
+        capacity: Option<toml::Value>,
     }
     const FORM: &str = "write \"STAGE.END -> STAGE.END\"";
     let table = match value {
@@ -151,7 +160,12 @@ fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, Strin
             None => Err(format!("there is no stage `{stage}`; there are {}", names())),
         }
     };
-    let capacity = table.capacity.as_deref().map(limits::size).transpose()?;
+    let capacity = match table.capacity {
+        None => None,
+        Some(toml::Value::String(text)) => Some(limits::size(&text)?),
+        Some(toml::Value::Integer(bytes)) => Some(limits::size(&bytes.to_string())?),
+        Some(_) => return Err("capacity: write a string or a number".into()),
+    };
     Ok(Pipe { name: Some(name.into()), from: end(&table.from)?, to: end(&table.to)?, capacity })
 }
 
@@ -240,7 +254,21 @@ mod tests {
                 "[[stage]]\nguest = \"@cat\"\nraw-terminal = \"x\"",
                 "line 3: raw-terminal: write true or",
             ),
-            ("[[stage]]\nguest = \"@cat\"\ntimeout = 1.5", "line 3: timeout: write a string"),
+            (
+                "[[stage]]\nguest = \"@cat\"\ntimeout = 1.5",
+                "line 3: timeout: write a string or a number",
+            ),
+            (
+                "[[stage]]\nguest = \"@cat\"\ntimeout = []",
+                "line 3: timeout: write a string or a number",
+            ),
+            ("[[stage]]\nguest = \"@cat\"\nstdout = 1", "line 3: stdout: write a string"),
+            ("[stage]\nguest = \"@cat\"", "line 1: stages are written [[stage]]"),
+            (
+                "[[stage]]\nexec = [\"cat\"]\nmax-memory = 99999999999999999999",
+                "line 3: this number is too large",
+            ),
+            ("[[stage]]\nname = \"a b\"\nexec = [\"cat\"]", "line 1: `a b` is no stage's name"),
             ("[[stage]]\nguest = \"@cat\"\ntimeout = [\"1s\", \"2s\"]", "line 3: timeout: "),
             ("[[stage]]\nguest = \"@cat\"\nfoo = 1", "unknown key `foo`; there are name, guest"),
             ("[[stage]]\nguest = \"@cat\"\nmax_memroy = \"1M\"", "did you mean `max-memory`?"),

@@ -26,7 +26,7 @@ use super::output::print;
 use super::run::supervised;
 use super::signals::{SignalWatch, say_stopped};
 use super::stats::Stats;
-use super::{say, verdict};
+use super::{say, verdict, with_remedy};
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::launch::{Leftovers, Shared};
 use crate::pipe::Activity;
@@ -229,7 +229,7 @@ async fn supervise(
                 let told = told.and_then(|told| told.put_into(&mut report));
                 let (status, line) = told.unwrap_or_else(|| plan.verdict(at, &report, stopped));
                 if let Some(line) = line.filter(|_| stopped.is_none()) {
-                    say(&format!("stage {}: {line}", plan.stages[at].name));
+                    say(&with_remedy(format!("stage {}: {line}", plan.stages[at].name)));
                 }
                 ended[at] = Some((status, report));
                 continue;

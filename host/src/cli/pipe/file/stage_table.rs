@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue};
 use toml::{Spanned, Value};
 
-use super::super::super::args::GuestOptions;
+use super::super::super::args::{GuestOptions, KnownOption, Takes};
 use super::super::super::mistake;
 use super::super::super::source::Source;
 use super::super::plan::{Job, Streams, program_name};
@@ -27,25 +27,51 @@ const GRANT_EXEC: &str = "grant-exec";
 
 /// A stage's keys, in the order of the file.
 #[derive(Debug)]
-pub(super) struct StageTable(Vec<Entry>);
-
-#[derive(Debug)]
-struct Entry {
-    key: String,
-    line: usize,
-    value: Value,
+pub(super) struct StageTable<'a> {
+    entries: Vec<Entry<'a>>,
+    /// Where the stage begins, for messages about all of it.
+    start: Place<'a>,
 }
 
-impl StageTable {
-    /// Makes this of `table`. `line_at` returns the line of an offset in the file.
-    pub(super) fn of(table: Table, line_at: impl Fn(usize) -> usize) -> Self {
-        let mut entries: Vec<_> = table
-            .into_iter()
-            .map(|(key, value)| (key.span().start, key.into_inner(), value))
-            .collect();
-        entries.sort_by_key(|(start, ..)| *start);
-        let entry = |(start, key, value)| Entry { key, line: line_at(start), value };
-        Self(entries.into_iter().map(entry).collect())
+#[derive(Debug)]
+struct Entry<'a> {
+    key: String,
+    value: Value,
+    place: Place<'a>,
+}
+
+/// An offset in the text of a file.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    text: &'a str,
+    offset: usize,
+}
+
+impl Place<'_> {
+    /// Says what is wrong there.
+    fn refused(self, why: &str) -> String {
+        let line = 1 + self.text[..self.offset].matches('\n').count();
+        format!("line {line}: {why}")
+    }
+}
+
+impl<'a> StageTable<'a> {
+    /// Makes this of a table in `text`.
+    pub(super) fn of(table: Spanned<Table>, text: &'a str) -> Self {
+        let place = |offset| Place { text, offset };
+        let start = place(table.span().start);
+        let entry = |(key, value): (Spanned<String>, Value)| {
+            let place = place(key.span().start);
+            Entry { key: key.into_inner(), value, place }
+        };
+        let mut entries: Vec<_> = table.into_inner().into_iter().map(entry).collect();
+        entries.sort_by_key(|entry| entry.place.offset);
+        Self { entries, start }
+    }
+
+    /// Says what is wrong with the stage.
+    pub(super) fn refused(&self, why: &str) -> String {
+        self.start.refused(why)
     }
 
     /// Takes the stage's name, if it has one.
@@ -55,16 +81,16 @@ impl StageTable {
 
     /// Takes what the stage runs, and returns it with its program's name.
     pub(super) fn job(
-        mut self,
+        &mut self,
         folder: &Path,
         common: &GuestOptions,
     ) -> Result<(String, Job), String> {
         let guest = self.take("guest").map(Entry::string).transpose()?;
         let exec = self.take("exec").map(Entry::strings).transpose()?;
         let args = self.take("args").map(Entry::strings).transpose()?.unwrap_or_default();
-        let only_streams = args.is_empty()
-            && self.0.iter().all(|it| matches!(&*it.key, "stdin" | "stdout" | "stderr"));
         let own = self.options(folder)?;
+        let no_streams = GuestOptions { stdin: None, stdout: None, stderr: None, ..own.clone() };
+        let only_streams = args.is_empty() && no_streams == GuestOptions::default();
         match (guest, exec) {
             (None, None) => {
                 Err("it runs nothing; write guest = \"FILE\" or exec = [\"COMMAND\"]".into())
@@ -97,24 +123,24 @@ impl StageTable {
         }
     }
 
-    fn take(&mut self, key: &str) -> Option<Entry> {
-        let at = self.0.iter().position(|entry| entry.key == key)?;
-        Some(self.0.remove(at))
+    fn take(&mut self, key: &str) -> Option<Entry<'a>> {
+        let at = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(at))
     }
 
     /// Reads the remaining keys as a command line.
     fn options(&self, folder: &Path) -> Result<GuestOptions, String> {
-        let known = GuestOptions::names();
+        let known = GuestOptions::known();
         let mut words = Vec::new();
-        for entry in &self.0 {
+        for entry in &self.entries {
             let option = match &*entry.key {
                 GRANT_EXEC => "exec",
                 key => key,
             };
-            match known.iter().find(|(name, _)| name == option && entry.key != "exec") {
-                Some((_, takes_value)) => words.extend(entry.words(option, *takes_value)?),
+            match known.iter().find(|it| it.name == option && entry.key != "exec") {
+                Some(known) => words.extend(entry.words(known)?),
                 None => {
-                    let options = known.iter().map(|(name, _)| &**name).filter(|it| *it != "exec");
+                    let options = known.iter().map(|it| &*it.name).filter(|it| *it != "exec");
                     let keys: Vec<_> =
                         OWN_KEYS.into_iter().chain(options).chain([GRANT_EXEC]).collect();
                     return Err(entry.refused(&unknown_key(&entry.key, &keys)));
@@ -139,16 +165,16 @@ impl StageTable {
             Some(cause) => cause.to_string(),
             None => mistake::line(error, "pipe"),
         };
-        match self.0.iter().find(|entry| entry.key == key) {
+        match self.entries.iter().find(|entry| entry.key == key) {
             Some(entry) => entry.refused(&format!("{key}: {why}")),
             None => why,
         }
     }
 }
 
-impl Entry {
+impl Entry<'_> {
     fn refused(&self, why: &str) -> String {
-        format!("line {}: {why}", self.line)
+        self.place.refused(why)
     }
 
     fn wrong<T>(&self, remedy: &str) -> Result<T, String> {
@@ -174,21 +200,26 @@ impl Entry {
     }
 
     /// Returns the option as it would be typed, once for each value.
-    fn words(&self, option: &str, takes_value: bool) -> Result<Vec<OsString>, String> {
-        let values = match (&self.value, takes_value) {
-            (Value::Boolean(true), false) => return Ok(vec![format!("--{option}").into()]),
-            (Value::Boolean(false), false) => return Ok(Vec::new()),
-            (_, false) => return self.wrong("write true or false"),
+    fn words(&self, known: &KnownOption) -> Result<Vec<OsString>, String> {
+        let option = &known.name;
+        let values = match (&self.value, known.takes) {
+            (Value::Boolean(true), Takes::Nothing) => {
+                return Ok(vec![format!("--{option}").into()]);
+            }
+            (Value::Boolean(false), Takes::Nothing) => return Ok(Vec::new()),
+            (_, Takes::Nothing) => return self.wrong("write true or false"),
             (Value::String(text), _) => vec![text.clone()],
-            (Value::Integer(number), _) => vec![number.to_string()],
-            (Value::Array(items), _) => {
+            (Value::Integer(number), Takes::Amount) => vec![number.to_string()],
+            (_, Takes::Amount) => return self.wrong("write a string or a number"),
+            (_, Takes::Text) => return self.wrong("write a string"),
+            (Value::Table(table), Takes::List) if option == "env" => self.variables(table)?,
+            (Value::Array(items), Takes::List) => {
                 match items.iter().map(|item| item.as_str().map(str::to_owned)).collect() {
                     Some(texts) => texts,
                     None => return self.wrong("write a list of strings"),
                 }
             }
-            (Value::Table(table), _) if option == "env" => self.variables(table)?,
-            _ => return self.wrong("write a string, a number, or a list of strings"),
+            (_, Takes::List) => return self.wrong("write a list of strings"),
         };
         Ok(values.into_iter().map(|value| format!("--{option}={value}").into()).collect())
     }
