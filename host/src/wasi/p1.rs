@@ -263,7 +263,10 @@ async fn write<T: ModuleView>(caller: &mut Caller<'_, T>, args: Args) -> Option<
         let (bytes, data) = memory.data_and_store_mut(&mut *caller);
         let stdio = &data.standard().stdio;
         let writer = if args.0 == 1 { stdio.stdout() } else { stdio.stderr() };
-        match writer.put(&bytes[rest.clone()]) {
+        let piece = &bytes[rest.clone()];
+        // A module that does not wait takes what is written for delivered.
+        let written = if nonblocking { writer.try_write(piece) } else { writer.put(piece) };
+        match written {
             Ok(Some(n)) => rest.start += n,
             Ok(None) if nonblocking => {
                 let written = u32::try_from(rest.start - begin).ok()?;

@@ -53,7 +53,10 @@ impl Side {
         let writer = Writer::new(writer, None, label.clone(), &PendingWrites::new(), &journal);
         let reader = Reader::new(reader, None, label, &journal);
         let writer = Some(Arc::new(Mutex::new(writer)));
-        Self { writer, written: Vec::new(), reader, seen: Vec::new() }
+        let mut side = Self { writer, written: Vec::new(), reader, seen: Vec::new() };
+        // The first write is never deferred.
+        side.write(1);
+        side
     }
 
     /// What a guest's write does: as much of it as is taken.
@@ -198,6 +201,7 @@ fn a_failure_that_the_guest_never_saw_is_noted() {
             let writer = Writer::new(writer, None, Label::Stdout, &PendingWrites::new(), &journal);
             let writer = Arc::new(Mutex::new(writer));
             let mut deferral = Some(Deferral::default());
+            assert_eq!(writer.lock().unwrap().try_write(b"x"), Ok(Some(1)));
             drop(reader);
             // It waits, or yields, and ends in the next turn.
             while_polling(&mut deferral, || assert!(defer(&writer, b"x")), |()| false);

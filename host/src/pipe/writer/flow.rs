@@ -31,6 +31,9 @@ pub(super) struct Flow {
     /// Whether the writer failed while deferred bytes were delivered, and no call of the guest's
     /// has returned that failure yet.
     pub(super) is_untold: bool,
+    /// A write has succeeded. The first one is never deferred: the guest is told at once that the end is not open, or
+    /// that the reader has left before.
+    pub(super) is_proven: bool,
     pub(super) capacity: Option<u64>,
     pub(super) broken: Since,
     /// Whether the guest is gone, so that it cannot be told of a failure.
@@ -79,6 +82,7 @@ impl Flow {
             outbox: Bytes::new(),
             deferred: Vec::new(),
             is_untold: false,
+            is_proven: false,
             capacity,
             broken: Arc::default(),
             left_behind: false,
@@ -162,6 +166,7 @@ impl Flow {
         };
         match written {
             Ok(n) => {
+                self.is_proven |= n > 0;
                 // Escaped bytes count as the guest wrote them.
                 self.meter.moved(if self.terminal.is_none() { n } else { 0 });
                 Ok(Some(n))
@@ -178,7 +183,8 @@ impl Flow {
     /// as on a terminal, if each write is counted before it is made, or if bytes wait for room
     /// already.
     pub(super) fn room_to_defer(&self) -> usize {
-        let may_wait = self.outbox.is_empty()
+        let may_wait = self.is_proven
+            && self.outbox.is_empty()
             && self.terminal.is_none()
             && !self.meter.is_bounded()
             && matches!(&self.state, State::Open(end) if !end.is_terminal());

@@ -1,5 +1,5 @@
-//! `write`, `splice` and `blocking-splice` of `wasi:io/streams` without a copy, where the streams are
-//! pipe ends of ours.
+//! Functions of `wasi:io/streams` for streams that are pipe ends of pipehost's: without a copy, and without what
+//! wasmtime-wasi's do for streams of any kind.
 
 use wasmtime::component::{Linker, Resource, ResourceTable, WasmList};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError, StreamResult};
@@ -17,6 +17,7 @@ const MOST_AT_ONCE: usize = 1024 * 1024;
 /// are not pipehost's are treated as before.
 ///
 /// - `write` goes to write(2) from the guest's own memory.
+/// - `check-write` and `blocking-flush` ask the writer, and no kernel where what is written may be deferred.
 /// - `splice` and `blocking-splice` between two pipe ends are splice(2): the guest never sees the
 ///   bytes, and nobody copies them. What was not moved stays in the pipe.
 ///
@@ -42,8 +43,8 @@ fn add<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
         "[method]output-stream.write",
         |mut store, (to, bytes): (Resource<DynOutputStream>, WasmList<u8>)| {
             let table = store.data_mut().pipes().table;
-            let written = match WRITERS.behind(&**table.get(&to)?) {
-                Some((writer, eof)) => write(&writer, eof, bytes.as_le_slice(&store)),
+            let written = match WRITERS.behind(&**table.get(&to)?).as_deref() {
+                Some((writer, eof)) => write(writer, *eof, bytes.as_le_slice(&store)),
                 // Looked at before it is copied: `check-write` never permits more.
                 None if bytes.as_le_slice(&store).len() > PERMIT => {
                     Err(StreamError::trap(TOO_LONG))
@@ -54,6 +55,32 @@ fn add<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
                 }
             };
             Ok((told(store.data_mut().pipes().table, written)?,))
+        },
+    )?;
+    streams.func_wrap(
+        "[method]output-stream.check-write",
+        |mut store, (to,): (Resource<DynOutputStream>,)| {
+            let table = store.data_mut().pipes().table;
+            let permit = match WRITERS.behind(&**table.get(&to)?).as_deref() {
+                Some((writer, eof)) => {
+                    writer.permit().map(|n| n as u64).map_err(|fault| eof.of(fault))
+                }
+                None => table.check_write(to),
+            };
+            Ok((told(table, permit)?,))
+        },
+    )?;
+    streams.func_wrap_async(
+        "[method]output-stream.blocking-flush",
+        |mut store, (to,): (Resource<DynOutputStream>,)| {
+            Box::new(async move {
+                let table = store.data_mut().pipes().table;
+                let flushed = match WRITERS.behind(&**table.get(&to)?).as_deref() {
+                    Some((writer, eof)) => writer.delivered().await.map_err(|fault| eof.of(fault)),
+                    None => table.blocking_flush(to).await,
+                };
+                Ok((told(store.data_mut().pipes().table, flushed)?,))
+            })
         },
     )?;
     streams.func_wrap("[method]output-stream.splice", |mut store, (to, from, most): Args| {
@@ -108,9 +135,10 @@ impl Ends {
     ) -> wasmtime::Result<Option<Self>> {
         let reader = READERS.behind(&**table.get(from)?);
         let writer = WRITERS.behind(&**table.get(to)?);
-        Ok(match (reader, writer) {
+        Ok(match (reader, writer.as_deref()) {
             (Some(reader), Some((writer, eof))) if !writer.is_hushed() => {
-                Some(Self { reader, writer, eof })
+                let (reader, writer) = (SharedReader::clone(&reader), writer.clone());
+                Some(Self { reader, writer, eof: *eof })
             }
             _ => None,
         })

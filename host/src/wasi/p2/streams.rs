@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
@@ -40,19 +40,19 @@ pub(super) static WRITERS: Ends<(SharedWriter, Eof)> = Ends::new();
 
 /// See [`READERS`]. What is in here lives in its box, and takes itself out when it is dropped: no
 /// two streams have the same place.
-pub(super) struct Ends<E>(Mutex<BTreeMap<usize, E>>);
+pub(super) struct Ends<E>(Mutex<BTreeMap<usize, Arc<E>>>);
 
-impl<E: Clone> Ends<E> {
+impl<E> Ends<E> {
     const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    fn ends(&self) -> MutexGuard<'_, BTreeMap<usize, E>> {
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<E>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add<S>(&self, stream: &S, end: E) {
-        self.ends().insert(place(stream), end);
+        self.ends().insert(place(stream), Arc::new(end));
     }
 
     fn remove<S>(&self, stream: &S) {
@@ -62,7 +62,7 @@ impl<E: Clone> Ends<E> {
     }
 
     /// The end behind `stream`, if that is one of ours.
-    pub(super) fn behind<S: ?Sized>(&self, stream: &S) -> Option<E> {
+    pub(super) fn behind<S: ?Sized>(&self, stream: &S) -> Option<Arc<E>> {
         self.ends().get(&place(stream)).cloned()
     }
 }
