@@ -302,7 +302,7 @@ impl Writer {
     /// Delivers accepted bytes for which there was no room as soon as there is some, whatever the
     /// guest waits for meanwhile. The reader may be waiting for just these bytes.
     pub(crate) fn attend(shared: &Arc<Mutex<Self>>) {
-        let lock = |writer: &Arc<Mutex<Self>>| -> Option<_> {
+        let until_room = |writer: &Arc<Mutex<Self>>| -> Option<_> {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
             if matches!(writer.try_flush(), Ok(false)) {
                 return Some(writer.ready_after_would_block());
@@ -324,7 +324,7 @@ impl Writer {
         // When the last handle is gone, its drop delivers the rest.
         let writer = Arc::downgrade(shared);
         tokio::spawn(async move {
-            while let Some(ready) = writer.upgrade().and_then(|writer| lock(&writer)) {
+            while let Some(ready) = writer.upgrade().and_then(|writer| until_room(&writer)) {
                 ready.await;
             }
         });

@@ -8,7 +8,7 @@ use wasmtime_wasi::p2;
 use wasmtime_wasi::p3;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::store::{fill, is_of_guest, take_back, yield_at_each_pulse};
+use super::store::{conclude, fill, take_back, yield_at_each_pulse};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::interfaces::WasiVersion;
@@ -87,17 +87,9 @@ impl Setup {
             },
             defers,
         );
-        // A panic in a call of the guest's ends only this guest, as a trap does.
         let ended = threads::quietly_await(ended).await;
-        let ended = ended.unwrap_or_else(|text| {
-            instantiated = true;
-            Err(wasmtime::Error::msg(text))
-        });
         take_back(quotas.fuel(), &store);
-        match ended {
-            Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
-            ended => Ok(GuestEnd::of_command(ended)),
-        }
+        conclude(guest, ended, instantiated).map(GuestEnd::of_command)
     }
 }
 

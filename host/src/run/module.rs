@@ -4,7 +4,7 @@ use wasmtime::{ExternType, Store};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use super::store::{fill, is_of_guest, take_back, yield_at_each_pulse};
+use super::store::{conclude, fill, take_back, yield_at_each_pulse};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::{MAX_CALL_BYTES, MemoryBudget};
@@ -65,17 +65,9 @@ impl Setup {
             },
             defers,
         );
-        // A panic in a call of the guest's ends only this guest, as a trap does.
         let ended = threads::quietly_await(ended).await;
-        let ended = ended.unwrap_or_else(|text| {
-            instantiated = true;
-            Err(wasmtime::Error::msg(text))
-        });
         take_back(quotas.fuel(), &store);
-        match ended {
-            Err(error) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
-            ended => Ok(GuestEnd::of_command(ended.map(Ok))),
-        }
+        conclude(guest, ended, instantiated).map(|ended| GuestEnd::of_command(ended.map(Ok)))
     }
 }
 

@@ -4,6 +4,7 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::engine::Engine;
+use crate::guest::{Guest, GuestError};
 use crate::limits::Fuel;
 use crate::setup::Setup;
 
@@ -37,9 +38,26 @@ pub(super) fn take_back<T>(fuel: Option<&Fuel>, store: &Store<T>) {
     }
 }
 
+/// Returns how the guest's code ended, given what awaiting it came to.
+///
+/// # Errors
+/// Fails if the guest does not fit the host: it was not instantiated, and not by what its own code did.
+pub(super) fn conclude<T>(
+    guest: &Guest,
+    ended: Result<wasmtime::Result<T>, String>,
+    instantiated: bool,
+) -> Result<wasmtime::Result<T>, GuestError> {
+    match ended {
+        // A panic in a call of the guest's ends only this guest, as a trap does.
+        Err(panic) => Ok(Err(wasmtime::Error::msg(panic))),
+        Ok(Err(error)) if !instantiated && !is_of_guest(&error) => Err(guest.explain(&error)),
+        Ok(ended) => Ok(ended),
+    }
+}
+
 /// Returns whether the guest's own code ended an instantiation, which can run start functions.
 /// Otherwise the guest does not fit the host.
-pub(super) fn is_of_guest(error: &wasmtime::Error) -> bool {
+fn is_of_guest(error: &wasmtime::Error) -> bool {
     error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>()
 }
 

@@ -201,10 +201,11 @@ impl SharedWriter {
 
     /// Returns a permit as [`Writer::permit`] does.
     pub(crate) fn permit(&self) -> Result<usize, Fault> {
+        let room = if self.defers { deferred::room(&self.writer) } else { 0 };
         // Less room than this is worth a system call.
-        if self.defers && deferred::room(&self.writer) >= LEAST_ROOM {
+        if room >= LEAST_ROOM {
             self.permitted.store(true, Ordering::Relaxed);
-            return Ok(deferred::room(&self.writer));
+            return Ok(room);
         }
         let permit = self.lock().permit();
         let permit = self.telling(permit)?;

@@ -19,7 +19,7 @@ use super::line::outer_streams;
 use super::plan::{EndRef, Pipe, Plan, Stage, stage_name, usage};
 use crate::limits;
 use crate::sys;
-use stage_table::{StageTable, Table};
+use stage_table::{Place, StageTable, Table};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,11 +60,13 @@ pub(crate) fn plan(path: &Path, text: &str, common: &GuestOptions) -> Result<Pla
 }
 
 pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<Plan, Failure> {
-    let line_at = |start: usize| 1 + text[..start].matches('\n').count();
     let file: File = toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| line_at(span.start));
-        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        Failure { status: Status::Usage, error: anyhow!("{place}{}", of_parser(error.message())) }
+        let why = of_parser(error.message());
+        let why = match error.span() {
+            Some(span) => Place { text, offset: span.start }.refused(&why),
+            None => why,
+        };
+        Failure { status: Status::Usage, error: anyhow!(why) }
     })?;
     if file.stage.is_empty() {
         return usage("there is no stage; write [[stage]] and below it guest = \"FILE\"".into());

@@ -42,14 +42,14 @@ struct Entry<'a> {
 
 /// An offset in the text of a file.
 #[derive(Clone, Copy, Debug)]
-struct Place<'a> {
-    text: &'a str,
-    offset: usize,
+pub(super) struct Place<'a> {
+    pub(super) text: &'a str,
+    pub(super) offset: usize,
 }
 
 impl Place<'_> {
     /// Says what is wrong there.
-    fn refused(self, why: &str) -> String {
+    pub(super) fn refused(self, why: &str) -> String {
         let line = 1 + self.text[..self.offset].matches('\n').count();
         format!("line {line}: {why}")
     }
@@ -86,8 +86,8 @@ impl<'a> StageTable<'a> {
         common: &GuestOptions,
     ) -> Result<(String, Job), String> {
         let guest = self.take("guest").map(Entry::string).transpose()?;
-        let exec = self.take("exec").map(Entry::strings).transpose()?;
-        let args = self.take("args").map(Entry::strings).transpose()?.unwrap_or_default();
+        let exec = self.take("exec").map(|entry| entry.list()).transpose()?;
+        let args = self.take("args").map(|entry| entry.list()).transpose()?.unwrap_or_default();
         let own = self.options(folder)?;
         let no_streams = GuestOptions { stdin: None, stdout: None, stderr: None, ..own.clone() };
         let only_streams = args.is_empty() && no_streams == GuestOptions::default();
@@ -188,15 +188,13 @@ impl Entry<'_> {
         }
     }
 
-    fn strings(self) -> Result<Vec<String>, String> {
-        let Value::Array(items) = &self.value else {
-            return self.wrong("write a list of strings");
-        };
+    fn list(&self) -> Result<Vec<String>, String> {
         let text = |item: &Value| item.as_str().map(str::to_owned);
-        match items.iter().map(text).collect() {
-            Some(texts) => Ok(texts),
-            None => self.wrong("write a list of strings"),
-        }
+        let texts = match &self.value {
+            Value::Array(items) => items.iter().map(text).collect(),
+            _ => None,
+        };
+        texts.map_or_else(|| self.wrong("write a list of strings"), Ok)
     }
 
     /// Returns the option as it would be typed, once for each value.
@@ -213,13 +211,7 @@ impl Entry<'_> {
             (_, Takes::Amount) => return self.wrong("write a string or a number"),
             (_, Takes::Text) => return self.wrong("write a string"),
             (Value::Table(table), Takes::List) if option == "env" => self.variables(table)?,
-            (Value::Array(items), Takes::List) => {
-                match items.iter().map(|item| item.as_str().map(str::to_owned)).collect() {
-                    Some(texts) => texts,
-                    None => return self.wrong("write a list of strings"),
-                }
-            }
-            (_, Takes::List) => return self.wrong("write a list of strings"),
+            (_, Takes::List) => self.list()?,
         };
         Ok(values.into_iter().map(|value| format!("--{option}={value}").into()).collect())
     }
