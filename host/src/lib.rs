@@ -119,8 +119,8 @@ pub mod pipes {
         Writer, transfer,
     };
     pub use crate::sys::{
-        CapacityLease, Direction, End, FifoError, FileKind, Handle, InheritError, IsAFifo,
-        PipePair, null, pipe_pair, standard,
+        CapacityLease, Direction, End, FifoError, FifoWarning, FileKind, Handle, InheritError,
+        IsAFifo, PipePair, null, pipe_pair, standard,
     };
 }
 

@@ -1,7 +1,5 @@
 //! `pipehost inspect`: shows what a guest is, and what it needs.
 
-use std::borrow::Cow;
-
 use anyhow::Context;
 use serde::Serialize;
 
@@ -9,6 +7,7 @@ use super::args::InspectArgs;
 use super::compile::engine_for;
 use super::exit::{Failure, OrStatus, Status};
 use super::output::print;
+use super::shell::shell_quoted;
 use super::source::Source;
 use crate::guest::Guest;
 use crate::interfaces::{Interface, is_provided_module};
@@ -71,7 +70,7 @@ impl Report {
             guest.imports().iter().filter_map(parsed).any(|it| it.is(package, name))
         };
         let runnable = guest.version().is_some() && imports.iter().all(|import| import.provided);
-        let mut run = format!("pipehost run {}", quoted(&shown));
+        let mut run = format!("pipehost run {}", shell_quoted(&shown));
         if uses("pipehost:pipes", "named") {
             run += " --fifo in=PATH,r --fifo out=PATH,w";
         }
@@ -133,25 +132,5 @@ impl Report {
         }
         // The names come from the guest: they may hold any character.
         pipe::quoted(&text).into_owned()
-    }
-}
-
-/// Quotes a word for a shell.
-fn quoted(word: &str) -> String {
-    // No quoting makes a shell take a NUL.
-    shlex::try_quote(word).map_or_else(|_| word.into(), Cow::into_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_needs_it() {
-        assert_eq!(quoted("./a-b.wasm"), "./a-b.wasm");
-        for word in ["a b", "it's", "$x", "", "a\"b", "~", "日本"] {
-            assert_eq!(shlex::split(&quoted(word)).unwrap(), [word]);
-        }
-        assert_eq!(quoted(""), "''");
     }
 }

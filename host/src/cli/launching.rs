@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use super::exit::{Failure, Status};
+use super::shell::shell_quoted;
 use super::source::Source;
 use super::{say, without_error_numbers};
 use crate::launch::{Conflict, Given, LaunchError, Listener};
 use crate::names::Label;
 use crate::pipe::{ChildFailure, Event};
-use crate::sys::{FifoError, FileKind, IsAFifo, SystemError};
+use crate::sys::{FifoError, FifoWarning, FileKind, IsAFifo, SystemError};
 
 impl Given {
     /// Returns the option by which the thing is given.
@@ -136,6 +137,11 @@ pub(crate) fn listener(source: &Source) -> Listener {
     })
 }
 
+/// Returns a listener that tells the operator what happens to FIFOs.
+pub(crate) fn fifo_listener() -> Listener {
+    Arc::new(|event| tracing::warn!("{}", line(event, false)))
+}
+
 /// Describes an event, and what to write.
 fn line(event: &Event, is_bundled: bool) -> String {
     let remedy = match event {
@@ -143,6 +149,9 @@ fn line(event: &Event, is_bundled: bool) -> String {
             Some((name, _)) => format!(": write --fifo {name}=PATH"),
             None => String::new(),
         },
+        Event::Fifo { path, warning: FifoWarning::Stays } => {
+            format!("; type: rm {}", shell_quoted(&path.to_string_lossy()))
+        }
         Event::NothingOpened { .. } if is_bundled => {
             "; a guest that comes with pipehost opens `in` and `out`: write in=PATH, out=PATH"
                 .into()

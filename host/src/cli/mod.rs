@@ -19,6 +19,7 @@ mod output;
 mod part;
 mod pipe;
 mod run;
+mod shell;
 mod signals;
 mod source;
 mod stats;

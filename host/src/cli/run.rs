@@ -8,7 +8,7 @@ use super::args::{RunArgs, SandboxMode};
 use super::compile::{engine_for, metering};
 use super::confining::{confine, provide};
 use super::exit::{Failure, OrStatus, Status};
-use super::launching::listener;
+use super::launching::{fifo_listener, listener};
 use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
@@ -102,7 +102,8 @@ async fn run(
         None => engine,
     };
     // The pipes come first: peers may be about to open them, and would make regular files.
-    let mut opener = Opener::new(leftovers, args.sandbox.sandbox != SandboxMode::Off);
+    let mut opener =
+        Opener::new(leftovers, fifo_listener(), args.sandbox.sandbox != SandboxMode::Off);
     let opened = open(&mut opener, &plan, &source)?;
     let fifos = FifoStats::of(&source.program(), opened.fifos());
     let mut setup = opened.setup()?;

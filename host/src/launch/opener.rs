@@ -51,6 +51,8 @@ pub struct Streams {
 /// used inside a tokio runtime.
 pub struct Opener {
     leftovers: Leftovers,
+    /// Is called with what happens to the FIFOs.
+    listener: Listener,
     /// Watches the FIFOs. Made with the first FIFO; the inner value is `None` if that failed.
     watch: Option<Option<FifoWatch>>,
     /// The files that are written to. Streams to the same path share one description, and so the place
@@ -65,11 +67,13 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Makes an opener that adds to `leftovers` what must not be left behind. If the process will be
-    /// confined, [`Opener::into_policy`] returns what it must keep then.
-    pub fn new(leftovers: &Leftovers, confined: bool) -> Self {
+    /// Makes an opener that adds to `leftovers` what must not be left behind, and calls `listener` with
+    /// what happens to FIFOs. If the process will be confined, [`Opener::into_policy`] returns what it must
+    /// keep then.
+    pub fn new(leftovers: &Leftovers, listener: Listener, confined: bool) -> Self {
         Self {
             leftovers: leftovers.clone(),
+            listener,
             watch: None,
             outputs: Vec::new(),
             inherited: Vec::new(),
@@ -233,13 +237,15 @@ impl Opener {
         Ok(Stream::Fifo { fifo, eof: spec.eof, capacity: spec.capacity })
     }
 
-    /// Has the FIFO removed at the end, and watched: a warning is logged if another process removes it.
+    /// Has the FIFO removed at the end, and watched: the listener hears if another process removes it.
     fn look_after(
         &mut self,
         fifo: Result<Fifo, FifoError>,
         what: Given,
     ) -> Result<Arc<Fifo>, LaunchError> {
         let fifo = Arc::new(fifo.map_err(|error| LaunchError::Fifo { what, error })?);
+        let listener = Arc::clone(&self.listener);
+        fifo.on_warning(move |path, warning| listener(&Event::Fifo { path: path.into(), warning }));
         self.leftovers.add(Arc::clone(&fifo));
         // Without a watch, the warning comes at the end.
         let watch = self.watch.get_or_insert_with(|| FifoWatch::start().ok());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Fault, Label, PipeName};
-use crate::sys::{Direction, FileKind};
+use crate::sys::{Direction, FifoWarning, FileKind};
 
 /// How many warnings about one family of guests are reported.
 const MOST_WARNINGS: usize = 32;
@@ -45,6 +45,13 @@ pub enum Event {
         had: u64,
         /// The reason.
         error: io::Error,
+    },
+    /// A FIFO has been removed or replaced by another process, or cannot be removed.
+    Fifo {
+        /// The FIFO's path.
+        path: PathBuf,
+        /// What has happened.
+        warning: FifoWarning,
     },
     /// A guest that failed had asked for pipes that are not granted.
     NotGranted {
@@ -144,6 +151,7 @@ impl fmt::Display for Event {
                 f,
                 "{label}: a capacity of {bytes} bytes is refused ({error}); it stays at {had}"
             ),
+            Self::Fifo { path, warning } => write!(f, "{}: {warning}", path.display()),
             Self::NotGranted { wanted, granted } => {
                 let wanted = wanted.iter();
                 let wanted =

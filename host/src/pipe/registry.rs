@@ -23,6 +23,27 @@ use crate::sys::{self, CapacityLease, Direction};
 ///
 /// By default a guest has nothing granted, may make anonymous pipes, has the limits of
 /// [`GuestLimits::default`], and starts nothing. Must be made inside a tokio runtime.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::pipes::{ErrorCode, pipe_pair};
+/// use pipehost::{Grant, GuestLimits, Pipes};
+///
+/// let pair = pipe_pair(None)?;
+/// let mut limits = GuestLimits::default();
+/// limits.max_bytes = Some(1 << 20);
+/// let mut pipes = Pipes::builder()
+///     .grant(Grant::joined("in".parse()?, Some(pair.reader), None))?
+///     .limits(limits)
+///     .events(|event| eprintln!("{event}"))
+///     .build();
+/// // This is what a guest's calls do.
+/// let reader = pipes.open_reader("in")?;
+/// assert_eq!(pipes.open_reader("out").unwrap_err().code, ErrorCode::NotPermitted);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Pipes {
     granted: Vec<Granted>,
@@ -44,6 +65,8 @@ struct Granted {
 }
 
 /// Sets up [`Pipes`].
+///
+/// See the example of [`Pipes`].
 #[derive(Debug)]
 pub struct PipesBuilder {
     pipes: Pipes,
@@ -54,6 +77,8 @@ pub struct PipesBuilder {
 }
 
 /// Two grants have the same name.
+///
+/// Returned by [`PipesBuilder::grant`], which the example of [`Pipes`] calls.
 #[derive(Debug, thiserror::Error)]
 #[error("the pipe name `{0}` is granted twice")]
 pub struct DuplicateName(pub PipeName);
@@ -116,6 +141,14 @@ impl PipesBuilder {
         let quotas = GuestQuotas::new(&limits, totals.as_ref(), max_descriptors);
         let ends = EndLimits { max_bytes: limits.max_bytes, rate: limits.rate };
         let reached = quotas.reached().clone();
+        for granted in &pipes.granted {
+            if let Source::Fifo(fifo) = &granted.grant.source {
+                let events = events.clone();
+                fifo.on_warning(move |path, warning| {
+                    events.tell(&Event::Fifo { path: path.into(), warning });
+                });
+            }
+        }
         let bounds = Bounds { ends, reached, watched, events };
         Pipes { quotas, idle, journal: Journal::within(bounds), ..pipes }
     }

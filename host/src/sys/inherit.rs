@@ -1,6 +1,8 @@
 //! Why a descriptor that this process was started with cannot be granted.
 
 /// Why a descriptor number cannot be granted.
+///
+/// Returned by [`Grant::descriptor`](crate::Grant::descriptor). [`Grant`](crate::Grant) has an example.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InheritError {

@@ -1,6 +1,8 @@
 //! The kinds of files, and the direction in which bytes go.
 
 /// The direction in which bytes go through an end, seen from this process.
+///
+/// See the example of [`End`](super::End).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Bytes are read from the end.
@@ -20,6 +22,8 @@ impl Direction {
 }
 
 /// The kind of a file.
+///
+/// A part of an [`Event`](crate::Event): see the example of [`Pipes`](crate::Pipes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A regular file: bytes at offsets.

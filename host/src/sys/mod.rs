@@ -26,7 +26,7 @@ use stub as platform;
 
 pub(crate) use code::{Code, CodeKey, load as load_code};
 pub(crate) use errors::SystemError;
-pub use fifo::{FifoError, FifoOptions, IsAFifo};
+pub use fifo::{FifoError, FifoOptions, FifoWarning, IsAFifo};
 pub use inherit::InheritError;
 pub use kinds::{Direction, FileKind};
 pub(crate) use native::{MOST_OTHERS, Usage, descriptor_number};

@@ -9,6 +9,8 @@ use super::Handle;
 const SIGPIPE: u8 = 13;
 
 /// A command to start, and what it is given.
+///
+/// See the example of [`Pipeline`](crate::pipeline::Pipeline).
 #[derive(Debug)]
 pub struct NativeCommand {
     /// A path, or a name that is looked up on PATH.
@@ -26,6 +28,9 @@ pub struct NativeCommand {
 }
 
 /// How a native command ended.
+///
+/// A part of a [`StageEnd`](crate::pipeline::StageEnd): see the example of
+/// [`Pipeline`](crate::pipeline::Pipeline).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeEnd {
     /// It exited with this status.

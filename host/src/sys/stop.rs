@@ -1,6 +1,13 @@
 //! Requests to a process to end.
 
 /// A request to end, from a terminal or another process.
+///
+/// ```
+/// use pipehost::pipeline::Stop;
+///
+/// assert_eq!(Stop::of_number(15), Some(Stop::Terminate));
+/// println!("exit status {}", 128 + Stop::Interrupt.number());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The terminal is gone: SIGHUP.

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 pub use std::alloc::System as Allocator;
 
 use super::{
-    Direction, FifoError, FifoOptions, FileInfo, FileKind, InheritError, NativeCommand, NativeEnd,
-    PrivateError, Stop, SystemError, Usage,
+    Direction, FifoError, FifoOptions, FifoWarning, FileInfo, FileKind, InheritError,
+    NativeCommand, NativeEnd, PrivateError, Stop, SystemError, Usage,
 };
 
 /// No error has a name here.
@@ -200,6 +200,10 @@ impl Fifo {
 
     pub fn private(name: &str, ways: &[Direction]) -> Result<Self, FifoError> {
         Self::prepare_alone(Path::new(name), FifoOptions::default(), ways)
+    }
+
+    pub fn on_warning(&self, _: impl Fn(&Path, FifoWarning) + Send + Sync + 'static) {
+        match self.0 {}
     }
 
     pub fn path(&self) -> &Path {

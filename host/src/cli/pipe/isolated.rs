@@ -14,7 +14,7 @@ use super::super::args::{PipeArgs, SandboxMode};
 use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide};
 use super::super::exit::{Failure, OrStatus, Status};
-use super::super::launching::listener;
+use super::super::launching::{fifo_listener, listener};
 use super::super::part::Part;
 use super::super::run::supervised;
 use super::super::signals::SignalWatch;
@@ -258,7 +258,8 @@ async fn run(
     };
     let engine = engine_for(&args.cache, guest_plan.writable_folders())?;
     let engine = if guest_plan.limits.fuel.is_some() { metering(&engine)? } else { engine };
-    let mut opener = Opener::new(leftovers, args.sandbox.sandbox != SandboxMode::Off);
+    let mut opener =
+        Opener::new(leftovers, fifo_listener(), args.sandbox.sandbox != SandboxMode::Off);
     let streams = streams(part, guest_plan, &mut opener)?;
     let opened = opener.open(guest_plan, streams, joined(&part.pipes)?, listener(source))?;
     let guest = source.load_runnable(&engine)?;

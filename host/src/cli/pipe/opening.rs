@@ -5,7 +5,7 @@ use std::fs::File;
 use anyhow::anyhow;
 
 use super::super::exit::{Failure, OrStatus, Status};
-use super::super::launching::listener;
+use super::super::launching::{fifo_listener, listener};
 use super::super::stats::FifoStats;
 use super::ends::Ends;
 use super::isolated;
@@ -38,7 +38,7 @@ pub(super) fn open(
     confined: bool,
 ) -> Result<Ready, Failure> {
     let mut ends = Ends::make(plan)?;
-    let mut opener = Opener::new(leftovers, confined);
+    let mut opener = Opener::new(leftovers, fifo_listener(), confined);
     let (mut stages, mut reports, mut fifos) = (Vec::new(), Vec::new(), Vec::new());
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
         let mut report = None;

@@ -27,6 +27,8 @@ use super::{Direction, Fifo, is_proc_mounted, monitor, native, null};
 
 /// What a process keeps when it confines itself. By default these are: the descriptors that it has,
 /// making pipes and threads, its own memory without new code in it, and the clocks.
+///
+/// See the example of [`sandbox`](crate::sandbox).
 #[derive(Debug, Default)]
 pub struct SandboxPolicy {
     /// Standard streams, which may be opened once more while guests are being set up.
@@ -57,6 +59,8 @@ impl Access {
 }
 
 /// A part of the sandbox that [`confine`] could not set up.
+///
+/// See the example of [`sandbox`](crate::sandbox).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Missing {
@@ -205,6 +209,8 @@ impl SandboxPolicy {
 ///
 /// Closes the descriptors that this process has inherited and not taken over: all above 2 that are not
 /// close-on-exec. Every descriptor that pipehost opens is close-on-exec.
+///
+/// See the example of [`sandbox`](crate::sandbox).
 pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
     if cfg!(not(feature = "sandbox")) {
         return vec![Missing::Feature];

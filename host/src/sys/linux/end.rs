@@ -28,6 +28,21 @@ const AT_CURSOR: u64 = u64::MAX;
 ///
 /// Reads and writes return [`io::ErrorKind::WouldBlock`] instead of waiting; [`End::ready`] waits.
 /// Must be made inside a tokio runtime, and belongs to it.
+///
+/// In this example, a host makes a [`Reader`](crate::pipe::Reader) of a descriptor:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::Label;
+/// use pipehost::pipes::{Direction, End, Journal, Reader, standard};
+///
+/// // Other processes may share the description of stdin.
+/// let end = End::shared(standard(0)?, Direction::Read)?;
+/// let stdin = Reader::new(end, None, Label::Stdin, &Journal::new());
+/// # Ok(())
+/// # }
+/// ```
 pub struct End {
     fd: Waitable,
     calls: Calls,

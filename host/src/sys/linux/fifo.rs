@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::super::{FifoError, FifoOptions, PrivateError};
+use super::super::fifo::Warnings;
+use super::super::{FifoError, FifoOptions, FifoWarning, PrivateError};
 use super::identity::Identity;
 use super::monitor::{self, Removed, Trace, TraceId, announce, forget};
 use super::names::{self, GIVEN_UP, Unnamed};
@@ -47,6 +48,7 @@ pub struct Fifo {
     ended: AtomicBool,
     /// True once a warning has said that another process removed or replaced the FIFO.
     missed: AtomicBool,
+    warnings: Warnings,
     /// The folder that was made for this FIFO alone. Dropped after the FIFO is removed.
     place: Option<Place>,
     /// Keep other hosts from using the FIFO in the same direction, until it is removed.
@@ -143,7 +145,8 @@ impl Fifo {
                 continue;
             }
             let identity = Identity::of(&stat);
-            let locks = locks(path, identity, ways)?;
+            let warnings = Warnings::default();
+            let locks = locks(path, identity, ways, &warnings)?;
             let made = unnamed.is_some();
             if !made && Identity::of_name(&folder, file_name) != Ok(identity) {
                 // Its owner has removed it meanwhile: no peer could find it any more.
@@ -185,6 +188,7 @@ impl Fifo {
                 by_monitor: AtomicBool::new(false),
                 ended: AtomicBool::new(false),
                 missed: AtomicBool::new(false),
+                warnings,
                 place: None,
                 locks: Mutex::new(locks),
                 folder,
@@ -231,6 +235,12 @@ impl Fifo {
         open_same(&self.handle, access(direction) | OFlags::NONBLOCK)
     }
 
+    /// Calls `listener` with the path and each warning about this FIFO, from the first on. Only the first
+    /// listener is kept. Without one, the warnings are logged when the FIFO is dropped.
+    pub fn on_warning(&self, listener: impl Fn(&Path, FifoWarning) + Send + Sync + 'static) {
+        self.warnings.listen(&self.path, Box::new(listener));
+    }
+
     /// Returns the path at which the FIFO was found.
     pub fn path(&self) -> &Path {
         &self.path
@@ -261,8 +271,7 @@ impl Fifo {
 
     /// Removes the FIFO from its path, and the folder that was made for it. Only a FIFO that this
     /// process made, and was not told to keep, is removed, and only if the path still leads to it: a
-    /// file that another process put there stays. Logs a warning if another process has removed the
-    /// FIFO already. Only the first call does anything; drop calls this too.
+    /// file that another process put there stays. Warns if another process has removed the FIFO already. Only the first call does anything; drop calls this too.
     pub fn remove(&self) {
         if self.ended.swap(true, Ordering::SeqCst) {
             return;
@@ -276,10 +285,7 @@ impl Fifo {
         let removed = match self.trace.get().and_then(|id| monitor::remove(*id)) {
             Some(removed) => removed,
             None if monitor::is_sealed() => {
-                tracing::warn!(
-                    "{path}: stays, as somebody has killed the process that removes it; type: rm {path}",
-                    path = path.display()
-                );
+                self.warnings.tell(path, FifoWarning::Stays);
                 self.unlock();
                 return;
             }
@@ -288,18 +294,11 @@ impl Fifo {
         match removed {
             Ok(Removed::Yes) => {}
             Ok(Removed::NotThere) => self.say_missing(),
-            Ok(Removed::Displaced(name)) => {
+            Ok(Removed::Displaced(now)) => {
                 self.missed.store(true, Ordering::SeqCst);
-                tracing::warn!(
-                    "{}: somebody replaced it at the last moment; what they put there is now {name} in \
-                     the same folder",
-                    self.path.display()
-                );
+                self.warnings.tell(path, FifoWarning::Displaced { now });
             }
-            Err(error) => {
-                let error = io::Error::from(error);
-                tracing::warn!("{}: cannot be removed: {error}", self.path.display());
-            }
+            Err(error) => self.warnings.tell(path, FifoWarning::NotRemoved(error.into())),
         }
         if let Some(place) = &self.place {
             place.remove();
@@ -312,7 +311,7 @@ impl Fifo {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Logs a warning, once, if another process has removed or replaced the FIFO.
+    /// Warns, once, if another process has removed or replaced the FIFO.
     pub fn say_if_missing(&self) {
         let is_in_place = match self.monitored() {
             Some(id) => monitor::is_in_place(id),
@@ -331,10 +330,7 @@ impl Fifo {
 
     fn say_missing(&self) {
         if !self.missed.swap(true, Ordering::SeqCst) {
-            tracing::warn!(
-                "{}: somebody removed or replaced it; what is open goes on, and nobody new finds it",
-                self.path.display()
-            );
+            self.warnings.tell(&self.path, FifoWarning::Gone);
         }
     }
 
@@ -348,9 +344,13 @@ impl Fifo {
     }
 }
 
-/// Takes the locks for these directions. Logs a warning and does without where there is no folder for
-/// locks.
-fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<Lock>>, FifoError> {
+/// Takes the locks for these directions. Warns and does without where there is no folder for locks.
+fn locks(
+    path: &Path,
+    identity: Identity,
+    ways: &[Direction],
+    warnings: &Warnings,
+) -> Result<Vec<Arc<Lock>>, FifoError> {
     let mut locks = Vec::new();
     for way in ways {
         let letter = match way {
@@ -365,7 +365,7 @@ fn locks(path: &Path, identity: Identity, ways: &[Direction]) -> Result<Vec<Arc<
                 return Err(FifoError::Io { path: path.into(), doing: "locking it", error });
             }
             Err(error) => {
-                tracing::warn!("{}: no lock against other hosts: {error}", path.display());
+                warnings.tell(path, FifoWarning::NotLocked(error.to_string()));
                 break;
             }
         }
@@ -382,6 +382,7 @@ fn is_lack(error: &io::Error) -> bool {
 impl Drop for Fifo {
     fn drop(&mut self) {
         self.remove();
+        self.warnings.log(&self.path);
     }
 }
 

@@ -105,6 +105,8 @@ fn kind(kind: FileType) -> FileKind {
 pub(crate) const PIPE_BUF: usize = 4096;
 
 /// An open descriptor. Dropping it closes it.
+///
+/// On Linux it is an [`OwnedFd`]. See the example of [`pipe_pair`].
 pub type Handle = OwnedFd;
 
 /// Returns the path under which the kernel lets a descriptor of this process be opened anew.
@@ -156,6 +158,8 @@ pub(crate) fn anonymous() -> io::Result<(End, End)> {
 
 /// Returns a descriptor of /dev/null, which gives the end of file to readers and drops what is written.
 /// Opens the file once.
+///
+/// See the example of [`Setup`](crate::Setup).
 ///
 /// # Errors
 /// `NotFound` if it does not exist; EMFILE if no descriptors are left.

@@ -233,6 +233,8 @@ pub(super) fn reap(pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
 
 /// Ends the monitor, and waits for that, 30 ms at most. For a process that is about to end and has
 /// removed what it had to remove.
+///
+/// See the example of [`sandbox`](crate::sandbox).
 pub fn end_monitor() {
     if let Some(monitor) = MONITOR.get() {
         monitor.process.end();

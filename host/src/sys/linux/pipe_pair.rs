@@ -11,6 +11,8 @@ use super::reopen;
 
 /// A pipe whose two ends are about to be given away. Both are blocking descriptors that are closed on
 /// execve(2).
+///
+/// See the example of [`pipe_pair`].
 #[derive(Debug)]
 pub struct PipePair {
     /// The end to read from.
@@ -22,6 +24,8 @@ pub struct PipePair {
 }
 
 /// The part of this process's share for larger pipes that a pipe takes.
+///
+/// A part of a [`PipePair`]: see the example of [`pipe_pair`].
 #[derive(Clone, Debug, Default)]
 pub struct CapacityLease(
     #[allow(dead_code, reason = "given back when it is dropped")] pub(super) Option<Arc<Lease>>,
@@ -29,6 +33,20 @@ pub struct CapacityLease(
 
 /// Makes a pipe: pipe2(2) with O_CLOEXEC, by `os_pipe`. With `capacity`, in bytes, asks the kernel for
 /// that size and logs a refusal. Without it, the pipe may grow.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use std::fs::File;
+/// use std::io::{Read, Write};
+///
+/// let pair = pipehost::pipes::pipe_pair(Some(1 << 16))?;
+/// File::from(pair.writer).write_all(b"hello")?;
+/// let mut text = String::new();
+/// File::from(pair.reader).read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// EMFILE and ENFILE if no descriptors are left.

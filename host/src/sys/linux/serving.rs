@@ -24,6 +24,8 @@ const MOST_WAITS: usize = 4096;
 /// Forks the monitor. Must be called while this process has one thread, before it makes anything. A
 /// second call does nothing. Guests may then start `commands`, and no others.
 ///
+/// See the example of [`sandbox`](crate::sandbox).
+///
 /// # Errors
 /// Those of socketpair(2) and fork(2).
 pub fn start_monitor(commands: Commands) -> io::Result<()> {

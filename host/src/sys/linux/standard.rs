@@ -32,6 +32,8 @@ extern "C" fn look() {
 /// description. If the descriptor was closed when this process was started, or is open for the other
 /// direction only, each read and write of the copy fails with EBADF.
 ///
+/// See the example of [`Setup`](crate::Setup).
+///
 /// # Errors
 /// Fails if no descriptors are left.
 pub fn standard(number: RawFd) -> io::Result<OwnedFd> {

@@ -25,12 +25,16 @@ static RENOUNCED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// Says that this process will confine itself, and that its guests will have folders. From now on
 /// [`renounce_files`] has an effect. Must be called before any thread is started.
+///
+/// See the example of [`sandbox`](crate::sandbox).
 pub fn expect_folders() {
     EXPECTED.store(true, Ordering::SeqCst);
 }
 
 /// Forbids this thread, and those that it starts, to open any file, if this process expects to grant
 /// folders. For a thread that is started before this process confines itself.
+///
+/// See the example of [`sandbox`](crate::sandbox).
 pub fn renounce_files() {
     // If that fails, the count of unbounded threads includes this one.
     if EXPECTED.load(Ordering::SeqCst) && landlock::renounce().is_ok() {
