@@ -1,20 +1,16 @@
 //! Makes a graph of a pipeline.
 
 use super::super::graph::{Edge, Graph, Kind, Node};
-use super::plan::{EndRef, Job, Pipe, Plan, Stage};
+use super::plan::{EndRef, Pipe, Plan, Stage};
 use crate::launch::StreamSpec;
 
 impl Plan {
     /// Returns the graph that is drawn.
     pub(crate) fn graph(&self) -> Graph {
-        let kind = |stage: &Stage| match stage.job {
-            Job::Guest { .. } => Kind::Guest,
-            Job::Native { .. } => Kind::Native,
-        };
         let node = |stage: &Stage| Node {
             name: stage.name.clone(),
             text: stage.runs(),
-            kind: kind(stage),
+            kind: stage.job.kind().node(),
         };
         let edge = |pipe: &Pipe| Edge {
             from: pipe.from.stage,

@@ -173,7 +173,7 @@ fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::Job;
+    use super::super::job::GuestJob;
     use super::*;
     use proptest::prelude::*;
 
@@ -219,7 +219,7 @@ mod tests {
             plan.stages.iter().map(|stage| &*stage.name).collect::<Vec<_>>(),
             ["clean", "log", "sort"]
         );
-        let Job::Guest { source, plan: options } = &plan.stages[0].job else { panic!() };
+        let GuestJob { source, plan: options } = plan.stages[0].job.kind().guest().unwrap();
         assert_eq!(
             (source.display(), &options.args[..]),
             ("/folder/clean.wasm".into(), &["--strict".to_owned()][..])

@@ -21,8 +21,9 @@ use super::super::signals::SignalWatch;
 use super::super::source::Source;
 use super::super::verdict;
 use super::ends::Ends;
+use super::job::GuestJob;
 use super::of_plan;
-use super::plan::{Job, Plan, Stage};
+use super::plan::{Plan, Stage};
 use crate::deadlines::{PART_HARD_DEADLINE, PART_LAST_DELIVERY};
 use crate::launch::{
     self, Ended, GuestPlan, Leftovers, Opener, Stream, StreamSpec, Streams, reserve_for_files,
@@ -251,9 +252,8 @@ async fn run(
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<StageReport, Failure> {
-    let Some(Job::Guest { source, plan: guest_plan }) =
-        plan.stages.get(part.stage).map(|stage| &stage.job)
-    else {
+    let guest = plan.stages.get(part.stage).and_then(|stage| stage.job.kind().guest());
+    let Some(GuestJob { source, plan: guest_plan }) = guest else {
         return Err(anyhow!("--part names no guest")).or_status(Status::Usage);
     };
     let engine = engine_for(&args.cache, guest_plan.writable_folders())?;

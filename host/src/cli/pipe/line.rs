@@ -6,7 +6,8 @@ use super::super::args::{GuestOptions, StageArgs};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::mistake;
 use super::super::source::Source;
-use super::plan::{Job, Plan, Stage, Streams, program_name, stage_name, usage};
+use super::job::{GuestJob, Job, NativeJob, Streams, program_name};
+use super::plan::{Plan, Stage, stage_name, usage};
 
 /// Makes the plan of these words. `common` holds for every guest.
 pub(crate) fn plan(words: &[OsString], common: &GuestOptions) -> Result<Plan, Failure> {
@@ -29,7 +30,7 @@ pub(crate) fn plan(words: &[OsString], common: &GuestOptions) -> Result<Plan, Fa
                     return usage("the command after exec is missing; write exec COMMAND".into());
                 }
                 let streams = Streams { stderr: common.stderr.clone(), ..Streams::default() };
-                (program_name(&command), Job::Native { command, streams })
+                (program_name(&command), Job::Native(NativeJob { command, streams }))
             }
             Some(_) => guest(at, &words, common)?,
         };
@@ -53,7 +54,7 @@ fn guest(at: usize, words: &[OsString], common: &GuestOptions) -> Result<(String
     let args: Vec<_> = words.collect();
     look_at_arguments(at, &source, &args)?;
     let plan = Box::new(common.with_own(&stage.options).plan(&source, &args));
-    Ok((source.program(), Job::Guest { source, plan }))
+    Ok((source.program(), Job::Guest(GuestJob { source, plan })))
 }
 
 /// Looks for arguments after a guest that may be meant for pipehost.
@@ -82,7 +83,7 @@ pub(crate) fn outer_streams(
     if let (Some(stdout), Some(last)) = (&common.stdout, stages.last_mut()) {
         last.redirection_mut(1).get_or_insert(stdout.clone());
     }
-    let guests = stages.iter().filter(|stage| matches!(stage.job, Job::Guest { .. })).count();
+    let guests = stages.iter().filter_map(Stage::guest).count();
     if guests > 1 && !common.fd.is_empty() {
         return Err(anyhow::anyhow!(
             "--fd can be given to one guest only; write it in front of that one, behind `!` or `--`"
@@ -133,9 +134,9 @@ mod tests {
         let common = GuestOptions { limits: common, ..GuestOptions::default() };
         let line = "--max-memory 1M --env A=1 ./a.wasm --max-memory 2M ! @cat";
         let plan = plan(&words(line), &common).unwrap();
-        let options = |at: usize| match &plan.stages[at].job {
-            Job::Guest { plan, .. } => (plan.clone(), plan.args.clone()),
-            Job::Native { .. } => panic!("a guest"),
+        let options = |at: usize| {
+            let plan = plan.stages[at].guest().expect("a guest");
+            (plan.clone(), plan.args.clone())
         };
         let (own, args) = options(0);
         assert_eq!((own.limits.max_memory, own.limits.max_pipes), (Some(1 << 20), Some(7)));

@@ -5,7 +5,8 @@ use anyhow::Context;
 use super::super::compile::metering;
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::source::Source;
-use super::plan::{Job, Plan, Stage};
+use super::job::GuestJob;
+use super::plan::{Plan, Stage};
 use crate::children::Children;
 use crate::engine::Engine;
 use crate::guest::Guest;
@@ -32,7 +33,7 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
             };
         let mut known: Vec<(Source, bool, Guest)> = Vec::new();
         let load = |stage: &Stage| {
-            let Job::Guest { source, plan } = &stage.job else { return Ok(None) };
+            let Some(GuestJob { source, plan }) = stage.job.kind().guest() else { return Ok(None) };
             let (engine, fueled) = match (&with_fuel, plan.limits.fuel) {
                 (Some(with_fuel), Some(_)) => (with_fuel, true),
                 _ => (&engine, false),

@@ -4,6 +4,7 @@ mod drawing;
 mod ends;
 mod file;
 mod isolated;
+mod job;
 mod line;
 mod loading;
 mod opening;
@@ -35,7 +36,7 @@ use crate::sys::{self, Stop};
 use isolated::StageReport;
 use loading::load;
 use opening::{Ready, open};
-use plan::{Job, Plan};
+use plan::{Plan, Stage};
 use report::find_commands;
 
 pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
@@ -195,7 +196,7 @@ async fn supervise(
     let mut silent = pin!(silence_of(&shared, silence));
     let mut guests = plan.guests().count();
     let mut pipeline = Pipeline::start(stages);
-    if isolated || plan.stages.iter().any(|stage| matches!(stage.job, Job::Native { .. })) {
+    if isolated || plan.stages.iter().any(Stage::is_native) {
         policy.natives();
     }
     // Commands are started before, and so are not bounded. Guests' threads are, from their start.
@@ -224,7 +225,7 @@ async fn supervise(
             }
             report = pipeline.next() => {
                 let Some((at, mut report)) = report else { break };
-                guests -= usize::from(matches!(plan.stages[at].job, Job::Guest { .. }));
+                guests -= usize::from(plan.stages[at].guest().is_some());
                 let told = reports[at].as_mut().and_then(StageReport::read);
                 let told = told.and_then(|told| told.put_into(&mut report));
                 let (status, line) = told.unwrap_or_else(|| plan.verdict(at, &report, stopped));

@@ -9,8 +9,9 @@ use super::super::launching::{fifo_listener, listener};
 use super::super::stats::FifoStats;
 use super::ends::Ends;
 use super::isolated;
+use super::job::{GuestJob, Job};
 use super::loading::Code;
-use super::plan::{Job, Plan};
+use super::plan::Plan;
 use crate::launch::{GuestPlan, Leftovers, Opened, Opener, Shared, reserve_for_files};
 use crate::pipeline;
 use crate::sys::{CapacityLease, SandboxPolicy};
@@ -43,13 +44,13 @@ pub(super) fn open(
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
         let mut report = None;
         let opened = match (&stage.job, loaded) {
-            (Job::Guest { .. }, _) if let Some(text) = isolated => {
+            (Job::Guest(_), _) if let Some(text) = isolated => {
                 isolated::command(plan, at, &mut ends, &mut opener, text).map(|(command, file)| {
                     report = Some(file);
                     pipeline::Stage::Native(command)
                 })
             }
-            (Job::Guest { source, plan: guest }, Some(code)) => ends
+            (Job::Guest(GuestJob { source, plan: guest }), Some(code)) => ends
                 .wiring(plan, at, &mut opener)
                 .and_then(|(streams, named)| {
                     Ok(opener.open(guest, streams, named, listener(source))?)
@@ -58,10 +59,10 @@ pub(super) fn open(
                     fifos.extend(FifoStats::of(&stage.name, opened.fifos()));
                     guest_stage(code, opened.shared(shared.clone()), guest)
                 }),
-            (Job::Native { command, .. }, _) => {
-                ends.command(plan, at, command, &mut opener).map(pipeline::Stage::Native)
+            (Job::Native(native), _) => {
+                ends.command(plan, at, &native.command, &mut opener).map(pipeline::Stage::Native)
             }
-            (Job::Guest { .. }, None) => {
+            (Job::Guest(_), None) => {
                 Err(anyhow!("it has not been compiled")).or_status(Status::NotUsable)
             }
         };

@@ -1,14 +1,13 @@
 //! The plan of a pipeline: its stages, and the pipes that join them. Nothing is opened here.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
 
 use super::super::args::TotalsArgs;
 use super::super::exit::{Failure, OrStatus, Status};
-use super::super::source::Source;
+use super::job::{EndKind, Job};
 use crate::launch::{GuestPlan, StreamSpec};
 use crate::limits::{
     DEFAULT_MAX_CHILDREN, DEFAULT_MAX_TOTAL_CHILDREN, DEFAULT_MAX_TOTAL_MEMORY,
@@ -29,20 +28,6 @@ pub(crate) struct Stage {
     /// The name in messages and pipes: letters, digits, `_` and `-`.
     pub(crate) name: String,
     pub(crate) job: Job,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Job {
-    Guest { source: Source, plan: Box<GuestPlan> },
-    Native { command: Vec<OsString>, streams: Streams },
-}
-
-/// The standard streams of a native command that no pipe is joined to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Streams {
-    pub(crate) stdin: Option<StreamSpec>,
-    pub(crate) stdout: Option<StreamSpec>,
-    pub(crate) stderr: Option<StreamSpec>,
 }
 
 /// A pipe from one stage's end to another's.
@@ -74,69 +59,35 @@ impl EndRef {
     }
 }
 
-/// The kind of a stage's end, as its program sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndKind<'a> {
-    /// A standard stream: 0, 1 or 2.
-    Standard(i32),
-    /// A granted pipe.
-    Named(&'a str),
-    /// A native command's descriptor.
-    Number(i32),
-}
-
 impl Stage {
     /// Describes what the stage runs in few words.
     pub(crate) fn runs(&self) -> String {
-        match &self.job {
-            Job::Guest { source, plan } => {
-                let mut text = source.display();
-                for arg in &plan.args {
-                    text += " ";
-                    text += arg;
-                }
-                text
-            }
-            Job::Native { command, .. } => {
-                let mut text = "exec".to_owned();
-                for word in command {
-                    text += " ";
-                    text += &word.to_string_lossy();
-                }
-                text
-            }
-        }
+        self.job.kind().text()
     }
 
     /// Returns the guest's plan, if the stage is a guest.
     pub(crate) fn guest(&self) -> Option<&GuestPlan> {
-        match &self.job {
-            Job::Guest { plan, .. } => Some(plan),
-            Job::Native { .. } => None,
-        }
+        self.job.kind().guest().map(|guest| &*guest.plan)
+    }
+
+    /// Returns whether the stage is a native command.
+    pub(super) fn is_native(&self) -> bool {
+        self.job.kind().native().is_some()
     }
 
     /// Returns the kind of `end`, if the stage has such an end.
     pub(crate) fn end_kind<'a>(&self, end: &'a str) -> Option<EndKind<'a>> {
-        match (end, &self.job) {
-            ("stdin", _) => Some(EndKind::Standard(0)),
-            ("stdout", _) => Some(EndKind::Standard(1)),
-            ("stderr", _) => Some(EndKind::Standard(2)),
-            (name, Job::Guest { .. }) => {
-                name.parse::<PipeName>().is_ok().then_some(EndKind::Named(name))
-            }
-            (name, Job::Native { .. }) => crate::sys::descriptor_number(name).map(EndKind::Number),
+        match end {
+            "stdin" => Some(EndKind::Standard(0)),
+            "stdout" => Some(EndKind::Standard(1)),
+            "stderr" => Some(EndKind::Standard(2)),
+            name => self.job.kind().end_kind(name),
         }
     }
 
     /// Returns the target of one of the standard streams, to be set.
     pub(super) fn redirection_mut(&mut self, number: i32) -> &mut Option<StreamSpec> {
-        let (stdin, stdout, stderr) = match &mut self.job {
-            Job::Guest { plan, .. } => (&mut plan.stdin, &mut plan.stdout, &mut plan.stderr),
-            Job::Native { streams, .. } => {
-                (&mut streams.stdin, &mut streams.stdout, &mut streams.stderr)
-            }
-        };
+        let [stdin, stdout, stderr] = self.job.kind_mut().streams_mut();
         match number {
             0 => stdin,
             1 => stdout,
@@ -144,23 +95,20 @@ impl Stage {
         }
     }
 
-    /// Returns whether the stage has FIFOs, by name or as a standard stream.
-    pub(super) fn has_fifos(&self) -> bool {
-        let is_fifo = |number| matches!(self.redirection(number), Some(StreamSpec::Fifo(..)));
-        (0..3).any(is_fifo) || self.guest().is_some_and(GuestPlan::has_fifos)
-    }
-
     /// Returns the target of one of the standard streams, if it was set.
     pub(super) fn redirection(&self, number: i32) -> Option<&StreamSpec> {
-        let (stdin, stdout, stderr) = match &self.job {
-            Job::Guest { plan, .. } => (&plan.stdin, &plan.stdout, &plan.stderr),
-            Job::Native { streams, .. } => (&streams.stdin, &streams.stdout, &streams.stderr),
-        };
+        let [stdin, stdout, stderr] = self.job.kind().streams();
         match number {
             0 => stdin.as_ref(),
             1 => stdout.as_ref(),
             _ => stderr.as_ref(),
         }
+    }
+
+    /// Returns whether the stage has FIFOs, by name or as a standard stream.
+    pub(super) fn has_fifos(&self) -> bool {
+        let is_fifo = |number| matches!(self.redirection(number), Some(StreamSpec::Fifo(..)));
+        (0..3).any(is_fifo) || self.guest().is_some_and(GuestPlan::has_fifos)
     }
 }
 
@@ -185,8 +133,8 @@ impl Plan {
             }
         }
         for pipe in &pipes {
-            let native = matches!(stages[pipe.to.stage].job, Job::Native { .. });
-            if native && pipes.iter().any(|other| other.from == pipe.to) {
+            if stages[pipe.to.stage].is_native() && pipes.iter().any(|other| other.from == pipe.to)
+            {
                 return usage(format!(
                     "{} is the end of one pipe and the start of another; give one of them another number",
                     end_name(&stages, &pipe.to)
@@ -205,7 +153,7 @@ impl Plan {
             }
         }
         for stage in &stages {
-            if let Job::Native { .. } = stage.job
+            if stage.is_native()
                 && let Some(path) = (0..3).find_map(|number| match stage.redirection(number) {
                     Some(StreamSpec::Fifo(spec)) => Some(spec.path.display()),
                     _ => None,
@@ -319,12 +267,7 @@ fn check(stages: &[Stage], pipe: &Pipe) -> Result<(), Failure> {
         };
         if !fits {
             let (name, way) = (end_name(stages, end), if reads { "into" } else { "out of" });
-            let ends = match (&stage.job, reads) {
-                (Job::Guest { .. }, true) => "stdin, or a name that the guest opens",
-                (Job::Guest { .. }, false) => "stdout, stderr, or a name that the guest opens",
-                (Job::Native { .. }, true) => "stdin, or fd3 to fd1023",
-                (Job::Native { .. }, false) => "stdout, stderr, or fd3 to fd1023",
-            };
+            let ends = stage.job.kind().ends(reads);
             return usage(format!("{name}: no pipe can lead {way} that; there are {ends}"));
         }
     }
@@ -348,23 +291,18 @@ pub(crate) fn stage_name(program: &str, taken: &[Stage]) -> String {
     numbered.into_iter().find(|name| free(name)).unwrap_or(name)
 }
 
-/// Returns the name of a native command's program.
-pub(crate) fn program_name(command: &[OsString]) -> String {
-    let program = PathBuf::from(command.first().cloned().unwrap_or_default());
-    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 pub(crate) fn usage<T>(text: String) -> Result<T, Failure> {
     Err(anyhow!(text)).or_status(Status::Usage)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::job::NativeJob;
     use super::*;
     use proptest::prelude::*;
 
     fn native(name: &str) -> Stage {
-        let job = Job::Native { command: vec![name.into()], streams: Streams::default() };
+        let job = Job::Native(NativeJob { command: vec![name.into()], ..NativeJob::default() });
         Stage { name: name.into(), job }
     }
 

@@ -9,7 +9,7 @@ use super::super::limit_names::option_of;
 use super::super::source::{line_of, status_of};
 use super::super::stats::{PipeStats, StageStats, Stats, Used};
 use super::super::verdict;
-use super::plan::{EndRef, Job, Plan};
+use super::plan::{EndRef, Plan};
 use crate::limits::GuestLimits;
 use crate::pipeline::{Report, StageEnd};
 use crate::sys::{self, Direction, NativeEnd, SystemError};
@@ -17,8 +17,8 @@ use crate::sys::{self, Direction, NativeEnd, SystemError};
 /// Checks that the native commands exist and can be executed.
 pub(super) fn find_commands(plan: &Plan) -> Result<(), Failure> {
     for stage in &plan.stages {
-        if let Job::Native { command, .. } = &stage.job
-            && let Some(program) = command.first()
+        if let Some(native) = stage.job.kind().native()
+            && let Some(program) = native.command.first()
             && let Err(error) = sys::find_command(program)
         {
             let (status, line) = not_started(&error, &program.to_string_lossy());
@@ -77,10 +77,7 @@ impl Plan {
                 (Status::Signal(*number), guest.map(|_| line))
             }
             StageEnd::NotStarted(error) => {
-                let program = match &stage.job {
-                    Job::Native { command, .. } => command.first().cloned().unwrap_or_default(),
-                    Job::Guest { source, .. } => source.display().into(),
-                };
+                let program = stage.job.kind().program();
                 let (status, line) = not_started(error, &program.to_string_lossy());
                 (status, Some(line))
             }
@@ -101,9 +98,9 @@ impl Plan {
             Some((status, Report { time, cpu, memory, totals, .. })) => {
                 let used = Used { time: *time, cpu: *cpu, memory: *memory };
                 let stats = StageStats::of(&stage.name, &stage.runs(), *status, used);
-                match stage.job {
-                    Job::Guest { .. } => stats.counting(totals),
-                    Job::Native { .. } => stats,
+                match stage.guest() {
+                    Some(_) => stats.counting(totals),
+                    None => stats,
                 }
             }
             None => {

@@ -12,7 +12,7 @@ use toml::{Spanned, Value};
 use super::super::super::args::{GuestOptions, KnownOption, Takes};
 use super::super::super::mistake;
 use super::super::super::source::Source;
-use super::super::plan::{Job, Streams, program_name};
+use super::super::job::{GuestJob, Job, NativeJob, Streams, program_name};
 use super::unknown_key;
 use crate::launch::{StreamFifo, StreamSpec};
 
@@ -108,7 +108,7 @@ impl<'a> StageTable<'a> {
                 let GuestOptions { stdin, stdout, stderr, .. } = own;
                 let stderr = stderr.or_else(|| common.stderr.clone());
                 let streams = Streams { stdin, stdout, stderr };
-                Ok((program_name(&command), Job::Native { command, streams }))
+                Ok((program_name(&command), Job::Native(NativeJob { command, streams })))
             }
             (Some(guest), None) => {
                 let source = guest_at(folder, guest.as_ref());
@@ -118,7 +118,7 @@ impl<'a> StageTable<'a> {
                     return Err(mistake::useless(&source.display(), arg, "file"));
                 }
                 let plan = Box::new(common.with_own(&own).plan(&source, &args));
-                Ok((source.program(), Job::Guest { source, plan }))
+                Ok((source.program(), Job::Guest(GuestJob { source, plan })))
             }
         }
     }
