@@ -16,9 +16,13 @@ use crate::sys::{
 };
 
 /// A function that is called with events.
+///
+/// See the example of [`launch`](crate::launch).
 pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// The target of a standard stream.
+///
+/// See the example of [`launch`](crate::launch).
 #[derive(Debug)]
 pub enum Stream {
     /// A descriptor whose description other processes may share.
@@ -37,6 +41,8 @@ pub enum Stream {
 }
 
 /// The standard streams of one guest.
+///
+/// See the example of [`launch`](crate::launch).
 #[derive(Debug)]
 pub struct Streams {
     /// Its standard input.
@@ -49,12 +55,14 @@ pub struct Streams {
 
 /// Opens what the plans of all guests of a process grant, while the process has one thread. Must be
 /// used inside a tokio runtime.
+///
+/// See the example of [`launch`](crate::launch).
 pub struct Opener {
     leftovers: Leftovers,
     /// Is called with what happens to the FIFOs.
     listener: Listener,
-    /// Watches the FIFOs. Made with the first FIFO; the inner value is `None` if that failed.
-    watch: Option<Option<FifoWatch>>,
+    /// Watches the FIFOs. Made with the first FIFO.
+    watch: Option<FifoWatch>,
     /// The files that are written to. Streams to the same path share one description, and so the place
     /// in the file.
     outputs: Vec<(PathBuf, Handle)>,
@@ -248,8 +256,8 @@ impl Opener {
         fifo.on_warning(move |path, warning| listener(&Event::Fifo { path: path.into(), warning }));
         self.leftovers.add(Arc::clone(&fifo));
         // Without a watch, the warning comes at the end.
-        let watch = self.watch.get_or_insert_with(|| FifoWatch::start().ok());
-        if let Some(Err(error)) = watch.as_ref().map(|watch| watch.add(&fifo)) {
+        let watch = self.watch.get_or_insert_with(FifoWatch::start);
+        if let Err(error) = watch.add(&fifo) {
             tracing::debug!("{}: cannot be watched: {error}", fifo.path().display());
         }
         Ok(fifo)

@@ -2,74 +2,126 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
 use super::end::register;
-use super::{Direction, Fifo, path_of};
+use super::{Direction, Fifo, monitor, path_of};
 
 /// The size of the buffer for events, in bytes. Events that do not fit are read next.
 const EVENTS: usize = 1024;
 
+/// How long a process has to run until its FIFOs are watched. The kernel takes some 8 ms to end a watch,
+/// which a run of a few milliseconds would notice. What has happened before the watch is noticed with it.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+
 /// Warns of FIFOs that vanish while they are in use: inotify(7). Warns once for each, see
 /// [`Fifo::say_if_missing`].
-#[derive(Debug)]
-pub(crate) struct FifoWatch {
-    inotify: Arc<AsyncFd<OwnedFd>>,
-    fifos: Arc<Mutex<Vec<Weak<Fifo>>>>,
+#[derive(Debug, Default)]
+pub(crate) struct FifoWatch(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Set once the first look is over.
+    inotify: Option<Arc<AsyncFd<OwnedFd>>>,
+    fifos: Vec<Weak<Fifo>>,
 }
 
 impl FifoWatch {
     /// Starts to watch, as a task of this tokio runtime.
     ///
-    /// # Errors
-    /// EMFILE if the user has too many such watches already. [`Fifo::remove`] still looks.
-    ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub(crate) fn start() -> io::Result<Self> {
-        let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        let inotify = Arc::new(register(fd, Direction::Read).map_err(|(_, error)| error)?);
-        let fifos = Arc::<Mutex<Vec<Weak<Fifo>>>>::default();
-        let (events, watched) = (Arc::clone(&inotify), Arc::clone(&fifos));
+    pub(crate) fn start() -> Self {
+        let watch = Self::default();
+        let state = Arc::clone(&watch.0);
+        // The task ends with the runtime.
         tokio::spawn(async move {
-            // The task ends with the runtime.
-            while let Ok(mut ready) = events.readable().await {
-                let mut buf = [MaybeUninit::<u8>::uninit(); EVENTS];
-                match rustix::io::read(&*events, &mut buf) {
-                    Ok(_) => {}
-                    Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-                    Err(rustix::io::Errno::INTR) => continue,
-                    Err(_) => return,
-                }
-                let fifos: Vec<_> = {
-                    let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-                    watched.iter().filter_map(Weak::upgrade).collect()
-                };
-                for fifo in fifos {
-                    if fifo.is_in_use() {
-                        fifo.say_if_missing();
-                    }
-                }
+            tokio::time::sleep(FIRST_LOOK).await;
+            match begin(&state) {
+                Ok(inotify) => look(&state, &inotify).await,
+                Err(error) => tracing::debug!("the FIFOs cannot be watched: {error}"),
             }
         });
-        Ok(Self { inotify, fifos })
+        watch
     }
 
     /// Watches this FIFO too.
     ///
     /// # Errors
-    /// Those of inotify_add_watch(2).
+    /// Those of inotify_add_watch(2). [`Fifo::remove`] still looks.
     pub(crate) fn add(&self, fifo: &Arc<Fifo>) -> io::Result<()> {
-        // Watched by its name under /proc, as the path may lead elsewhere by now. Removing a name
-        // changes the number of links, which is an attribute.
-        let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
-        inotify::add_watch(&*self.inotify, path_of(fifo.handle()), events)?;
-        let mut fifos = self.fifos.lock().unwrap_or_else(PoisonError::into_inner);
-        fifos.push(Arc::downgrade(fifo));
-        Ok(())
+        let mut state = lock(&self.0);
+        state.fifos.push(Arc::downgrade(fifo));
+        match &state.inotify {
+            Some(inotify) => watch(inotify, fifo.handle()),
+            None => Ok(()),
+        }
     }
+}
+
+/// Watches the FIFOs that there are. A confined process has the monitor do it, as inotify_add_watch(2)
+/// takes a path.
+///
+/// # Errors
+/// EMFILE if the user has too many such watches already.
+fn begin(state: &Mutex<State>) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
+    let mut state = lock(state);
+    let fifos: Vec<_> = state.fifos.iter().filter_map(Weak::upgrade).collect();
+    let fd = match monitor::is_sealed() {
+        true => monitor::watch()?,
+        false => {
+            let fd = new_inotify()?;
+            fifos.iter().try_for_each(|fifo| watch(&fd, fifo.handle()))?;
+            fd
+        }
+    };
+    let inotify = Arc::new(register(fd, Direction::Read).map_err(|(_, error)| error)?);
+    state.inotify = Some(Arc::clone(&inotify));
+    drop(state);
+    say_missing(fifos);
+    Ok(inotify)
+}
+
+/// Looks at all FIFOs whenever something has happened to one.
+async fn look(state: &Mutex<State>, inotify: &AsyncFd<OwnedFd>) {
+    while let Ok(mut ready) = inotify.readable().await {
+        let mut buf = [MaybeUninit::<u8>::uninit(); EVENTS];
+        match rustix::io::read(inotify, &mut buf) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => return,
+        }
+        let fifos = lock(state).fifos.iter().filter_map(Weak::upgrade).collect();
+        say_missing(fifos);
+    }
+}
+
+fn say_missing(fifos: Vec<Arc<Fifo>>) {
+    for fifo in fifos.into_iter().filter(|fifo| fifo.is_in_use()) {
+        fifo.say_if_missing();
+    }
+}
+
+fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes an inotify(7) descriptor that watches nothing yet.
+pub(super) fn new_inotify() -> io::Result<OwnedFd> {
+    Ok(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
+}
+
+/// Has `inotify` watch the FIFO of this O_PATH descriptor.
+pub(super) fn watch(inotify: impl AsFd, handle: impl AsFd) -> io::Result<()> {
+    // Watched by its name under /proc, as the path may lead elsewhere by now. Removing a name
+    // changes the number of links, which is an attribute.
+    let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF;
+    inotify::add_watch(inotify, path_of(handle), events)?;
+    Ok(())
 }

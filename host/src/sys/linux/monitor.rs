@@ -152,6 +152,15 @@ pub(super) fn is_in_place(id: TraceId) -> bool {
     !matches!(ask(&Request::IsInPlace { id: id.0 }, &[]), Ok((Reply::IsInPlace(false), _)))
 }
 
+/// Has all permitted FIFOs watched, and returns the inotify(7) descriptor. Blocks until the monitor
+/// replies.
+///
+/// # Errors
+/// Those of inotify_add_watch(2).
+pub(super) fn watch() -> io::Result<OwnedFd> {
+    ask_for_descriptor(&Request::Watch, &[])
+}
+
 /// Opens the FIFO `id`, with O_NONBLOCK. Blocks until the monitor replies.
 ///
 /// # Errors

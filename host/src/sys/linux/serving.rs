@@ -14,6 +14,7 @@ use rustix::net::{SendFlags, SocketFlags};
 use self::commands::Natives;
 use self::traces::Known;
 use super::blocking_open::BlockingOpen;
+use super::fifo_watch::{new_inotify, watch};
 use super::monitor::{self, Commands, Host, Reply, Request, receive, send, socket_pair};
 use super::pipe_pair::blocking;
 use super::{Direction, access, open_same, reopen};
@@ -145,6 +146,7 @@ impl Server<'_> {
                 .and_then(Known::is_in_place)
                 .map(|it| (Reply::IsInPlace(it), None))
                 .map_err(io::Error::from),
+            Request::Watch => self.watch().map(|fd| (Reply::Descriptor, Some(fd))),
             Request::Open { id, write } => {
                 self.open(id, write).map(|fd| (Reply::Descriptor, Some(fd)))
             }
@@ -168,6 +170,13 @@ impl Server<'_> {
     fn remove(&mut self, id: u32) -> io::Result<Reply> {
         let at = self.known.iter().position(|known| known.id == id).ok_or(Errno::ACCESS)?;
         Ok(Reply::Removed(self.known.remove(at).remove()?))
+    }
+
+    fn watch(&self) -> io::Result<OwnedFd> {
+        let inotify = new_inotify()?;
+        let mut permitted = self.known.iter().filter(|known| known.may_read || known.may_write);
+        permitted.try_for_each(|known| watch(&inotify, known.handle()?))?;
+        Ok(inotify)
     }
 
     fn open(&self, id: u32, write: bool) -> io::Result<OwnedFd> {

@@ -53,6 +53,8 @@ pub(in super::super) enum Request {
     IsInPlace {
         id: u32,
     },
+    /// Of all permitted FIFOs.
+    Watch,
     Open {
         id: u32,
         write: bool,
