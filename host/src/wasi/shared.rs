@@ -243,11 +243,16 @@ impl SharedWriter {
         Writer::attend(&self.writer);
     }
 
+    /// Returns whether all that was accepted and not delivered is deferred, and so counts as flushed.
+    pub(crate) fn is_deferred(&self) -> bool {
+        deferred::is_deferred(&self.writer)
+    }
+
     /// Delivers as [`Writer::try_flush`] does.
     ///
     /// Deferred bytes count as flushed: no process can tell that they are not.
     pub(crate) fn try_flush(&self) -> Result<bool, Fault> {
-        if deferred::is_deferred(&self.writer) {
+        if self.is_deferred() {
             return Ok(true);
         }
         let flushed = self.lock().try_flush();
