@@ -1,15 +1,13 @@
-// Builds crates of this workspace for wasm32-wasip2, from a build script.
+// Builds crates of this workspace for a target of WASI, from a build script.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const TARGET: &str = "wasm32-wasip2";
-
-/// Builds `packages` of the workspace at `root` and gives the folder that the .wasm files are in.
-/// Ends the build with one line of advice where that is impossible.
-pub(crate) fn build(root: &Path, packages: &[&str]) -> PathBuf {
-    ensure_target();
+/// Builds `packages` of the workspace at `root` for `target`, and gives the folder that the .wasm files
+/// are in. Ends the build with one line of advice where that is impossible.
+pub(crate) fn build(root: &Path, target: &str, packages: &[&str]) -> PathBuf {
+    ensure_target(target);
     for watched in ["Cargo.toml", "Cargo.lock", "guest"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
@@ -17,7 +15,7 @@ pub(crate) fn build(root: &Path, packages: &[&str]) -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
         .current_dir(root)
-        .args(["build", "--release", "--quiet", "--target", TARGET, "--target-dir"])
+        .args(["build", "--release", "--quiet", "--target", target, "--target-dir"])
         .arg(&target_dir);
     for package in packages {
         cargo.args(["--package", package]);
@@ -38,7 +36,7 @@ pub(crate) fn build(root: &Path, packages: &[&str]) -> PathBuf {
     if !matches!(&status, Ok(status) if status.success()) {
         fail(&format!("the guests {packages:?} could not be built: {status:?}"));
     }
-    target_dir.join(TARGET).join("release")
+    target_dir.join(target).join("release")
 }
 
 /// Flags by which the guests are the same, byte for byte, wherever the sources of dependencies lie, and whichever
@@ -66,20 +64,20 @@ fn target_dir() -> PathBuf {
     }
 }
 
-fn ensure_target() {
-    if has_target() {
+fn ensure_target(target: &str) {
+    if has_target(target) {
         return;
     }
-    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
-    if !matches!(added, Ok(status) if status.success()) || !has_target() {
-        fail(&format!("the Rust target {TARGET} is missing; type: rustup target add {TARGET}"));
+    let added = Command::new("rustup").args(["target", "add", target]).status();
+    if !matches!(added, Ok(status) if status.success()) || !has_target(target) {
+        fail(&format!("the Rust target {target} is missing; type: rustup target add {target}"));
     }
 }
 
-fn has_target() -> bool {
+fn has_target(target: &str) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or("rustc".into());
     let libdir =
-        Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+        Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output();
     match libdir {
         Ok(output) => Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir(),
         Err(_) => false,

@@ -1,19 +1,16 @@
-//! Bytes through a program: a pattern goes in at its stdin and must come out of its stdout.
+//! Bytes through a program: they go in at its stdin and must come out of its stdout.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, splice};
 
-/// After so many bytes the pattern begins anew. A prime, so that no whole block of bytes can be lost
-/// or come twice unnoticed.
-const PERIOD: usize = 65_521;
+use crate::figures::{Cpu, Figure};
+use crate::source::{Material, Source};
 
 /// How much is written and read at once: what cat(1) does.
 pub(crate) const BLOCK: usize = 128 * 1024;
@@ -42,6 +39,7 @@ pub(crate) enum Peers {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Flow {
+    pub source: Source,
     pub pipes: Pipes,
     pub peers: Peers,
     pub time: Duration,
@@ -50,7 +48,11 @@ pub(crate) struct Flow {
 
 impl Flow {
     pub(crate) fn new(pipes: Pipes, time: Duration) -> Self {
-        Self { pipes, peers: Peers::Light, time, upper: false }
+        Self { source: Source::Pattern, pipes, peers: Peers::Light, time, upper: false }
+    }
+
+    pub(crate) fn of(self, source: Source) -> Self {
+        Self { source, ..self }
     }
 
     pub(crate) fn plain(self) -> Self {
@@ -66,17 +68,22 @@ impl Flow {
         Self { upper: true, ..self }
     }
 
-    /// Bytes per second from the first byte that came out to the last.
+    /// Bytes per second: from the first byte that came out to the last, and of processor time, of which
+    /// the program's start is a part.
     ///
     /// # Panics
     /// Where the program fails, or another byte comes than should.
-    pub(crate) fn rate(self, command: &mut Command) -> f64 {
+    pub(crate) fn rate(self, command: &mut Command) -> Figure {
         let (their_in, our_out) = os_pipe::pipe().unwrap();
         let (our_in, their_out) = os_pipe::pipe().unwrap();
         if self.pipes == Pipes::Large {
             fcntl_setpipe_size(&our_out, LARGE).unwrap();
             fcntl_setpipe_size(&our_in, LARGE).unwrap();
         }
+        let material = self.source.material();
+        let expected = self.upper.then(|| material.bytes.to_ascii_uppercase());
+        let expected = expected.as_ref().unwrap_or(&material.bytes);
+        let before = Cpu::now();
         command.stdin(their_in).stdout(their_out).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // It holds our copies of its ends.
@@ -85,14 +92,12 @@ impl Flow {
         let enough = AtomicBool::new(false);
         let (sent, meter) = thread::scope(|scope| {
             let producer = scope.spawn(|| match self.peers {
-                Peers::Plain => write_pattern(our_out, &enough),
-                Peers::Light | Peers::ZeroCopy => splice_pattern(our_out, &enough),
+                Peers::Plain => write_blocks(our_out, material, &enough),
+                Peers::Light | Peers::ZeroCopy => splice_file(our_out, material, &enough),
             });
             let meter = Meter::new(self.time, &enough);
             let meter = match self.peers {
-                Peers::Plain | Peers::Light => {
-                    compare(our_in, if self.upper { upper() } else { pattern() }, meter)
-                }
+                Peers::Plain | Peers::Light => compare(our_in, expected, material.period, meter),
                 Peers::ZeroCopy => count(&our_in, meter),
             };
             (producer.join().unwrap(), meter)
@@ -102,39 +107,26 @@ impl Flow {
         let status = child.wait().unwrap();
         assert!(status.success(), "{command:?}: {status}: {said}");
         assert_eq!(sent, meter.bytes, "{command:?} lost bytes");
-        meter.rate()
+        Figure { value: meter.rate(), per_cpu: Some(before.since(meter.bytes)) }
     }
 }
 
-/// The pattern, long enough for a block from anywhere within the first period.
-fn pattern() -> &'static [u8] {
-    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
-    PATTERN.get_or_init(|| {
-        let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        let mut bytes: Vec<u8> = (0..PERIOD)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 32) as u8
-            })
-            .collect();
-        bytes.extend_from_within(..);
-        bytes.extend_from_within(..BLOCK - PERIOD);
-        bytes
-    })
+/// How many bytes to send next, after so many: `most`, or when it is enough, those that the last unit lacks.
+fn next(most: usize, sent: u64, material: &Material, enough: &AtomicBool) -> Option<usize> {
+    if !enough.load(Ordering::Relaxed) {
+        return Some(most);
+    }
+    match (sent % material.unit as u64) as usize {
+        0 => None,
+        begun => Some(material.unit - begun),
+    }
 }
 
-fn upper() -> &'static [u8] {
-    static UPPER: OnceLock<Vec<u8>> = OnceLock::new();
-    UPPER.get_or_init(|| pattern().to_ascii_uppercase())
-}
-
-fn write_pattern(mut out: os_pipe::PipeWriter, enough: &AtomicBool) -> u64 {
+fn write_blocks(mut out: os_pipe::PipeWriter, material: &Material, enough: &AtomicBool) -> u64 {
     let mut sent = 0;
-    while !enough.load(Ordering::Relaxed) {
-        let start = (sent % PERIOD as u64) as usize;
-        match out.write(&pattern()[start..start + BLOCK]) {
+    while let Some(most) = next(BLOCK, sent, material, enough) {
+        let start = (sent % material.period as u64) as usize;
+        match out.write(&material.bytes[start..start + most]) {
             Ok(n) => sent += n as u64,
             // The program's own status says why.
             Err(_) => break,
@@ -143,23 +135,12 @@ fn write_pattern(mut out: os_pipe::PipeWriter, enough: &AtomicBool) -> u64 {
     sent
 }
 
-fn splice_pattern(out: os_pipe::PipeWriter, enough: &AtomicBool) -> u64 {
-    /// So many periods that one call seldom meets the end of the file.
-    const PERIODS: usize = 64;
-    static FILE: OnceLock<File> = OnceLock::new();
-    let file = FILE.get_or_init(|| {
-        let mut file = File::from(memfd_create("pattern", MemfdFlags::CLOEXEC).unwrap());
-        for _ in 0..PERIODS {
-            file.write_all(&pattern()[..PERIOD]).unwrap();
-        }
-        file
-    });
-    let length = (PERIODS * PERIOD) as u64;
+fn splice_file(out: os_pipe::PipeWriter, material: &Material, enough: &AtomicBool) -> u64 {
     let mut sent = 0;
-    while !enough.load(Ordering::Relaxed) {
-        let mut at = sent % length;
-        let most = LARGE.min((length - at) as usize);
-        match splice(file, Some(&mut at), &out, None, most, SpliceFlags::empty()) {
+    while let Some(most) = next(LARGE, sent, material, enough) {
+        let mut at = sent % material.file_length;
+        let most = most.min((material.file_length - at) as usize);
+        match splice(&material.file, Some(&mut at), &out, None, most, SpliceFlags::empty()) {
             Ok(n) => sent += n as u64,
             Err(_) => break,
         }
@@ -167,16 +148,24 @@ fn splice_pattern(out: os_pipe::PipeWriter, enough: &AtomicBool) -> u64 {
     sent
 }
 
-fn compare<'a>(mut input: os_pipe::PipeReader, pattern: &[u8], mut meter: Meter<'a>) -> Meter<'a> {
+fn compare<'a>(
+    mut input: os_pipe::PipeReader,
+    expected: &[u8],
+    period: usize,
+    mut meter: Meter<'a>,
+) -> Meter<'a> {
     let mut buf = vec![0; BLOCK];
     loop {
-        let start = (meter.bytes % PERIOD as u64) as usize;
+        let start = (meter.bytes % period as u64) as usize;
         let n = input.read(&mut buf).unwrap();
         if n == 0 {
             return meter;
         }
         let after = meter.bytes;
-        assert!(buf[..n] == pattern[start..start + n], "another byte than was sent, after {after}");
+        assert!(
+            buf[..n] == expected[start..start + n],
+            "another byte than was sent, after {after}"
+        );
         meter.add(n);
     }
 }

@@ -1,21 +1,22 @@
 //! How fast pipehost is, as ratios against what else could do the same job, measured in one run.
 //!
-//! `cargo bench` prints a table, and writes it to docs/benchmarks.md with a picture beside it.
-//! `cargo bench -- --quick` takes less than two minutes and writes nothing. Words after that pick
-//! the rows that contain one of them; they write nothing either.
+//! `cargo bench` prints a table, and writes it to docs/benchmarks.md with pictures beside it.
+//! `cargo bench -- --quick` takes about two minutes and writes nothing. Words after that pick the rows
+//! whose name contains one of them, or whose theme is one of them; they write nothing either.
 //!
 //! What is compared takes turns, pair by pair; a figure is the median of the pairs' ratios. What is
 //! not installed is left out, and named.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a program that may end by panicking")]
 
 mod chart;
+mod figures;
 mod flow;
 mod native;
-mod pipelines;
 mod programs;
 mod rows;
-mod sandbox;
+mod source;
 mod table;
+mod wat;
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,12 +30,32 @@ pub(crate) struct Effort {
     flow: Duration,
     round_trips: u32,
     starts: u32,
+    /// How many bytes real programs read.
+    log: usize,
 }
 
-const FULL: Effort =
-    Effort { pairs: 9, flow: Duration::from_millis(600), round_trips: 20_000, starts: 20 };
-const QUICK: Effort =
-    Effort { pairs: 5, flow: Duration::from_millis(150), round_trips: 3_000, starts: 5 };
+const FULL: Effort = Effort {
+    pairs: 9,
+    flow: Duration::from_millis(600),
+    round_trips: 20_000,
+    starts: 20,
+    log: 200_000_000,
+};
+const QUICK: Effort = Effort {
+    pairs: 3,
+    flow: Duration::from_millis(120),
+    round_trips: 3_000,
+    starts: 5,
+    log: 20_000_000,
+};
+/// What is done once, unmeasured, before each row.
+const WARM: Effort = Effort {
+    pairs: 1,
+    flow: Duration::from_millis(20),
+    round_trips: 100,
+    starts: 1,
+    log: 1_000_000,
+};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -50,20 +71,25 @@ fn main() {
         _ => panic!("usage: cargo bench [-- [--quick] [WORD]...]"),
     };
     let programs = Programs::find();
-    for missing in programs.missing() {
-        println!("left out, as it is not on the PATH: {missing}");
-    }
     let mut table = table::Table::new(&programs);
-    for row in rows::all() {
-        if filters.is_empty() || filters.iter().any(|word| row.name.contains(word)) {
-            table.add(&row, row.measure(&programs, effort));
+    for theme in rows::all(&programs) {
+        let picked = |name: &str| {
+            let picks =
+                |word: &&str| name.contains(*word) || theme.title.eq_ignore_ascii_case(word);
+            filters.is_empty() || filters.iter().any(picks)
+        };
+        table.begin(&theme, filters.is_empty());
+        for row in theme.rows.iter().filter(|row| picked(&row.name)) {
+            table.add(row, row.measure(&programs, effort).as_ref());
         }
     }
     if !filters.is_empty() || !options.is_empty() {
         return;
     }
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    chart::draw(&docs.join("throughput.svg"), &programs, effort);
+    for picture in &chart::PICTURES {
+        picture.draw(&docs.join(picture.file), &programs, effort);
+    }
     std::fs::write(docs.join("benchmarks.md"), table.markdown()).unwrap();
-    println!("written: docs/benchmarks.md, docs/throughput.svg");
+    println!("written: docs/benchmarks.md, and its pictures");
 }

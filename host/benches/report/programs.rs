@@ -6,17 +6,12 @@ use std::process::{Command, Stdio};
 
 use pipehost_test_guests::guest;
 
-/// The programs found on this machine.
-pub(crate) struct Programs {
-    cat: Option<PathBuf>,
-    pv: Option<PathBuf>,
-    wasmtime: Option<PathBuf>,
-    scratch: tempfile::TempDir,
-}
+use crate::wat;
 
 /// What else could do the job.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
+    Bwrap,
     Cat,
     Pv,
     Wasmtime,
@@ -24,43 +19,67 @@ pub(crate) enum Peer {
     Native,
 }
 
+const INSTALLED: [(Peer, &str); 4] =
+    [(Peer::Cat, "cat"), (Peer::Pv, "pv"), (Peer::Bwrap, "bwrap"), (Peer::Wasmtime, "wasmtime")];
+
+/// The programs found on this machine.
+pub(crate) struct Programs {
+    found: Vec<(Peer, PathBuf)>,
+    scratch: tempfile::TempDir,
+}
+
 impl Programs {
     pub(crate) fn find() -> Self {
-        Self {
-            cat: on_path("cat"),
-            pv: on_path("pv"),
-            wasmtime: on_path("wasmtime"),
-            scratch: tempfile::tempdir().unwrap(),
+        let found = INSTALLED.iter().filter_map(|(peer, name)| Some((*peer, on_path(name)?)));
+        let mut programs = Self { found: found.collect(), scratch: tempfile::tempdir().unwrap() };
+        // Many systems do not let everyone make namespaces.
+        if programs.has(Peer::Bwrap) {
+            let mut try_it = programs.bwrap("true");
+            let status = try_it.stdin(Stdio::null()).stderr(Stdio::null()).status();
+            if !status.is_ok_and(|status| status.success()) {
+                programs.found.retain(|(peer, _)| *peer != Peer::Bwrap);
+            }
         }
+        programs
     }
 
+    /// The peers that are not installed, or do not work here.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        let all = [("cat", &self.cat), ("pv", &self.pv), ("wasmtime", &self.wasmtime)];
-        all.iter().filter(|(_, path)| path.is_none()).map(|(name, _)| *name).collect()
+        INSTALLED.iter().filter(|(peer, _)| !self.has(*peer)).map(|(_, name)| *name).collect()
     }
 
     pub(crate) fn has(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Cat => self.cat.is_some(),
-            Peer::Pv => self.pv.is_some(),
-            Peer::Wasmtime => self.wasmtime.is_some(),
-            Peer::Native => true,
-        }
+        peer == Peer::Native || self.path(peer).is_some()
+    }
+
+    fn path(&self, peer: Peer) -> Option<&Path> {
+        self.found.iter().find(|(found, _)| *found == peer).map(|(_, path)| &**path)
+    }
+
+    fn peer(&self, peer: Peer) -> Command {
+        Command::new(self.path(peer).unwrap())
     }
 
     pub(crate) fn cat(&self) -> Command {
-        Command::new(self.cat.as_ref().unwrap())
+        self.peer(Peer::Cat)
     }
 
     pub(crate) fn pv(&self) -> Command {
-        let mut command = Command::new(self.pv.as_ref().unwrap());
+        let mut command = self.peer(Peer::Pv);
         command.arg("-q");
+        command
+    }
+
+    /// A program in namespaces of its own, with all files to read.
+    pub(crate) fn bwrap(&self, program: &str) -> Command {
+        let mut command = self.peer(Peer::Bwrap);
+        command.args(["--ro-bind", "/", "/", "--unshare-all", program]);
         command
     }
 
     /// `wasmtime run FILE ARGS...`, with its cache.
     pub(crate) fn wasmtime(&self, file: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new(self.wasmtime.as_ref().unwrap());
+        let mut command = self.peer(Peer::Wasmtime);
         command.args(["run", "-C", "cache=y"]);
         if file == guest("plain3") {
             command.args(["-S", "p3=y", "-W", "component-model-async=y"]);
@@ -80,6 +99,7 @@ impl Programs {
     pub(crate) fn ours(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipehost"));
         command.arg(name).env("XDG_CACHE_HOME", self.folder("caches"));
+        command.env_remove("PIPEHOST_SANDBOX");
         command
     }
 
@@ -92,7 +112,8 @@ impl Programs {
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"])
             .arg(run.get_program())
             .args(run.get_args())
-            .env("XDG_CACHE_HOME", self.folder("caches"));
+            .env("XDG_CACHE_HOME", self.folder("caches"))
+            .env_remove("PIPEHOST_SANDBOX");
         command
     }
 
@@ -104,11 +125,19 @@ impl Programs {
     }
 
     /// A module of WASI 0.1 that reads and writes `size` bytes at once.
-    pub(crate) fn module(&self, size: usize) -> PathBuf {
-        let path = self.scratch.path().join(format!("copy-{size}.wasm"));
+    pub(crate) fn relay(&self, size: usize) -> PathBuf {
+        self.made(&format!("relay-{size}.wasm"), || wat::relay(size))
+    }
+
+    /// A component of WASI 0.2 with so many functions.
+    pub(crate) fn large(&self, functions: usize) -> PathBuf {
+        self.made(&format!("large-{functions}.wasm"), || wat::large(functions))
+    }
+
+    fn made(&self, name: &str, text: impl Fn() -> String) -> PathBuf {
+        let path = self.scratch.path().join(name);
         if !path.exists() {
-            let pages = 1 + size.div_ceil(65_536);
-            fs::write(&path, wat::parse_str(module(size, pages)).unwrap()).unwrap();
+            fs::write(&path, ::wat::parse_str(text()).unwrap()).unwrap();
         }
         path
     }
@@ -129,15 +158,11 @@ impl Programs {
                 .and_then(|text| text.lines().next().map(str::to_owned))
                 .unwrap_or(fallback.into())
         };
-        let peers = [("cat", &self.cat), ("pv", &self.pv), ("wasmtime", &self.wasmtime)];
-        let ours = Path::new(env!("CARGO_BIN_EXE_pipehost"));
-        [("pipehost", &Some(ours.to_owned()))]
+        let peers = INSTALLED.iter().filter_map(|(peer, name)| Some((*name, self.path(*peer)?)));
+        [("pipehost", Path::new(env!("CARGO_BIN_EXE_pipehost")))]
             .into_iter()
             .chain(peers)
-            .map(|(name, path)| match path {
-                Some(path) => version(path, name),
-                None => format!("{name}: not installed"),
-            })
+            .map(|(name, path)| version(path, name))
             .collect()
     }
 }
@@ -145,36 +170,4 @@ impl Programs {
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
-fn module(size: usize, pages: usize) -> String {
-    format!(
-        r#"
-(module
-  (import "wasi_snapshot_preview1" "fd_read"
-    (func $read (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write"
-    (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-  (memory (export "memory") {pages})
-  (func $check (param $errno i32)
-    (if (local.get $errno) (then (call $exit (local.get $errno)))))
-  (func (export "_start") (local $at i32) (local $end i32)
-    (loop $more
-      ;; The vector is at 0, what it came to at 8, the buffer at 64.
-      (i32.store (i32.const 0) (i32.const 64))
-      (i32.store (i32.const 4) (i32.const {size}))
-      (call $check (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
-      (if (i32.eqz (i32.load (i32.const 8))) (then (return)))
-      (local.set $at (i32.const 64))
-      (local.set $end (i32.add (i32.const 64) (i32.load (i32.const 8))))
-      (loop $rest
-        (i32.store (i32.const 0) (local.get $at))
-        (i32.store (i32.const 4) (i32.sub (local.get $end) (local.get $at)))
-        (call $check (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
-        (local.set $at (i32.add (local.get $at) (i32.load (i32.const 8))))
-        (br_if $rest (i32.lt_u (local.get $at) (local.get $end))))
-      (br $more))))
-"#
-    )
 }

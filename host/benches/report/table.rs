@@ -1,106 +1,176 @@
-//! The table, as lines while it is made and as Markdown.
+//! The tables, as lines while they are made and as Markdown.
 
 use std::fmt::Write;
 
+use crate::chart::PICTURES;
+use crate::figures::{Pairs, Spread, Unit};
 use crate::programs::Programs;
-use crate::rows::{Bar, Row, Unit};
+use crate::rows::{Row, Theme};
 
 pub(crate) struct Table {
     versions: Vec<String>,
-    missing: Vec<&'static str>,
-    rows: Vec<[String; 7]>,
+    left_out: Vec<String>,
+    /// The theme that rows are added to, until its title has been printed.
+    title: Option<&'static str>,
+    sections: Vec<Section>,
 }
+
+struct Section {
+    title: &'static str,
+    about: &'static str,
+    rows: Vec<Cells>,
+}
+
+type Cells = [String; 9];
 
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Written by `cargo bench`; not to be edited by hand. Each ratio is the median of pairs that took turns, the spread
-is the least and the greatest ratio of a pair. What comes out of a program is compared with what went in, byte by
-byte. The programs are fed by splice(2) out of memory, so that the one that is measured has the most to do; *plain
-peers* write(2) instead; *zero-copy peers* also splice(2) what comes out away, and only count it. Capacities are
-those that the pipes begin with: pipehost makes 64 KiB ones larger.
+Written by `cargo bench`; not to be edited by hand. Each ratio is ours by theirs, the median of nine pairs that took
+turns; its spread is the least and the greatest ratio of a pair. Beside each figure stand the least and the greatest
+of the nine. What comes out of a program is compared with what went in, byte by byte. The programs are fed by
+splice(2) out of memory, so that the one that is measured has the most to do. Capacities are those that the pipes
+begin with: pipehost makes 64 KiB ones larger.
 
+*CPU ratio* compares what a second of processor time moves, user's and system's, of the program alone and of it *with
+peers*, which feed it and read from it. As with the ratio before it, more is better. A program's start is a part of
+it.
+
+A bar is *met* if the median meets it, *near* if only some pair does, and *MISSED* if no pair does.
 ";
 
-const HEAD: [&str; 7] = ["what", "ours", "against", "theirs", "ratio", "spread", "bar"];
+const HOW: &str = "
+## To measure this yourself
+
+```sh
+apt-get install pv bubblewrap
+cargo install wasmtime-cli --version 48.0.8 --locked
+cargo bench                     # all of it, and this file; a quarter of an hour
+cargo bench -- --quick lines    # some rows, less exactly; writes nothing
+```
+
+With `PIPEHOST_BENCH_GUESTS=FOLDER`, programs of others are measured as well: `coreutils.wasm` (uutils, for WASI 0.1),
+`coreutils-p2.wasm` (for 0.2) and `rg.wasm` (ripgrep) in that folder.
+";
+
+const HEAD: [&str; 9] =
+    ["what", "ours", "against", "theirs", "ratio", "spread", "CPU ratio", "with peers", "bar"];
 
 impl Table {
     pub(crate) fn new(programs: &Programs) -> Self {
+        let missing = programs.missing().into_iter();
+        let left_out: Vec<String> = missing
+            .map(|name| format!("{name}, as it is not installed, or not permitted"))
+            .collect();
+        for what in &left_out {
+            println!("left out: {what}");
+        }
         println!("{}", line(&HEAD.map(str::to_owned)));
-        Self { versions: programs.versions(), missing: programs.missing(), rows: Vec::new() }
+        Self { versions: programs.versions(), left_out, title: None, sections: Vec::new() }
+    }
+
+    /// What is added from now on belongs to `theme`. `whole`: all of its rows are.
+    pub(crate) fn begin(&mut self, theme: &Theme, whole: bool) {
+        self.title = Some(theme.title);
+        self.sections.push(Section { title: theme.title, about: theme.about, rows: Vec::new() });
+        if whole {
+            for what in &theme.left_out {
+                println!("left out: {what}");
+            }
+            self.left_out.extend(theme.left_out.iter().cloned());
+        }
     }
 
     /// Adds and prints what was measured; `None`: its peer is missing.
-    pub(crate) fn add(&mut self, row: &Row, pairs: Option<Vec<(f64, f64)>>) {
-        let bar = match row.bar {
-            Bar::AtLeast(bar) => format!("≥ {bar}"),
-            Bar::AtMost(bar) => format!("≤ {bar}"),
-        };
-        let Some(pairs) = pairs else {
-            let absent = || "–".to_owned();
-            let against = format!("{} (missing)", row.against);
-            let cells = [row.name.clone(), absent(), against, absent(), absent(), absent(), bar];
-            println!("{}", line(&cells));
-            return self.rows.push(cells);
-        };
-        let ratios = sorted(pairs.iter().map(|(ours, theirs)| ours / theirs).collect());
-        let ratio = ratios[ratios.len() / 2];
-        let met = match row.bar {
-            Bar::AtLeast(bar) => ratio >= bar,
-            Bar::AtMost(bar) => ratio <= bar,
-        };
-        let figure = |figures: Vec<f64>| show(row.unit, sorted(figures)[pairs.len() / 2]);
-        let cells = [
-            row.name.clone(),
-            figure(pairs.iter().map(|pair| pair.0).collect()),
-            row.against.into(),
-            figure(pairs.iter().map(|pair| pair.1).collect()),
-            format!("{ratio:.2}"),
-            format!("{:.2} to {:.2}", ratios[0], ratios[ratios.len() - 1]),
-            format!("{bar} {}", if met { "met" } else { "MISSED" }),
-        ];
+    pub(crate) fn add(&mut self, row: &Row, pairs: Option<&Pairs>) {
+        if let Some(title) = self.title.take() {
+            println!("{title}");
+        }
+        let cells = pairs.map_or_else(|| without_peer(row), |pairs| cells(row, pairs));
         println!("{}", line(&cells));
-        self.rows.push(cells);
+        self.sections.last_mut().unwrap().rows.push(cells);
     }
 
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::from(INTRODUCTION);
-        let _ = writeln!(text, "| {} |\n|---|--:|---|--:|--:|--:|---|", HEAD.join(" | "));
-        for row in &self.rows {
-            let _ = writeln!(text, "| {} |", row.join(" | "));
+        for section in self.sections.iter().filter(|section| !section.rows.is_empty()) {
+            let _ = write!(text, "\n## {}\n\n{}\n\n", section.title, section.about);
+            let _ =
+                writeln!(text, "| {} |\n|---|--:|---|--:|--:|--:|--:|--:|---|", HEAD.join(" | "));
+            for row in &section.rows {
+                let _ = writeln!(text, "| {} |", row.join(" | "));
+            }
+            for picture in PICTURES.iter().filter(|picture| picture.theme == section.title) {
+                let _ = writeln!(text, "\n![{}]({})", picture.caption, picture.file);
+            }
         }
-        let _ = write!(
-            text,
-            "\n![Throughput over the size of a call](throughput.svg)\n\n## Where this was measured\n\n{}",
-            machine()
-        );
+        let _ = write!(text, "\n## Where this was measured\n\n{}", machine());
         for version in &self.versions {
             let _ = writeln!(text, "- {version}");
         }
-        for missing in &self.missing {
-            let _ = writeln!(text, "- left out, as it was not installed: {missing}");
+        for what in &self.left_out {
+            let _ = writeln!(text, "- left out: {what}");
         }
-        text
+        text + HOW
     }
 }
 
-fn sorted(mut figures: Vec<f64>) -> Vec<f64> {
-    figures.sort_by(f64::total_cmp);
-    figures
+const NONE: &str = "–";
+
+fn cells(row: &Row, pairs: &Pairs) -> Cells {
+    let ratios = pairs.ratios();
+    let median = |spread: Option<Spread>| match spread {
+        Some(spread) => format!("{:.2}", spread.median()),
+        None => NONE.into(),
+    };
+    [
+        row.name.clone(),
+        figures(row.unit, &pairs.ours()),
+        row.against.into(),
+        figures(row.unit, &pairs.theirs()),
+        format!("{:.2}", ratios.median()),
+        format!("{:.2} to {:.2}", ratios.least(), ratios.most()),
+        median(pairs.cpu_ratios(|cpu| cpu.program)),
+        median(pairs.cpu_ratios(|cpu| cpu.all)),
+        row.bar.map_or(NONE.into(), |bar| format!("{bar} {}", bar.verdict(&ratios))),
+    ]
 }
 
-fn show(unit: Unit, figure: f64) -> String {
+fn without_peer(row: &Row) -> Cells {
+    let mut cells = [NONE; 9].map(str::to_owned);
+    cells[0].clone_from(&row.name);
+    cells[2] = format!("{} (missing)", row.against);
+    cells[8] = row.bar.map_or(NONE.into(), |bar| bar.to_string());
+    cells
+}
+
+/// The median, with the least and the greatest; that alone if all are the same.
+fn figures(unit: Unit, figures: &Spread) -> String {
+    let (scale, name, digits) = scale(unit, figures.most());
+    let show = |figure: f64| format!("{:.digits$}", figure / scale);
+    let [least, median, most] = [figures.least(), figures.median(), figures.most()].map(show);
+    match least == most {
+        true => format!("{median} {name}"),
+        false => format!("{median} {name} ({least} to {most})"),
+    }
+}
+
+/// In what a figure is shown, and with how many digits.
+fn scale(unit: Unit, figure: f64) -> (f64, &'static str, usize) {
     match unit {
-        Unit::BytesPerSecond => format!("{:.2} GB/s", figure / 1e9),
-        Unit::Seconds if figure < 1e-3 => format!("{:.1} µs", figure * 1e6),
-        Unit::Seconds => format!("{:.1} ms", figure * 1e3),
-        Unit::Bytes => format!("{:.1} MiB", figure / 1024.0 / 1024.0),
+        Unit::BytesPerSecond => (1e9, "GB/s", 2),
+        Unit::LinesPerSecond(bytes) => (1e6 * bytes as f64, "M lines/s", 2),
+        Unit::Seconds if figure < 1e-3 => (1e-6, "µs", 1),
+        Unit::Seconds => (1e-3, "ms", 1),
+        Unit::Bytes => (1024.0 * 1024.0, "MiB", 1),
     }
 }
 
-fn line(cells: &[String; 7]) -> String {
-    let [what, ours, against, theirs, ratio, spread, bar] = cells;
-    format!("{what:64} {ours:>10}  {against:24} {theirs:>10} {ratio:>6}  {spread:15} {bar}")
+fn line(cells: &Cells) -> String {
+    let [what, ours, against, theirs, ratio, spread, cpu, all, bar] = cells;
+    format!(
+        "{what:62} {ours:>29}  {against:33} {theirs:>29} {ratio:>6}  {spread:14} {cpu:>9} {all:>10}  {bar}"
+    )
 }
 
 /// The machine, as its kernel describes it.
