@@ -5,6 +5,8 @@ use std::io::{self, Read, Stdin, Stdout, Write};
 use crate::{Reader, Writer, granted, open_reader, open_writer};
 
 /// The pipe that a filter reads, or stdin.
+///
+/// Returned by [`input`], which has an example.
 #[derive(Debug)]
 pub enum Input {
     /// A granted pipe.
@@ -14,6 +16,8 @@ pub enum Input {
 }
 
 /// The pipe that a filter writes, or stdout.
+///
+/// Returned by [`output`]: see the example of [`input`].
 #[derive(Debug)]
 pub enum Output {
     /// A granted pipe.
@@ -25,6 +29,14 @@ pub enum Output {
 /// Opens what a filter reads: the granted pipe named `in`, or the only granted pipe that may be
 /// read, or else stdin.
 ///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// let (mut input, mut output) = (pipehost_guest::input()?, pipehost_guest::output()?);
+/// std::io::copy(&mut input, &mut output)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Those of [`open_reader`].
 pub fn input() -> io::Result<Input> {
@@ -35,6 +47,8 @@ pub fn input() -> io::Result<Input> {
 }
 
 /// Opens what a filter writes: the granted pipe named `out`, or else stdout.
+///
+/// See the example of [`input`].
 ///
 /// # Errors
 /// Those of [`open_writer`].

@@ -9,6 +9,8 @@ use crate::bindings::p2::{anonymous, named, poll};
 use crate::error::{of_open, of_stream};
 
 /// A granted pipe.
+///
+/// See the example of [`granted`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
     /// The name by which it is opened.
@@ -18,6 +20,8 @@ pub struct Granted {
 }
 
 /// Which ends of a pipe may be opened.
+///
+/// See the example of [`granted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Directions {
     /// Whether [`open_reader`] is permitted.
@@ -27,6 +31,13 @@ pub struct Directions {
 }
 
 /// Returns the pipes that the operator granted, in the order in which they were named.
+///
+/// ```no_run
+/// for pipe in pipehost_guest::granted() {
+///     let ways = pipe.directions;
+///     println!("{}: read {}, write {}", pipe.name, ways.read, ways.write);
+/// }
+/// ```
 pub fn granted() -> Vec<Granted> {
     let directions = |flags: named::Directions| Directions {
         read: flags.contains(named::Directions::READ),
@@ -38,6 +49,8 @@ pub fn granted() -> Vec<Granted> {
 
 /// Opens the granted pipe `name` for reading. Does not block: the first read waits for a writer.
 ///
+/// See the example of [the crate](crate).
+///
 /// # Errors
 /// `InvalidInput` if `name` is not a valid name, `PermissionDenied` if it is not granted,
 /// `ResourceBusy` if this end is open already, `QuotaExceeded` at the operator's limit.
@@ -47,6 +60,8 @@ pub fn open_reader(name: &str) -> io::Result<Reader> {
 
 /// Opens the granted pipe `name` for writing. Does not block: the first write waits for a reader.
 ///
+/// See the example of [the crate](crate).
+///
 /// # Errors
 /// Those of [`open_reader`].
 pub fn open_writer(name: &str) -> io::Result<Writer> {
@@ -54,6 +69,8 @@ pub fn open_writer(name: &str) -> io::Result<Writer> {
 }
 
 /// Both ends of an anonymous pipe.
+///
+/// See the example of [`pipe()`].
 #[derive(Debug)]
 pub struct Pipe {
     /// The end from which bytes are read.
@@ -64,6 +81,19 @@ pub struct Pipe {
 
 /// Makes an anonymous pipe: pipe(2).
 ///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// use std::io::{Read, Write};
+///
+/// let mut both = pipehost_guest::pipe()?;
+/// both.writer.write_all(b"hello")?;
+/// drop(both.writer); // or the reader waits for more
+/// let mut text = String::new();
+/// both.reader.read_to_string(&mut text)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `QuotaExceeded` at the operator's or the system's limit.
 pub fn pipe() -> io::Result<Pipe> {
@@ -72,6 +102,20 @@ pub fn pipe() -> io::Result<Pipe> {
 }
 
 /// The reading end of a pipe. Dropping it closes it: the other side's next write meets EPIPE.
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// use std::io::{ErrorKind, Read};
+///
+/// let mut reader = pipehost_guest::open_reader("in")?;
+/// let mut buf = [0; 4096];
+/// let read = match reader.try_read(&mut buf) {
+///     Err(error) if error.kind() == ErrorKind::WouldBlock => reader.read(&mut buf)?, // waits
+///     read => read?,
+/// };
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
@@ -175,6 +219,17 @@ fn taken(read: Result<Vec<u8>, StreamError>, buf: &mut [u8]) -> io::Result<Optio
 }
 
 /// The writing end of a pipe. Dropping it closes it; what was written before is delivered.
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// use std::io::Write;
+///
+/// let mut writer = pipehost_guest::open_writer("out")?;
+/// writeln!(writer, "one line")?;
+/// writer.flush()?; // the kernel has it now
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Writer {
     sink: Sink,
@@ -276,6 +331,15 @@ impl Write for Writer {
 /// Moves everything from `reader` to `writer`, and returns how many bytes that was. The host moves
 /// them, without copying if it can, and the guest sees none of them.
 ///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// use pipehost_guest::{forward, open_reader, open_writer};
+///
+/// let bytes = forward(open_reader("in")?, open_writer("out")?)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Those of [`Read::read`] and [`Write::write`].
 pub fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<u64> {
@@ -296,6 +360,8 @@ pub fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<u64> {
 
 /// An end that can be waited for: a [`Reader`] until it has bytes or is at its end, a [`Writer`]
 /// until it has room or its reader is gone.
+///
+/// See the example of [`wait`].
 pub trait Readiness {
     #[doc(hidden)]
     fn subscribe(&mut self) -> poll::Pollable;

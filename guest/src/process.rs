@@ -28,6 +28,14 @@ use crate::bindings::p2::{poll, spawn};
 use crate::{Reader, Readiness, Writer, pipe, wait};
 
 /// How a child ended.
+///
+/// ```
+/// use pipehost_guest::process::ExitStatus;
+///
+/// assert!(ExitStatus::Exited(0).success());
+/// assert_eq!(ExitStatus::BrokenPipe.code(), 141);
+/// assert_eq!(ExitStatus::Exited(3).to_string(), "exit status: 3");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
     /// It ended by itself, with this status; 0 is success.
@@ -81,6 +89,14 @@ impl fmt::Display for ExitStatus {
 }
 
 /// What a child wrote, and how it ended.
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// let output = pipehost_guest::process::Command::new("sort").arg("-u").output()?;
+/// println!("{}: {} bytes", output.status, output.stdout.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// How it ended.
@@ -92,6 +108,10 @@ pub struct Output {
 }
 
 /// Returns the names that [`Command::new`] knows, in the order in which the operator granted them.
+///
+/// ```no_run
+/// println!("may start: {}", pipehost_guest::process::granted().join(", "));
+/// ```
 pub fn granted() -> Vec<String> {
     spawn::list()
 }
@@ -101,6 +121,8 @@ pub fn granted() -> Vec<String> {
 macro_rules! command {
     ($spawn:ident) => {
         /// One of a child's standard streams.
+        ///
+        /// See the example of [this module](self).
         #[derive(Debug)]
         pub struct Stdio(Kind);
 
@@ -186,6 +208,8 @@ macro_rules! command {
         ///
         /// Pipe ends that it is given are the child's for good, even if it fails to start. An end
         /// that has been read or written cannot be given: that is `InvalidInput`.
+        ///
+        /// See the example of [this module](self).
         #[derive(Debug)]
         #[must_use = "it starts with `spawn`, `status` or `output`"]
         pub struct Command {
@@ -281,6 +305,8 @@ macro_rules! command {
         }
 
         /// A child that was started. Dropping it leaves it running.
+        ///
+        /// See the example of [this module](self).
         #[derive(Debug)]
         pub struct Child {
             /// This guest's end of its stdin, if that is piped.

@@ -15,7 +15,8 @@ use crate::bindings::p3::{anonymous, cli, named, types, wit_stream};
 use crate::error::of_open;
 use crate::filter::{input_name, output_name};
 
-/// The parts of the `futures` crate that a filter needs to do several things at once.
+/// The parts of the `futures` crate that a filter needs to do several things at once. The example of
+/// [`pipe()`] uses one.
 pub mod future {
     pub use futures::future::{Either, join, join_all, select, select_all, try_join, try_join_all};
 }
@@ -25,6 +26,8 @@ const BUFFER: usize = 128 * 1024;
 
 /// Opens the granted pipe `name` for reading. Does not wait: reads wait for a writer.
 ///
+/// See the example of [`async_main!`](crate::async_main).
+///
 /// # Errors
 /// Those of [`crate::open_reader`].
 pub fn open_reader(name: &str) -> io::Result<Reader> {
@@ -33,6 +36,8 @@ pub fn open_reader(name: &str) -> io::Result<Reader> {
 
 /// Opens the granted pipe `name` for writing. Does not wait: writes wait for a reader.
 ///
+/// See the example of [`async_main!`](crate::async_main).
+///
 /// # Errors
 /// Those of [`crate::open_writer`].
 pub fn open_writer(name: &str) -> io::Result<Writer> {
@@ -40,6 +45,8 @@ pub fn open_writer(name: &str) -> io::Result<Writer> {
 }
 
 /// Both ends of an anonymous pipe.
+///
+/// See the example of [`pipe()`].
 #[derive(Debug)]
 pub struct Pipe {
     /// The end from which bytes are read.
@@ -50,6 +57,22 @@ pub struct Pipe {
 
 /// Makes an anonymous pipe: pipe(2).
 ///
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// use pipehost_guest::stream::{future, pipe};
+///
+/// let both = pipe()?;
+/// let (mut reader, mut writer, mut bytes) = (both.reader, both.writer, Vec::new());
+/// let writing = async {
+///     writer.write_all(vec![b'x'; 1 << 20]).await?;
+///     writer.close().await
+/// };
+/// // Both at once: the pipe holds less than that.
+/// future::try_join(writing, reader.read_to_end(&mut bytes)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Those of [`crate::pipe()`].
 pub fn pipe() -> io::Result<Pipe> {
@@ -58,6 +81,15 @@ pub fn pipe() -> io::Result<Pipe> {
 }
 
 /// Opens what a filter reads, as [`crate::input`] does.
+///
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// use pipehost_guest::stream::{forward, input, output};
+///
+/// forward(input()?, output()?).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Those of [`open_reader`].
@@ -73,6 +105,8 @@ pub fn input() -> io::Result<Reader> {
 }
 
 /// Opens what a filter writes, as [`crate::output`] does.
+///
+/// See the example of [`input`].
 ///
 /// # Errors
 /// Those of [`open_writer`].
@@ -100,6 +134,21 @@ impl Outcome {
 }
 
 /// The reading end of a pipe. Dropping it closes it: the other side's next write meets EPIPE.
+///
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// use pipehost_guest::stream::{open_reader, open_writer};
+///
+/// let (mut reader, mut writer) = (open_reader("in")?, open_writer("out")?);
+/// let mut buf = Vec::new();
+/// while reader.read(&mut buf).await? > 0 {
+///     buf.make_ascii_uppercase();
+///     buf = writer.write_all(buf).await?; // gives the buffer back, empty
+/// }
+/// writer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
@@ -242,6 +291,8 @@ impl Drop for Reading<'_> {
 }
 
 /// The writing end of a pipe. Dropping it closes it; [`Writer::close`] also returns how that went.
+///
+/// See the example of [`Reader`].
 #[derive(Debug)]
 pub struct Writer {
     sink: Sink,
@@ -351,6 +402,8 @@ impl Writer {
 
 /// Copies everything from `reader` to `writer`, and returns how many bytes that was.
 ///
+/// See the example of [`async_main!`](crate::async_main).
+///
 /// # Errors
 /// Those of [`Reader::read`] and [`Writer::write_all`].
 pub async fn copy(reader: &mut Reader, writer: &mut Writer) -> io::Result<u64> {
@@ -367,6 +420,8 @@ pub async fn copy(reader: &mut Reader, writer: &mut Writer) -> io::Result<u64> {
 
 /// Moves everything from `reader` to `writer` without showing it to the guest: the host moves the
 /// bytes.
+///
+/// See the example of [`input`].
 ///
 /// # Errors
 /// Those of [`copy`].
@@ -392,6 +447,18 @@ pub async fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<()> {
 
 /// Waits until one of `readers` has bytes or is at its end, and returns its index. Takes no bytes
 /// out. Cancel safe.
+///
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// use pipehost_guest::stream::{open_reader, ready_any};
+///
+/// let mut readers = [open_reader("a")?, open_reader("b")?];
+/// let at = ready_any(&mut readers).await;
+/// let mut buf = Vec::new();
+/// readers[at].read(&mut buf).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Panics
 /// Panics if `readers` is empty: that would wait for ever.

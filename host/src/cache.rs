@@ -38,6 +38,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A folder of compiled guests.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::{Engine, Guest, Kept, cache::Cache};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("cache");
+/// let cache = Cache::at(&path)?.limit(64 << 20);
+/// let engine = Engine::new()?.with_cache(cache);
+/// let text = b"(module (func (export \"_start\")))";
+/// assert_eq!(Guest::from_bytes(&engine, text)?.kept(), Kept::Now);
+/// assert_eq!(Guest::from_bytes(&engine, text)?.kept(), Kept::Before);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Cache {
     folder: PrivateFolder,
@@ -60,6 +75,8 @@ impl Turn<'_> {
 }
 
 /// Why there is no cache.
+///
+/// Returned by [`Cache::at`] and [`Cache::of_user`]: see the example of [`Cache`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {

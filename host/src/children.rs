@@ -10,9 +10,30 @@ use crate::pipe::PipeName;
 
 /// How deep children of children may be nested. It bounds how much of the host's stack a chain of them
 /// holds.
+///
+/// It counts for all [`Children`], which have an example.
 pub const MAX_DEPTH: usize = 8;
 
 /// The programs that a guest may start, and their names.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::children::{Children, Program};
+/// # use pipehost::{Engine, Guest, Pipes, Setup, pipes::null};
+/// # let engine = Engine::new()?;
+/// # let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\")))")?;
+/// # let mut setup = Setup::between(Pipes::builder().build(), null()?, null()?, null()?)?;
+///
+/// let (max_memory, timeout) = (Some(16 << 20), None);
+/// let upper =
+///     Program::Guest { guest, program: "upper".into(), spawn: false, max_memory, timeout };
+/// let sort = Program::Native { program: "sort".into(), args: vec!["-u".into()] };
+/// let children = Children::new(vec![("upper".parse()?, upper), ("sort".parse()?, sort)]);
+/// setup.children(children);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Children {
     pub(crate) grants: Arc<[(PipeName, Program)]>,
@@ -20,6 +41,8 @@ pub struct Children {
 }
 
 /// A program that a guest may start.
+///
+/// See the example of [`Children`].
 #[derive(Clone, Debug)]
 pub enum Program {
     /// A guest. It gets what its parent passes on, and nothing else.

@@ -30,6 +30,20 @@ const IDLE_PULSES: u32 = 10;
 /// An engine set up for pipehost's guests, with its pulse.
 ///
 /// Cloning gives another handle to the same engine.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::{Engine, Guest};
+///
+/// let engine = Engine::new()?;
+/// let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\")))")?;
+/// // Another one, whose guests count what they compute.
+/// let metering = engine.to_metering()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The example of [`Cache`] gives it a cache.
 #[derive(Clone)]
 pub struct Engine {
     engines: Arc<Engines>,

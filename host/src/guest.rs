@@ -18,6 +18,22 @@ use crate::threads;
 const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A compiled guest.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::{Engine, Guest, Kept, WasiVersion};
+///
+/// let engine = Engine::new()?;
+/// let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\")))")?;
+/// assert_eq!(guest.version(), Some(WasiVersion::V0_1));
+/// assert_eq!(guest.exports(), ["_start"]);
+/// assert_eq!(guest.kept(), Kept::Not); // the engine has no cache
+///
+/// let missing = Guest::from_file(&engine, "no-such.wasm".as_ref());
+/// assert!(missing.is_err_and(|error| error.is_missing()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Guest {
     pub(crate) kind: Kind,
@@ -27,6 +43,9 @@ pub struct Guest {
 }
 
 /// Whether a guest's code is in the engine's cache.
+///
+/// Returned by [`Guest::kept`]: see the examples of [`Guest`] and of
+/// [`Cache`](crate::cache::Cache).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// It came out of the cache, and nothing was compiled.
@@ -48,6 +67,8 @@ pub(crate) enum Kind {
 }
 
 /// Why a guest cannot be used. The text says what to do about it.
+///
+/// Returned by [`Guest::from_file`] and [`Guest::from_bytes`]: see the example of [`Guest`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuestError {

@@ -4,6 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The versions of pipehost's package, as WIT names them.
+///
+/// ```
+/// let [old, new] = pipehost::PACKAGES;
+/// println!("build guests against {old} or {new}");
+/// ```
 pub const PACKAGES: [&str; 2] = ["pipehost:pipes@0.2.0", "pipehost:pipes@0.3.0"];
 
 const OURS: &str = "pipehost:pipes";
@@ -21,6 +26,9 @@ pub(crate) fn is_provided_module(module: &str) -> bool {
 }
 
 /// A version of WASI.
+///
+/// Returned by [`Guest::version`](crate::Guest::version): see the example of
+/// [`Guest`](crate::Guest).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WasiVersion {
     /// 0.1, "preview 1": core modules.

@@ -132,6 +132,30 @@ pub mod pipes {
 /// 2. Open the grants with [`Opener`](launch::Opener), which knows the
 ///    [`SandboxPolicy`](sandbox::SandboxPolicy).
 /// 3. Call [`confine`](sandbox::confine) before the first guest runs.
+///
+/// ```no_run
+/// use pipehost::sandbox::{
+///     SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,
+/// };
+///
+/// # fn main() -> std::io::Result<()> {
+/// start_monitor(Vec::new())?; // guests may start no native commands
+/// expect_folders();
+/// std::thread::spawn(|| {
+///     renounce_files();
+///     // A thread that needs no files.
+/// });
+/// // `Opener::into_policy` returns a policy that has all grants.
+/// let mut policy = SandboxPolicy::default();
+/// policy.folder("/srv/data".as_ref(), false)?;
+/// for missing in confine(policy) {
+///     eprintln!("{missing}");
+/// }
+/// // Guests run here.
+/// end_monitor();
+/// # Ok(())
+/// # }
+/// ```
 pub mod sandbox {
     pub use crate::sys::{
         Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,

@@ -22,6 +22,24 @@ use crate::sys::Direction;
 /// 3. Otherwise the outcome is the guest's own status, or its trap. This also holds if it has met a
 ///    limit of its operator: it was told, and has acted on that. [`Reached`](crate::limits::Reached)
 ///    lists such limits.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::{Engine, Guest, GuestEnd, Outcome, Pipes, Setup, pipes};
+///
+/// let engine = Engine::new()?;
+/// let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\") unreachable))")?;
+/// let pipes = Pipes::builder().build();
+/// let setup = Setup::between(pipes, pipes::null()?, pipes::null()?, pipes::null()?)?;
+/// match setup.run(&engine, &guest).await? {
+///     Outcome::Exited(status) => println!("exit status {status}"),
+///     Outcome::Trapped(error) => println!("trapped: {}", GuestEnd::trap_summary(&error)),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -54,6 +72,8 @@ pub enum Outcome {
 }
 
 /// How a guest ended.
+///
+/// Its functions on traps are of use with an [`Outcome`], which has an example.
 #[derive(Debug)]
 pub enum GuestEnd {
     /// By itself, with this status: 0 to 255.

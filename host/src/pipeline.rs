@@ -25,9 +25,13 @@ pub use crate::sys::{NativeCommand, NativeEnd, Stop};
 use crate::threads;
 
 /// Ties what a guest is given to the thread on which it runs.
+///
+/// See the example of [`Pipeline`].
 pub type Prepare<E> = Box<dyn FnOnce() -> Result<Setup, E> + Send>;
 
 /// A stage of a pipeline.
+///
+/// See the example of [`Pipeline`].
 pub enum Stage<E> {
     /// A guest.
     Guest {
@@ -43,6 +47,8 @@ pub enum Stage<E> {
 }
 
 /// How a stage ended.
+///
+/// See the example of [`Pipeline`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StageEnd<E> {
@@ -63,6 +69,8 @@ pub enum StageEnd<E> {
 }
 
 /// A stage that has ended.
+///
+/// See the example of [`Pipeline`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report<E> {
@@ -82,6 +90,33 @@ pub struct Report<E> {
 }
 
 /// Running stages. Dropping it stops them.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::pipeline::{NativeCommand, Pipeline, Stage};
+/// use pipehost::{Engine, Guest, Pipes, Setup, pipes};
+/// # use pipehost::pipes::{null, standard};
+///
+/// let engine = Engine::new()?;
+/// let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\")))")?;
+/// let pair = pipes::pipe_pair(None)?;
+/// let (program, args) = ("echo".into(), vec!["hello".into()]);
+/// let (stdin, stdout, stderr) = (null()?, pair.writer, standard(2)?);
+/// let echo = NativeCommand { program, args, stdin, stdout, stderr, others: Vec::new() };
+/// let prepare = Box::new(move || {
+///     Setup::between(Pipes::builder().build(), pair.reader, standard(1)?, standard(2)?)
+/// });
+/// let stages = vec![Stage::Native(echo), Stage::Guest { engine, guest, prepare }];
+/// let mut pipeline = Pipeline::start(stages);
+/// pipeline.prepare().await;
+/// pipeline.go();
+/// while let Some((at, report)) = pipeline.next().await {
+///     println!("stage {at} after {:?}: {:?}", report.time, report.end);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Pipeline<E> {
     reports: mpsc::UnboundedReceiver<(usize, Report<E>)>,

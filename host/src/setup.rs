@@ -29,6 +29,25 @@ pub(crate) fn bounded_wasi() -> WasiCtxBuilder {
 /// those of its pipes: [`PipesBuilder::limits`](crate::pipe::PipesBuilder::limits). The time limit
 /// counts from [`Setup::run`] on, and includes its children and its last deliveries. A single
 /// system call that blocks is waited for.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::pipes::{null, standard};
+/// use pipehost::{Engine, Guest, Outcome, Pipes, Setup};
+///
+/// let engine = Engine::new()?;
+/// let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\")))")?;
+/// let pipes = Pipes::builder().build();
+/// let mut setup = Setup::between(pipes, null()?, standard(1)?, standard(2)?)?;
+/// setup.args(&["guest", "--verbose"]).env(&[("LANG", "C")]);
+/// let memory = setup.memory();
+/// let outcome = setup.run(&engine, &guest).await?;
+/// assert!(matches!(outcome, Outcome::Exited(0)));
+/// println!("{} bytes of memory", memory.peak());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Setup {
     pub(crate) wasi: WasiCtxBuilder,
     pub(crate) stdio: Stdio,

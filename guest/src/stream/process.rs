@@ -1,5 +1,17 @@
 //! Starting what the operator lets this guest start, on the streams of WASI 0.3: as
 //! [`process`](crate::process), but that waiting is `async`.
+//!
+//! ```no_run
+//! use pipehost_guest::stream::{output, process::Command};
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! let sorted = Command::new("sort").arg("-u").output().await?;
+//! println!("{}", sorted.status);
+//! let mut output = output()?;
+//! output.write_all(sorted.stdout).await?;
+//! output.close().await
+//! # }
+//! ```
 
 use std::io;
 
@@ -9,7 +21,9 @@ use super::{Reader, Writer, pipe};
 use crate::bindings::p3::spawn;
 pub use crate::process::{ExitStatus, Output};
 
-/// The names that [`Command::new`] knows, in the order in which the operator granted them.
+/// Returns the names that [`Command::new`] knows, in the order in which the operator granted them.
+///
+/// See the example of [`process::granted`](crate::process::granted).
 pub fn granted() -> Vec<String> {
     spawn::list()
 }
@@ -46,7 +60,7 @@ impl Child {
         self.child.wait().await.into()
     }
 
-    /// As [`Child::wait`], reading all that it writes to what is piped.
+    /// Waits as [`Child::wait`] does, and reads all that it writes to its piped streams.
     ///
     /// # Errors
     /// Those of reading.

@@ -9,6 +9,8 @@ use crate::pipe::DuplicateName;
 use crate::sys::{Direction, FifoError, InheritError};
 
 /// A thing that a guest is given.
+///
+/// A part of a [`LaunchError`]: see the example of [`launch`](crate::launch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
     /// Its standard input.
@@ -50,6 +52,9 @@ impl fmt::Display for Given {
 }
 
 /// Why a guest cannot be given a thing.
+///
+/// Returned by [`Opener::open`](super::Opener::open) and [`Opened::setup`](super::Opened::setup):
+/// see the example of [`launch`](crate::launch).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
@@ -112,6 +117,9 @@ pub enum LaunchError {
 }
 
 /// How a plan contradicts itself.
+///
+/// Returned by [`GuestPlan::check`](super::GuestPlan::check): see the example of
+/// [`GuestPlan`](super::GuestPlan).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Conflict {

@@ -6,6 +6,8 @@ use crate::sys::{self, Fifo};
 
 /// The FIFOs that must be removed. Cloning gives another handle to the same list: threads that end the
 /// process have one.
+///
+/// See the example of [`launch`](crate::launch).
 #[derive(Clone, Debug, Default)]
 pub struct Leftovers(Arc<Mutex<Vec<Arc<Fifo>>>>);
 

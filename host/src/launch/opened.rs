@@ -21,6 +21,8 @@ use crate::threads;
 use crate::wasi::Stdio;
 
 /// Everything that one guest is given, opened. Belongs to no thread yet.
+///
+/// See the examples of [`launch`](crate::launch) and of [`Shared`].
 pub struct Opened {
     wasi: WasiCtxBuilder,
     grants: Vec<Grant>,
@@ -35,6 +37,16 @@ pub struct Opened {
 }
 
 /// What a guest shares with the other guests of its process.
+///
+/// ```
+/// use pipehost::launch::{LaunchError, Opened, Shared};
+/// use pipehost::{Setup, limits::Totals, pipes::Activity};
+///
+/// fn one_of_two(guest: Opened, totals: &Totals) -> Result<Setup, LaunchError> {
+///     let activity = Some(Activity::new());
+///     guest.shared(Shared { totals: totals.clone(), guests: 2, activity }).setup()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// What they may use up together.
@@ -184,6 +196,17 @@ impl FolderSpec {
 /// Starts the thread for a guest's calls on files, if it has folders. Must be called inside a runtime,
 /// on a thread that is bounded to these folders.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use pipehost::launch::{GuestPlan, reserve_for_files};
+/// # let plan = GuestPlan::default();
+/// // Once the thread is bounded, and before the guest runs.
+/// reserve_for_files(&plan.folders)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Fails if no thread can be started.
 pub fn reserve_for_files(folders: &[FolderSpec]) -> Result<(), LaunchError> {
@@ -195,6 +218,23 @@ pub fn reserve_for_files(folders: &[FolderSpec]) -> Result<(), LaunchError> {
 
 /// Returns the children that `plan` lets a guest start, or `None` if there are none. `load` returns a
 /// child's guest and the program name that it sees.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::launch::{ChildSpec, CommandSpec, GuestPlan, children};
+/// use pipehost::{Engine, Guest};
+///
+/// let (name, guest) = ("upper".parse()?, "upper.wasm".into());
+/// let upper = ChildSpec { name, guest, spawn: false, max_memory: None, timeout: None };
+/// let sort = CommandSpec { name: "sort".parse()?, program: "sort".into(), args: vec![] };
+/// let plan = GuestPlan { children: vec![upper], commands: vec![sort], ..GuestPlan::default() };
+/// let engine = Engine::new()?;
+/// let children = children(&plan, |spec| {
+///     Guest::from_file(&engine, &spec.guest).map(|guest| (guest, spec.name.to_string()))
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Those of `load`.

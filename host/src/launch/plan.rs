@@ -10,6 +10,25 @@ use crate::pipe::{Directions, EofPolicy};
 use crate::sys::{Direction, FifoOptions};
 
 /// Everything that one guest is given. By default: nothing, and the limits of [`GuestLimits::default`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::launch::{Conflict, DescriptorSpec, FolderSpec, GuestPlan, PipeSpec, StreamSpec};
+///
+/// let pipe = DescriptorSpec { name: "in".parse()?, number: 3, directions: None };
+/// let data = FolderSpec { host: "/srv/data".into(), guest: "/data".into(), read_only: true };
+/// let mut plan = GuestPlan {
+///     pipes: vec![PipeSpec::Descriptor(pipe.clone())],
+///     stdin: Some(StreamSpec::Null),
+///     folders: vec![data],
+///     ..GuestPlan::default()
+/// };
+/// assert_eq!(plan.check([].into_iter()), Ok(()));
+/// plan.pipes.push(PipeSpec::Descriptor(pipe));
+/// assert_eq!(plan.check([].into_iter()), Err(Conflict::PipeTwice("in".parse()?)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct GuestPlan {
     /// The name by which the guest was started, as it sees it.
@@ -40,6 +59,8 @@ pub struct GuestPlan {
 }
 
 /// A pipe that a guest may open by a name.
+///
+/// See the examples of [`GuestPlan`] and of [`FifoSpec`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PipeSpec {
     /// By its path.
@@ -49,6 +70,23 @@ pub enum PipeSpec {
 }
 
 /// A FIFO that a guest may open.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::launch::{FifoSpec, PipeSpec};
+/// use pipehost::{Directions, EofPolicy, FifoOptions};
+///
+/// let pipe = PipeSpec::Fifo(FifoSpec {
+///     name: "requests".parse()?,
+///     path: Some("/run/app/requests".into()),
+///     options: FifoOptions { existing: true, ..FifoOptions::default() },
+///     directions: Directions::READ,
+///     eof: EofPolicy::Reopen,
+///     capacity: None,
+/// });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FifoSpec {
     /// The name by which the guest opens it.
@@ -67,6 +105,8 @@ pub struct FifoSpec {
 }
 
 /// An inherited descriptor that a guest may open.
+///
+/// See the example of [`GuestPlan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescriptorSpec {
     /// The name by which the guest opens it.
@@ -78,6 +118,8 @@ pub struct DescriptorSpec {
 }
 
 /// The target of a standard stream.
+///
+/// See the examples of [`GuestPlan`] and of [`StreamFifo`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamSpec {
     /// The same stream of this process.
@@ -91,6 +133,17 @@ pub enum StreamSpec {
 }
 
 /// A FIFO as a standard stream.
+///
+/// ```
+/// use pipehost::launch::{StreamFifo, StreamSpec};
+///
+/// let stdout = StreamSpec::Fifo(StreamFifo {
+///     path: "/run/app/replies".into(),
+///     options: Default::default(),
+///     eof: Default::default(),
+///     capacity: Some(1 << 20),
+/// });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamFifo {
     /// Its path.
@@ -104,6 +157,8 @@ pub struct StreamFifo {
 }
 
 /// A folder that a guest may use.
+///
+/// See the example of [`GuestPlan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderSpec {
     /// Its path on the host.
@@ -115,6 +170,8 @@ pub struct FolderSpec {
 }
 
 /// A guest that a guest may start.
+///
+/// See the example of [`children`](super::children()).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildSpec {
     /// The name by which the parent guest starts it.
@@ -130,6 +187,8 @@ pub struct ChildSpec {
 }
 
 /// A native command that a guest may start.
+///
+/// See the example of [`children`](super::children()).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandSpec {
     /// The name by which the guest starts it.

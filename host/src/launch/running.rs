@@ -8,6 +8,8 @@ use crate::outcome::Outcome;
 use crate::setup::Setup;
 
 /// How a run ended.
+///
+/// See the example of [`launch`](crate::launch).
 #[derive(Debug)]
 pub enum Ended<S> {
     /// The guest ended, by itself or by one of its limits.
@@ -18,6 +20,8 @@ pub enum Ended<S> {
 
 /// Runs `guest` to its end, or until `stop` resolves. Then the guest ends at its next yield, and what
 /// its writers had accepted may go out for at most `grace`.
+///
+/// See the example of [`launch`](crate::launch).
 ///
 /// # Errors
 /// Those of [`Setup::run`].

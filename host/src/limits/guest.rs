@@ -7,12 +7,18 @@ use std::time::Duration;
 use super::units;
 
 /// The memory of a guest and its children unless told otherwise, in bytes.
+///
+/// The default of [`GuestLimits::max_memory`]. [`GuestLimits`] has an example.
 pub const DEFAULT_MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
 /// The pipes that a guest and its children have open unless told otherwise.
+///
+/// The default of [`GuestLimits::max_pipes`]. [`GuestLimits`] has an example.
 pub const DEFAULT_MAX_PIPES: usize = 64;
 
 /// The children that there are at once unless told otherwise.
+///
+/// The default of [`GuestLimits::max_children`]. [`GuestLimits`] has an example.
 pub const DEFAULT_MAX_CHILDREN: usize = 16;
 
 /// What one guest is permitted. A field that is `None` has its default: no limit, or the one that is told.
@@ -81,8 +87,8 @@ pub struct GuestLimits {
 }
 
 impl GuestLimits {
-    /// These, and those of `all` where these say nothing. The time limits of `all` stay out: they bound all guests
-    /// together.
+    /// Returns these limits, with those of `all` where these say nothing. The time limits of `all`
+    /// stay out: they bound all guests together.
     #[must_use]
     pub fn or(&self, all: &Self) -> Self {
         Self {

@@ -15,6 +15,8 @@ const MAX_INSTANCES: usize = 200;
 const TABLE_ELEMENT: usize = size_of::<usize>() * 2;
 
 /// The memory of a guest and its children. It can be asked about while they run and later.
+///
+/// Returned by [`Setup::memory`](crate::Setup::memory): see the example of [`Setup`](crate::Setup).
 #[derive(Clone, Debug)]
 pub struct MemoryUse(Quota);
 

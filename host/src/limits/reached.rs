@@ -12,6 +12,8 @@ const MOST: usize = 8;
 
 /// A limit that a guest has met: one of [`GuestLimits`](super::GuestLimits), of
 /// [`Totals`](super::Totals), or of the host.
+///
+/// See the example of [`Reached`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -67,6 +69,23 @@ impl fmt::Display for Limit {
 
 /// The limits that a guest or one of its children has met, each once, in order. Cloning gives another
 /// handle to the same list.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::limits::Limit;
+/// use pipehost::{GuestLimits, Pipes};
+///
+/// let mut limits = GuestLimits::default();
+/// limits.max_pipes = Some(1);
+/// let pipes = Pipes::builder().limits(limits).build();
+/// let _first = pipes.create()?;
+/// assert!(pipes.create().is_err());
+/// let reached = pipes.journal().reached();
+/// assert_eq!(reached.limits(), [Limit::MaxPipes(1)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Reached(Arc<Mutex<Vec<Limit>>>);
 

@@ -7,6 +7,18 @@ use std::sync::Arc;
 use super::PipeName;
 
 /// What messages and counts call an end. Cheap to clone.
+///
+/// ```
+/// # fn main() -> Result<(), pipehost::InvalidName> {
+/// use pipehost::{Label, PipeName};
+///
+/// let name: PipeName = "stdout".parse()?;
+/// let label = Label::from(&name);
+/// assert_eq!(label.as_str(), Label::Stdout.as_str());
+/// assert!(Label::Stdout.is_standard() && !label.is_standard());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Label {
     /// The guest's standard input.

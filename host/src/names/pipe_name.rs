@@ -7,10 +7,23 @@ use std::str::FromStr;
 const MAX_LEN: usize = 64;
 
 /// A pipe's name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, so never a path.
+///
+/// ```
+/// # fn main() -> Result<(), pipehost::InvalidName> {
+/// use pipehost::{InvalidName, PipeName};
+///
+/// let name: PipeName = "requests.2".parse()?;
+/// assert_eq!(name.as_str(), "requests.2");
+/// assert_eq!("/tmp/requests".parse::<PipeName>(), Err(InvalidName));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PipeName(String);
 
 /// The text is not a pipe's name.
+///
+/// See the example of [`PipeName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a pipe's name has 1 to 64 letters, digits, `.`, `_` or `-`, and begins with a letter or digit"

@@ -8,6 +8,21 @@ use tokio::time::Instant;
 
 /// The time of the last move on the pipes of a guest and its children, or of several guests. Cloning
 /// gives another handle to the same record.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::{Pipes, pipes::Activity};
+/// use std::time::Duration;
+///
+/// let activity = Activity::new();
+/// let pipes = Pipes::builder().watched_by(activity.clone()).build();
+/// // While the guest runs:
+/// activity.silence(Duration::from_millis(20)).await;
+/// println!("nothing has moved for 20 ms");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Activity(Arc<Inner>);
 

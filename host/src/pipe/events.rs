@@ -24,6 +24,8 @@ const MOST_DETAILS: usize = 1024;
 ///
 /// Events go to the function that [`PipesBuilder::events`](super::PipesBuilder::events) sets.
 /// Without one they go to `tracing`: a detail as `info`, the others as warnings.
+///
+/// See the example of [`Pipes`](super::Pipes).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -104,6 +106,8 @@ pub enum Event {
 }
 
 /// Why a child of a guest failed.
+///
+/// A part of an [`Event`]: see the example of [`Pipes`](super::Pipes).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ChildFailure {

@@ -6,6 +6,8 @@ use crate::limits::Exceeded;
 use crate::sys::SystemError;
 
 /// The cases of `error-code` in `pipehost:pipes/types`, which documents each.
+///
+/// See the examples of [`Pipes`](crate::Pipes) and of [`Writer`](crate::pipe::Writer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorCode {
     /// There is no such grant, or not in that direction.
@@ -35,6 +37,8 @@ pub enum ErrorCode {
 }
 
 /// A failed operation: the code that the guest gets, and the system's error, if there is one.
+///
+/// See the examples of [`Pipes`](crate::Pipes) and of [`Writer`](crate::pipe::Writer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The code that the guest gets.

@@ -6,6 +6,8 @@ use super::{ErrorCode, Fault, PipeName, Reader, Writer};
 use crate::sys::{Direction, End, Fifo, Handle, InheritError, SandboxPolicy, take_inherited};
 
 /// Which ends of a pipe a guest may open.
+///
+/// See the example of [`Grant`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Directions {
     /// The guest may open a reader.
@@ -38,6 +40,8 @@ impl Directions {
 }
 
 /// What a reader sees when the last writer closes the pipe.
+///
+/// See the example of [`Grant`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EofPolicy {
     /// The end of file.
@@ -49,6 +53,26 @@ pub enum EofPolicy {
 
 /// A permission to open a pipe under a name. It holds the pipe itself: a guest cannot name a pipe that
 /// was not granted.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::{Directions, EofPolicy, Fifo, FifoOptions, Grant, Pipes};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("requests");
+/// // Made if it is missing, and removed when it is dropped.
+/// let fifo = Fifo::prepare(&path, FifoOptions::default())?;
+/// let requests = Grant::fifo("requests".parse()?, fifo)
+///     .directions(Directions::READ)
+///     .eof(EofPolicy::Reopen);
+/// let pair = pipehost::pipes::pipe_pair(None)?;
+/// let replies = Grant::joined("replies".parse()?, None, Some(pair.writer));
+/// let pipes = Pipes::builder().grant(requests)?.grant(replies)?.build();
+/// assert_eq!(pipes.list().count(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Grant {
     pub(super) name: PipeName,

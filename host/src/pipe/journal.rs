@@ -17,6 +17,8 @@ use crate::sys::Direction;
 const MOST_NOTES: usize = 256;
 
 /// A failure of one pipe end.
+///
+/// See the example of [`Journal`].
 #[derive(Clone, Debug)]
 pub struct Note {
     /// The end: that of a pipe, or a standard stream.
@@ -31,6 +33,8 @@ pub struct Note {
 }
 
 /// What went through one end of a guest's pipe, over all the times that it was open.
+///
+/// See the example of [`Journal`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
     /// The end, as in a [`Note`].
@@ -44,6 +48,24 @@ pub struct Total {
 }
 
 /// What happened on one guest's pipe ends. Cloning gives another handle to the same journal.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::{Grant, Pipes, pipes};
+///
+/// let pair = pipes::pipe_pair(None)?;
+/// let grant = Grant::joined("out".parse()?, None, Some(pair.writer));
+/// let mut pipes = Pipes::builder().grant(grant)?.build();
+/// let journal = pipes.journal().clone();
+/// pipes.open_writer("out")?.try_write(b"hello")?;
+/// for total in journal.totals() {
+///     println!("{} ({}): {} bytes", total.label, total.direction.doing(), total.bytes);
+/// }
+/// assert!(journal.notes().is_empty()); // nothing has failed
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     notes: Arc<Mutex<Vec<Note>>>,

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 ///
 /// Bytes that a writer accepted and for which the kernel had no room yet outlive the writer here:
 /// one write of bounded size for each writer. Neither a drop nor a trap loses them.
+///
+/// The second example of [the crate](crate) waits for them.
 #[derive(Clone, Debug)]
 pub struct PendingWrites {
     runtime: Handle,

@@ -14,6 +14,8 @@ use crate::limits::Allowance;
 use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
 
 /// The result of an attempt to read.
+///
+/// See the example of [`Reader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     /// This many bytes were read, at least one.
@@ -38,6 +40,27 @@ pub(super) enum Splice {
 /// The reading end of a pipe. Dropping it closes it.
 ///
 /// Reads nothing ahead: bytes that were not asked for stay in the kernel.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::Pipes;
+/// use pipehost::pipes::Read;
+///
+/// let pipes = Pipes::builder().build();
+/// let (mut reader, mut writer) = pipes.create()?;
+/// let mut buf = [0; 16];
+/// assert_eq!(reader.try_read(&mut buf)?, Read::Wait);
+/// writer.try_write(b"hello")?;
+/// reader.ready().await;
+/// assert_eq!(reader.try_read(&mut buf)?, Read::Bytes(5));
+/// drop(writer);
+/// assert_eq!(reader.try_read(&mut buf)?, Read::End);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The example of [`End`] makes one of a descriptor.
 #[derive(Debug)]
 pub struct Reader {
     state: State,

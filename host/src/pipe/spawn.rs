@@ -18,6 +18,28 @@ pub(crate) trait Spawn: Send + fmt::Debug {
 }
 
 /// What a guest gives to a child that it starts. All of it belongs to the child from then on.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::Pipes;
+/// use pipehost::pipes::{ChildStream, ErrorCode, PassedEnd, SpawnRequest};
+///
+/// let mut pipes = Pipes::builder().build();
+/// let (words, writer) = pipes.create()?;
+/// let request = SpawnRequest {
+///     name: "sort".into(),
+///     args: vec!["-u".into()],
+///     stdin: ChildStream::Pipe(words),
+///     stdout: ChildStream::Inherited,
+///     stderr: ChildStream::Null,
+///     pipes: vec![("log".into(), PassedEnd::Writer(writer))],
+/// };
+/// // These pipes are of no guest that runs and may start children.
+/// assert_eq!(pipes.spawn(request).unwrap_err().code, ErrorCode::NotPermitted);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SpawnRequest {
     /// The granted name of the program.
@@ -35,6 +57,8 @@ pub struct SpawnRequest {
 }
 
 /// One of a child's standard streams.
+///
+/// See the example of [`SpawnRequest`].
 #[derive(Debug)]
 pub enum ChildStream<E> {
     /// Gives the end of file, or drops what is written.
@@ -46,6 +70,8 @@ pub enum ChildStream<E> {
 }
 
 /// A pipe's end that is passed on.
+///
+/// See the example of [`SpawnRequest`].
 #[derive(Debug)]
 pub enum PassedEnd {
     /// The end to read from.
@@ -55,6 +81,8 @@ pub enum PassedEnd {
 }
 
 /// How a child ended.
+///
+/// See the example of [`Child`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildStatus {
     /// By itself, with this status.
@@ -74,6 +102,19 @@ pub enum ChildStatus {
 }
 
 /// A child that was started. Dropping this leaves it running.
+///
+/// ```
+/// use pipehost::{Pipes, pipes::{ChildStatus, Fault, SpawnRequest}};
+/// use std::time::Duration;
+///
+/// async fn start(pipes: &mut Pipes, request: SpawnRequest) -> Result<ChildStatus, Fault> {
+///     let child = pipes.spawn(request)?;
+///     if tokio::time::timeout(Duration::from_secs(5), child.wait()).await.is_err() {
+///         child.kill();
+///     }
+///     Ok(child.wait().await)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Child {
     status: watch::Receiver<Option<ChildStatus>>,

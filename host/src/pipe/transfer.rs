@@ -5,6 +5,8 @@ use super::{Fault, Read, Reader, Writer};
 use crate::limits::Allowance;
 
 /// The result of an attempt to transfer.
+///
+/// See the example of [`transfer()`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// This many bytes moved, at least one. All of them are the writer's now: they are in the
@@ -19,6 +21,8 @@ pub enum Transfer {
 }
 
 /// Which side of a transfer failed.
+///
+/// Returned by [`transfer()`], which has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferFault {
     /// The reader failed, as in [`Reader::try_read`].
@@ -30,6 +34,23 @@ pub enum TransferFault {
 /// Moves up to `most` bytes, at least one, from `reader` to `writer`. Uses splice(2), which copies
 /// nothing; if that is impossible, copies at most 64 KiB. Reads no more bytes than there is room
 /// for. Never blocks.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::Pipes;
+/// use pipehost::pipes::{Transfer, transfer};
+///
+/// let pipes = Pipes::builder().build();
+/// let ((mut from, mut source), (_sink, mut to)) = (pipes.create()?, pipes.create()?);
+/// source.try_write(b"hello")?;
+/// assert_eq!(transfer(&mut from, &mut to, 1 << 16), Ok(Transfer::Bytes(5)));
+/// assert_eq!(transfer(&mut from, &mut to, 1 << 16), Ok(Transfer::NoBytes));
+/// drop(source);
+/// assert_eq!(transfer(&mut from, &mut to, 1 << 16), Ok(Transfer::End));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Those of the two ends. A writer whose reader is gone, or that may write no more bytes, fails

@@ -21,6 +21,25 @@ pub(crate) use flow::PERMIT;
 use flow::{Flow, State};
 
 /// The writing end of a pipe. Dropping it closes it, once everything that it accepted is written.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::Pipes;
+/// use pipehost::pipes::ErrorCode;
+///
+/// let pipes = Pipes::builder().build();
+/// let (reader, mut writer) = pipes.create()?;
+/// assert_eq!(writer.try_write(b"now, or not at all")?, Some(18));
+/// writer.ready().await;
+/// // What is permitted is taken as a whole: now, or when there is room.
+/// let most = writer.permit()?;
+/// assert!(writer.accept(&[0; 1000][..most.min(1000)])?);
+/// drop(reader);
+/// assert_eq!(writer.check().unwrap_err().code, ErrorCode::BrokenPipe);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Writer {
     flow: Flow,

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// How a path is opened as a FIFO. By default a missing FIFO is made, and removed at the end.
+///
+/// See the example of [`Grant`](crate::Grant).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FifoOptions {
     /// Do not make the FIFO: a missing one is an error.
@@ -18,11 +20,17 @@ pub struct FifoOptions {
 
 /// The path of a file to open leads to this FIFO, at the end of all links. It was not opened: opening
 /// it would release a peer that waits.
+///
+/// A part of a [`LaunchError`](crate::launch::LaunchError): see the example of
+/// [`launch`](crate::launch).
 #[derive(Debug, thiserror::Error)]
 #[error("it is a FIFO")]
 pub struct IsAFifo(pub PathBuf);
 
 /// Why a path cannot be used as a FIFO.
+///
+/// Returned by [`Fifo::prepare`](super::Fifo::prepare): see the example of
+/// [`Grant`](crate::Grant).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FifoError {
@@ -93,6 +101,8 @@ impl FifoError {
 }
 
 /// What a host learns about a FIFO while it has it, and that stops nothing.
+///
+/// A part of an [`Event`](crate::Event): see the example of [`Pipes`](crate::Pipes).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FifoWarning {

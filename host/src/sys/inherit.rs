@@ -2,7 +2,8 @@
 
 /// Why a descriptor number cannot be granted.
 ///
-/// Returned by [`Grant::descriptor`](crate::Grant::descriptor). [`Grant`](crate::Grant) has an example.
+/// Returned by [`Grant::descriptor`](crate::Grant::descriptor). [`Grant`](crate::Grant) has an
+/// example.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InheritError {

@@ -28,12 +28,16 @@ pub use stdio::Stdio;
 pub(crate) use stdio::{StdioCtxView, StdioView, add_to_linker as add_stdio_to_linker};
 
 /// Gives pipehost access to a store's data: implement it for the `T` of your `Store<T>`.
+///
+/// See the second example of [the crate](crate).
 pub trait PipesView: Send {
     /// Returns the guest's pipes and the table in which its handles live.
     fn pipes(&mut self) -> PipesCtxView<'_>;
 }
 
 /// What [`PipesView::pipes`] returns.
+///
+/// See the second example of [the crate](crate).
 pub struct PipesCtxView<'a> {
     /// The guest's pipes.
     pub ctx: &'a mut Pipes,
@@ -44,6 +48,8 @@ pub struct PipesCtxView<'a> {
 
 /// Names [`PipesCtxView`] to `add_to_linker` functions, as `wasmtime_wasi::cli::WasiCli` does for
 /// `wasi:cli`.
+///
+/// [`add_to_linker`] uses it. The second example of [the crate](crate) calls that.
 #[derive(Debug)]
 pub struct HasPipes;
 
@@ -56,6 +62,8 @@ impl HasData for HasPipes {
 ///
 /// When the guest has ended and its store is dropped, await
 /// [`PendingWrites::idle`](crate::pipe::PendingWrites::idle): its last writes may be under way.
+///
+/// See the second example of [the crate](crate).
 ///
 /// # Errors
 /// Fails if the linker has an instance of that name already.

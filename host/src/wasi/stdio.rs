@@ -15,6 +15,29 @@ use crate::pipe::{Reader, Writer};
 pub(crate) use v0_3::{StdioCtxView, StdioView, add_to_linker};
 
 /// The standard streams of a guest.
+///
+/// Over descriptors, [`Setup::between`](crate::Setup::between) makes them. Over ends that the host
+/// has made:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::pipes::{Direction, End, Reader, Writer, null};
+/// use pipehost::{Label, Pipes, Setup, Stdio};
+///
+/// let pipes = Pipes::builder().build();
+/// let (writes, journal) = (pipes.pending_writes(), pipes.journal());
+/// let writer = |label| {
+///     let end = End::shared(null()?, Direction::Write)?;
+///     std::io::Result::Ok(Writer::new(end, None, label, writes, journal))
+/// };
+/// let stdin = End::shared(null()?, Direction::Read)?;
+/// let stdin = Reader::new(stdin, None, Label::Stdin, journal);
+/// let stdio = Stdio::new(stdin, writer(Label::Stdout)?, writer(Label::Stderr)?);
+/// let setup = Setup::new(pipes, stdio);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stdio {
     stdin: SharedReader,

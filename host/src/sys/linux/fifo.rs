@@ -31,6 +31,8 @@ const GROUP_OR_WORLD_WRITES: u32 = 0o022;
 const WORLD_WRITES: u32 = 0o002;
 
 /// A checked FIFO. Dropping it removes the FIFO from its folder if this process made it.
+///
+/// See the example of [`Grant`](crate::Grant).
 pub struct Fifo {
     /// An O_PATH descriptor. It stands for the FIFO even if the path leads elsewhere later.
     handle: OwnedFd,
