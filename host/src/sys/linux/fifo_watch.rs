@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::end::register;
-use super::{Direction, Fifo, path_of};
+use super::super::unix::end::register;
+use super::super::{Direction, Fifo};
+use super::path_of;
 
 /// The size of the buffer for events, in bytes. Events that do not fit are read next.
 const EVENTS: usize = 1024;
