@@ -96,8 +96,8 @@ impl CacheError {
 }
 
 impl Cache {
-    /// Opens the user's cache: `$XDG_CACHE_HOME/pipehost`, or `~/.cache/pipehost`. Makes the folder if
-    /// it is missing.
+    /// Opens the user's cache: `$XDG_CACHE_HOME/pipehost`, or `~/.cache/pipehost`, on macOS
+    /// `~/Library/Caches/pipehost`. Makes the folder if it is missing.
     ///
     /// # Errors
     /// See [`CacheError`].
@@ -227,7 +227,7 @@ fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf
     let whole = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     let caches = match cache_home.and_then(whole) {
         Some(caches) => caches,
-        None => home.and_then(whole)?.join(".cache"),
+        None => home.and_then(whole)?.join(sys::CACHES),
     };
     Some(caches.join("pipehost"))
 }

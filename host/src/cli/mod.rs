@@ -3,6 +3,7 @@
 
 mod args;
 #[cfg(test)]
+#[cfg(not(feature = "portable"))]
 mod breakout;
 mod compile;
 mod confining;

@@ -5,7 +5,8 @@
 //! user can have put it, and if its seal fits. The seal is a keyed hash over the whole file. It shows
 //! that the file is whole and was made for just this guest, engine and settings.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
 
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
@@ -27,7 +28,6 @@ impl CodeKey {
 
     /// Returns whether `file` is whole and was made for this key. Reads the whole file.
     fn fits(&self, file: &PrivateFile) -> io::Result<bool> {
-        use io::Read;
         let mut file = file.file();
         let length = file.metadata()?.len();
         let Some(code_length) = length.checked_sub(SEAL as u64) else { return Ok(false) };
@@ -84,11 +84,19 @@ pub(crate) fn load<C: Code>(
     // pipehosts replace files but never change them.
     let mapped = unsafe { C::map(engine, &platform::path_of(file.file())) };
     mapped.map(Some).or_else(|refused| {
-        let bytes = std::fs::read(platform::path_of(file.file())).map_err(|_| refused)?;
+        let Ok(bytes) = whole(file.file()) else { return Err(refused) };
         let code = &bytes[..bytes.len().saturating_sub(SEAL)];
         // SAFETY: as above.
         unsafe { C::copy(engine, code) }.map(Some)
     })
+}
+
+/// Reads a file from its beginning, wherever its position is.
+fn whole(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 macro_rules! code {

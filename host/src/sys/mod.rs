@@ -1,9 +1,10 @@
 //! The interface to the system: everything that differs between platforms, and all `unsafe` code.
 //!
-//! The modules here say what a platform provides, in types that all platforms share. `linux` provides
-//! it. `stub`, which compiles on any system, refuses it as unsupported. The layers above use [`End`],
-//! [`Fifo`] and the functions here. Only the layers below know a descriptor's flags, how a FIFO is
-//! opened and how a call is kept from blocking.
+//! The modules here say what a platform provides, in types that all platforms share. `unix` provides
+//! it, and asks `own` for what each Unix does in its own way: `linux`, `apple`, or `portable`, which is
+//! Linux without what only Linux has. `stub`, which compiles on any system, refuses everything as
+//! unsupported. The layers above use [`End`], [`Fifo`] and the functions here. Only the layers below
+//! know a descriptor's flags, how a FIFO is opened and how a call is kept from blocking.
 
 mod code;
 mod errors;
@@ -14,14 +15,29 @@ mod native;
 mod private;
 mod stop;
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(target_os = "linux")]
-use linux as platform;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod unix;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+use unix as platform;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod linux;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+use linux as own;
+
+#[cfg(all(target_os = "linux", feature = "portable"))]
+mod portable;
+#[cfg(all(target_os = "linux", feature = "portable"))]
+use portable as own;
+
+#[cfg(target_os = "macos")]
+mod apple;
+#[cfg(target_os = "macos")]
+use apple as own;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod stub;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 use stub as platform;
 
 pub(crate) use code::{Code, CodeKey, load as load_code};
@@ -31,20 +47,21 @@ pub use inherit::InheritError;
 pub use kinds::{Direction, FileKind};
 pub(crate) use native::{MOST_OTHERS, Usage, descriptor_number};
 pub use native::{NativeCommand, NativeEnd};
-#[cfg(all(test, target_os = "linux"))]
-pub(crate) use platform::breakout;
+#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
+pub(crate) use own::breakout;
 pub use platform::{
     Allocator, CapacityLease, End, Fifo, Handle, Missing, PipePair, SandboxPolicy, confine,
     end_monitor, expect_folders, null, pipe_pair, renounce_files, standard, start_monitor,
 };
 pub(crate) use platform::{
-    ERRORS, FifoWatch, Folder, FolderLock, NEEDS_UNWIND_INFO, Native, PIPE_BUF, PrivateFile,
-    PrivateFolder, ReaderWait, address_space_limit, anonymous, another_writer, append, bytes,
+    CACHES, ERRORS, FifoWatch, Folder, FolderLock, NEEDS_UNWIND_INFO, Native, PIPE_BUF,
+    PrivateFile, PrivateFolder, ReaderWait, address_space_limit, anonymous, append, bytes,
     check_direction, demand_standard_output, descriptors_left, file_size_limit, find_command,
     ignore_file_size_signal, inherited_number, is_no_memory, kill_natives, kind_of, memory_file,
-    number_in_path, open_input_file, open_output_file, own_program, prepare_messages, read_at,
-    read_file, read_small_file, retire_standard_input_and_output, stop_requests, take_given,
-    take_inherited, take_inherited_stream, text, thread_cpu_time, write_at, write_message,
+    number_in_path, open_input_file, open_output_file, own_program, pipe_with_writers,
+    prepare_messages, read_at, read_file, read_small_file, retire_standard_input_and_output,
+    stop_requests, take_given, take_inherited, take_inherited_stream, text, thread_cpu_time,
+    write_at, write_message,
 };
 pub(crate) use private::{FileInfo, PrivateError};
 pub use stop::Stop;

@@ -24,6 +24,9 @@ use super::{
 /// No error has a name here.
 pub(crate) const ERRORS: &[(SystemError, i32)] = &[];
 
+/// The folder of caches, in the home folder.
+pub(crate) const CACHES: &str = ".cache";
+
 /// The least that POSIX permits.
 pub(crate) const PIPE_BUF: usize = 512;
 
@@ -416,7 +419,10 @@ pub fn pipe_pair(_: Option<u64>) -> io::Result<PipePair> {
     unsupported()
 }
 
-pub(crate) fn another_writer(_: &Handle) -> io::Result<Handle> {
+pub(crate) fn pipe_with_writers(
+    _: Option<u64>,
+    _: usize,
+) -> io::Result<(Handle, Vec<Handle>, CapacityLease)> {
     unsupported()
 }
 

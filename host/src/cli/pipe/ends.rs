@@ -25,15 +25,12 @@ impl Ends {
         for (reader, pipes) in plan.by_reader() {
             let mut make = || {
                 let capacity = pipes.iter().find_map(|pipe| pipe.capacity);
-                let pair = sys::pipe_pair(capacity)?;
-                for pipe in pipes.iter().skip(1) {
-                    ends.writers.insert(pipe.from.clone(), sys::another_writer(&pair.writer)?);
+                let (end, writers, lease) = sys::pipe_with_writers(capacity, pipes.len())?;
+                for (pipe, writer) in pipes.iter().zip(writers) {
+                    ends.writers.insert(pipe.from.clone(), writer);
                 }
-                if let Some(pipe) = pipes.first() {
-                    ends.writers.insert(pipe.from.clone(), pair.writer);
-                }
-                ends.readers.insert(reader.clone(), pair.reader);
-                ends.leases.push(pair.lease);
+                ends.readers.insert(reader.clone(), end);
+                ends.leases.push(lease);
                 std::io::Result::Ok(())
             };
             make().context("a pipe cannot be made").or_status(Status::Io)?;

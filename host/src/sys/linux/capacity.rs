@@ -1,5 +1,6 @@
 //! Makes pipes larger than the kernel's default: reader and writer then take fewer, longer turns.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,7 +23,7 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The bytes that a pipe has grown by. Dropping this gives them back.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(in crate::sys) struct Lease {
     bytes: usize,
     taken: &'static AtomicUsize,
 }
@@ -43,8 +44,32 @@ impl Drop for Lease {
 
 /// Makes a pipe of the default size larger: F_SETPIPE_SZ of fcntl(2). Returns `None` if its size stays:
 /// it has another size, the share is used up, or the kernel refuses.
-pub(super) fn grow(pipe: impl AsFd) -> Option<Lease> {
+pub(in crate::sys) fn grow(pipe: impl AsFd) -> Option<Lease> {
     grow_within(pipe, &TAKEN)
+}
+
+/// Returns whether this is a pipe, anonymous or named.
+pub(in crate::sys) fn is_pipe(fd: impl AsFd) -> bool {
+    rustix::pipe::fcntl_getpipe_size(fd).is_ok()
+}
+
+/// Returns how many bytes a pipe can hold: F_GETPIPE_SZ.
+///
+/// # Errors
+/// EBADF if this is not a pipe.
+pub(in crate::sys) fn capacity(pipe: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::pipe::fcntl_getpipe_size(pipe)? as u64)
+}
+
+/// Asks for another capacity in bytes: F_SETPIPE_SZ. The kernel rounds up to a power of two of pages.
+///
+/// # Errors
+/// EPERM above the user's limits (pipe(7), /proc/sys/fs/pipe-*), EBUSY if more bytes than that wait in
+/// the pipe.
+pub(in crate::sys) fn set_capacity(pipe: impl AsFd, bytes: u64) -> io::Result<()> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    rustix::pipe::fcntl_setpipe_size(pipe, bytes)?;
+    Ok(())
 }
 
 fn grow_within(pipe: impl AsFd, taken: &'static AtomicUsize) -> Option<Lease> {

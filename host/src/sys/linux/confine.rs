@@ -23,7 +23,9 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 
-use super::{Direction, Fifo, is_proc_mounted, monitor, native, null};
+use super::super::unix::native;
+use super::super::{Direction, Fifo, null};
+use super::{monitor, opens_fifos};
 
 /// What a process keeps when it confines itself. By default these are: the descriptors that it has,
 /// making pipes and threads, its own memory without new code in it, and the clocks.
@@ -215,7 +217,7 @@ pub fn confine(mut policy: SandboxPolicy) -> Vec<Missing> {
     if cfg!(not(feature = "sandbox")) {
         return vec![Missing::Feature];
     }
-    if !is_proc_mounted() {
+    if !opens_fifos() {
         return vec![Missing::NoProc];
     }
     let mut missing = policy.bound_files();

@@ -9,8 +9,9 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::end::register;
-use super::{Direction, Fifo, monitor, path_of};
+use super::super::unix::end::register;
+use super::super::{Direction, Fifo};
+use super::{monitor, path_of};
 
 /// The size of the buffer for events, in bytes. Events that do not fit are read next.
 const EVENTS: usize = 1024;

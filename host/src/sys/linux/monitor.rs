@@ -16,7 +16,7 @@ mod messages;
 mod process;
 mod words;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -27,11 +27,11 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use self::process::Process;
-use super::{Direction, NativeCommand, NativeEnd, Usage};
+use super::super::unix::trace::{Removed, Trace};
+use super::super::{Direction, NativeCommand, NativeEnd, Usage};
 
-pub(super) use self::messages::{
-    Removed, Reply, Request, TraceKind, receive, receive_descriptor, send, socket_pair,
-};
+pub(in crate::sys) use self::messages::receive_descriptor;
+pub(super) use self::messages::{Reply, Request, TraceKind, receive, send, socket_pair};
 pub(super) use self::process::Host;
 pub(super) use self::words::read_words;
 
@@ -49,23 +49,7 @@ struct Monitor {
 
 /// The number of a file that the monitor removes or looks for. This process chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TraceId(u32);
-
-/// A file on disk, as this process announces it to the monitor: with the descriptor of its folder.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Trace<'a> {
-    /// A FIFO under a secret name, before it gets its own.
-    Unnamed { folder: BorrowedFd<'a>, name: &'a str },
-    /// A FIFO that this process made, with its O_PATH descriptor.
-    Made { folder: BorrowedFd<'a>, handle: BorrowedFd<'a>, name: &'a OsStr },
-    /// A FIFO that this process found, and that stays.
-    Found { folder: BorrowedFd<'a>, handle: BorrowedFd<'a>, name: &'a OsStr },
-    /// A lock that this process holds as long as it lives. Once it is dead, another process may take
-    /// it.
-    Lock { folder: BorrowedFd<'a>, name: &'a str },
-    /// A folder that this process makes for one FIFO, and that is empty without it.
-    Place { folder: BorrowedFd<'a>, name: &'a str },
-}
+pub(in crate::sys) struct TraceId(u32);
 
 /// Forks the monitor, which runs `work`. A second call does nothing.
 ///
@@ -80,7 +64,7 @@ pub(super) fn start_with(work: impl FnOnce(&OwnedFd, &Host) -> io::Result<()>) -
 }
 
 /// Returns whether this process has a monitor.
-pub(super) fn is_there() -> bool {
+pub(in crate::sys) fn is_there() -> bool {
     MONITOR.get().is_some()
 }
 
@@ -89,16 +73,16 @@ pub(super) fn is_there() -> bool {
 ///
 /// # Errors
 /// Fails if the monitor is gone or does not read, or if a descriptor cannot be passed.
-pub(super) fn announce(trace: Trace<'_>) -> Result<Option<TraceId>, Errno> {
+pub(in crate::sys) fn announce(trace: Trace<'_>) -> Result<Option<TraceId>, Errno> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let Some(monitor) = MONITOR.get() else { return Ok(None) };
     let (kind, folder, handle, name) = match trace {
         Trace::Unnamed { folder, name } => (TraceKind::Unnamed, folder, None, name.as_bytes()),
         Trace::Made { folder, handle, name } => {
-            (TraceKind::Made, folder, Some(handle), name.as_bytes())
+            (TraceKind::Made, folder, Some(handle.as_fd()), name.as_bytes())
         }
         Trace::Found { folder, handle, name } => {
-            (TraceKind::Found, folder, Some(handle), name.as_bytes())
+            (TraceKind::Found, folder, Some(handle.as_fd()), name.as_bytes())
         }
         Trace::Lock { folder, name } => (TraceKind::Lock, folder, None, name.as_bytes()),
         Trace::Place { folder, name } => (TraceKind::Place, folder, None, name.as_bytes()),
@@ -110,7 +94,7 @@ pub(super) fn announce(trace: Trace<'_>) -> Result<Option<TraceId>, Errno> {
 }
 
 /// Takes an announcement back, because the file is another process's or is gone. Never blocks.
-pub(super) fn forget(id: TraceId) {
+pub(in crate::sys) fn forget(id: TraceId) {
     tell(&Request::Forget { id: id.0 });
 }
 
@@ -118,7 +102,7 @@ pub(super) fn forget(id: TraceId) {
 ///
 /// # Errors
 /// Those of [`announce`].
-pub(super) fn permit(id: TraceId, read: bool, write: bool) -> Result<(), Errno> {
+pub(in crate::sys) fn permit(id: TraceId, read: bool, write: bool) -> Result<(), Errno> {
     let monitor = MONITOR.get().ok_or(Errno::PIPE)?;
     monitor.tell(&Request::Permit { id: id.0, read, write }, &[])
 }
@@ -133,12 +117,12 @@ pub(super) fn seal() {
 }
 
 /// Returns whether this process is confined.
-pub(super) fn is_sealed() -> bool {
+pub(in crate::sys) fn is_sealed() -> bool {
     SEALED.load(Ordering::SeqCst)
 }
 
 /// Has the monitor remove `id`. Returns `None` if the monitor is gone. Blocks until it is done.
-pub(super) fn remove(id: TraceId) -> Option<Result<Removed, Errno>> {
+pub(in crate::sys) fn remove(id: TraceId) -> Option<Result<Removed, Errno>> {
     match ask(&Request::Remove { id: id.0 }, &[]) {
         Ok((Reply::Removed(removed), _)) => Some(Ok(removed)),
         Ok((Reply::Error(number), _)) => Some(Err(Errno::from_raw_os_error(number))),
@@ -148,7 +132,7 @@ pub(super) fn remove(id: TraceId) -> Option<Result<Removed, Errno>> {
 }
 
 /// Returns whether the name of the FIFO `id` still leads to it. Returns true if the monitor is gone.
-pub(super) fn is_in_place(id: TraceId) -> bool {
+pub(in crate::sys) fn is_in_place(id: TraceId) -> bool {
     !matches!(ask(&Request::IsInPlace { id: id.0 }, &[]), Ok((Reply::IsInPlace(false), _)))
 }
 
@@ -165,7 +149,7 @@ pub(super) fn watch() -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of open(2), also ENXIO for a writer without a reader; EACCES if it was not permitted.
-pub(super) fn open(id: TraceId, direction: Direction) -> io::Result<OwnedFd> {
+pub(in crate::sys) fn open(id: TraceId, direction: Direction) -> io::Result<OwnedFd> {
     ask_for_descriptor(&Request::Open { id: id.0, write: direction == Direction::Write }, &[])
 }
 
@@ -174,7 +158,7 @@ pub(super) fn open(id: TraceId, direction: Direction) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// EAGAIN if the monitor has no thread for it; EACCES.
-pub(super) fn open_when_read(id: TraceId) -> io::Result<OwnedFd> {
+pub(in crate::sys) fn open_when_read(id: TraceId) -> io::Result<OwnedFd> {
     ask_for_descriptor(&Request::OpenWhenRead { id: id.0 }, &[])
 }
 
@@ -183,17 +167,17 @@ pub(super) fn open_when_read(id: TraceId) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of open(2).
-pub(super) fn reopen(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(in crate::sys) fn reopen(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     ask_for_descriptor(&Request::Reopen, &[fd])
 }
 
 /// A command that the monitor has started.
 #[derive(Debug)]
-pub(super) struct Started {
-    pub(super) pid: i32,
+pub(in crate::sys) struct Started {
+    pub(in crate::sys) pid: i32,
     /// True if the command leads a process group.
-    pub(super) leads: bool,
-    pub(super) pidfd: OwnedFd,
+    pub(in crate::sys) leads: bool,
+    pub(in crate::sys) pidfd: OwnedFd,
 }
 
 /// Starts `command`. Blocks until it runs: about as long as fork(2) and execve(2) take.
@@ -201,7 +185,7 @@ pub(super) struct Started {
 /// # Errors
 /// Those of execve(2) and fork(2); `PermissionDenied` if the command was not granted; `BrokenPipe` if
 /// the monitor is gone.
-pub(super) fn start(command: &NativeCommand) -> io::Result<Started> {
+pub(in crate::sys) fn start(command: &NativeCommand) -> io::Result<Started> {
     let words = words::write_words(command)?;
     let numbers = command.others.iter().map(|(number, _)| *number).collect();
     let mut fds =
@@ -219,12 +203,12 @@ pub(super) fn start(command: &NativeCommand) -> io::Result<Started> {
 }
 
 /// Sends a signal to a command, or to the group that it leads. Never blocks.
-pub(super) fn signal(pid: i32, signal: i32) {
+pub(in crate::sys) fn signal(pid: i32, signal: i32) {
     tell(&Request::Signal { pid, signal });
 }
 
 /// Kills a command. The monitor reaps it, and its exit status is lost. Never blocks.
-pub(super) fn abandon(pid: i32) {
+pub(in crate::sys) fn abandon(pid: i32) {
     tell(&Request::Abandon { pid });
 }
 
@@ -232,7 +216,7 @@ pub(super) fn abandon(pid: i32) {
 ///
 /// # Errors
 /// ECHILD if it is no command of the monitor's; `BrokenPipe` if the monitor is gone.
-pub(super) fn reap(pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
+pub(in crate::sys) fn reap(pid: i32) -> io::Result<Option<(NativeEnd, Usage)>> {
     match ask(&Request::Reap { pid }, &[])? {
         (Reply::Running, _) => Ok(None),
         (Reply::Ended(ended), _) => Ok(Some(ended.into())),

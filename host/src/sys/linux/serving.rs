@@ -13,11 +13,12 @@ use rustix::net::{SendFlags, SocketFlags};
 
 use self::commands::Natives;
 use self::traces::Known;
-use super::blocking_open::BlockingOpen;
+use super::super::Direction;
+use super::super::unix::blocking_open::BlockingOpen;
+use super::super::unix::{access, blocking};
 use super::fifo_watch::{new_inotify, watch};
 use super::monitor::{self, Commands, Host, Reply, Request, receive, send, socket_pair};
-use super::pipe_pair::blocking;
-use super::{Direction, access, open_same, reopen};
+use super::reopen;
 
 /// How many writers can wait for readers at once. Each takes a thread.
 const MOST_WAITS: usize = 4096;
@@ -186,7 +187,7 @@ impl Server<'_> {
             false => (known.may_read, Direction::Read),
         };
         match permitted {
-            true => open_same(known.handle()?, access(direction) | OFlags::NONBLOCK),
+            true => known.handle()?.open(access(direction) | OFlags::NONBLOCK),
             false => Err(Errno::ACCESS.into()),
         }
     }

@@ -6,7 +6,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::super::monitor;
+use super::super::super::unix::trace::Trace;
+use super::super::{FifoHandle, monitor};
 
 /// An attempt, and its error, or `None` if it succeeded.
 pub(crate) type Attempt = (&'static str, Option<i32>);
@@ -114,7 +115,7 @@ fn beside_folder(path: &CStr) -> CString {
 
 /// Asks the monitor, if there is one, for a program that was not granted.
 fn monitor_starts(program: &CStr) -> Option<i32> {
-    let null = || super::super::null().unwrap();
+    let null = || crate::sys::null().unwrap();
     let command = crate::sys::NativeCommand {
         program: std::ffi::OsStr::from_bytes(program.to_bytes()).into(),
         args: Vec::new(),
@@ -133,8 +134,8 @@ fn monitor_removes(path: &CStr) -> Option<i32> {
     let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
     let name = path.file_name().unwrap().to_str().unwrap();
     // This process cannot open a folder. The monitor must refuse before it looks at the descriptor.
-    let folder = super::super::null().unwrap();
-    let id = monitor::announce(monitor::Trace::Unnamed { folder: folder.as_fd(), name });
+    let folder = crate::sys::null().unwrap();
+    let id = monitor::announce(Trace::Unnamed { folder: folder.as_fd(), name });
     match id.ok().flatten().and_then(monitor::remove) {
         Some(Ok(_)) => None,
         Some(Err(error)) => Some(error.raw_os_error()),
@@ -145,9 +146,10 @@ fn monitor_removes(path: &CStr) -> Option<i32> {
 /// Announces a FIFO as found after this process was confined, with descriptors that it has, and asks
 /// the monitor to open it.
 fn monitor_opens() -> Option<i32> {
-    let fd = super::super::null().unwrap();
-    let (folder, handle) = (fd.as_fd(), fd.as_fd());
-    let found = monitor::Trace::Found { folder, handle, name: "null".as_ref() };
+    let fd = crate::sys::null().unwrap();
+    let handle = FifoHandle::from(fd.try_clone().unwrap());
+    let (folder, handle) = (fd.as_fd(), &handle);
+    let found = Trace::Found { folder, handle, name: "null".as_ref() };
     let Ok(Some(id)) = monitor::announce(found) else { return Some(libc::ENOENT) };
     let _ = monitor::permit(id, true, true);
     let error = monitor::open(id, crate::sys::Direction::Write).err()?;

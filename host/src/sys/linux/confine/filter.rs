@@ -9,7 +9,8 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-use super::super::{monitor, native};
+use super::super::super::unix::native;
+use super::super::monitor;
 use super::SandboxPolicy;
 
 /// Calls that can do no harm with what this process has: they act on its descriptors, its own memory,

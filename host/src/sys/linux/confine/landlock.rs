@@ -10,7 +10,7 @@ use landlock::{
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::native;
+use super::super::super::unix::native;
 use super::{Access, SandboxPolicy};
 
 /// The newest version of Landlock of which this handles every right. On an older kernel, it handles

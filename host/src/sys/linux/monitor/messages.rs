@@ -14,7 +14,8 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::super::{MOST_OTHERS, NativeEnd, Usage};
+use super::super::super::unix::trace::Removed;
+use super::super::super::{MOST_OTHERS, NativeEnd, Usage};
 
 /// The longest message in bytes: two names of files as JSON, or the numbers of a command's descriptors.
 const MOST_BYTES: usize = 8 * 1024;
@@ -82,18 +83,6 @@ pub(in super::super) enum TraceKind {
     Found,
     Lock,
     Place,
-}
-
-/// The result of removing a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) enum Removed {
-    /// It is gone.
-    Yes,
-    /// Its name leads to another file, or to none. Nothing was changed.
-    NotThere,
-    /// Another file came under its name at the last moment, and now has this name: a third file took
-    /// the first name meanwhile.
-    Displaced(String),
 }
 
 /// The monitor's answer.
@@ -223,7 +212,7 @@ pub(in super::super) fn receive<T: DeserializeOwned>(
 ///
 /// # Errors
 /// Those of open(2); `BrokenPipe` if the monitor is gone.
-pub(in super::super) fn receive_descriptor(socket: &OwnedFd) -> io::Result<OwnedFd> {
+pub(in crate::sys) fn receive_descriptor(socket: &OwnedFd) -> io::Result<OwnedFd> {
     match receive::<Reply>(socket)? {
         Some((Reply::Descriptor, fds)) => fds.into_iter().next().ok_or(Errno::MFILE.into()),
         Some((reply, _)) => Err(reply.into_error()),

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt;
 
-use super::super::{NativeCommand, memory_file};
+use super::super::super::NativeCommand;
+use super::super::memory_file;
 
 /// The most bytes that a command's words have: what execve(2) takes, two million bytes on Linux.
 const MOST_BYTES: u64 = 2 << 20;

@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::{PidfdFlags, Signal};
+use rustix::process::Signal;
 
+use super::super::super::unix::native::{self, Group, Known};
+use super::super::super::{NativeCommand, NativeEnd, Usage};
+use super::super::ended;
 use super::super::monitor::{Commands, Host, read_words};
-use super::super::native::{self, Group, Known};
-use super::super::{NativeCommand, NativeEnd, Usage};
 
 /// The commands that may be started, and those that run.
 pub(super) struct Natives<'a> {
@@ -62,7 +63,7 @@ impl<'a> Natives<'a> {
         let leads = !native::has_terminal();
         let group = if leads { Group::Own } else { Group::Of(self.host.group) };
         let pid = command.spawn(group, Some(self.host.mask))?;
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| {
+        let pidfd = ended(pid).inspect_err(|_| {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         })?;
         self.running.push(Running { known: Known { pid, leads }, pidfd, abandoned: false });

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::super::identity::Identity;
-use super::super::monitor::{Removed, TraceKind};
-use super::super::{names, runtime};
+use super::super::super::unix::identity::Identity;
+use super::super::super::unix::trace::Removed;
+use super::super::super::unix::{names, runtime};
+use super::super::FifoHandle;
+use super::super::monitor::TraceKind;
 
 /// How long the kernel may take to release the locks of a process that has closed its socket: it closes
 /// one descriptor after another.
@@ -21,8 +23,8 @@ pub(super) struct Known {
     pub(super) id: u32,
     kind: TraceKind,
     folder: OwnedFd,
-    /// An O_PATH descriptor of a FIFO that has its name.
-    handle: Option<OwnedFd>,
+    /// That of a FIFO that has its name.
+    handle: Option<FifoHandle>,
     name: OsString,
     pub(super) may_read: bool,
     pub(super) may_write: bool,
@@ -35,7 +37,7 @@ impl Known {
         // It must be a name, not a path: so every request stays in its folder.
         let is_name = std::path::Path::new(&name).file_name() == Some(&name);
         let mut fds = fds.into_iter();
-        let (folder, handle) = (fds.next()?, fds.next());
+        let (folder, handle) = (fds.next()?, fds.next().map(FifoHandle::from));
         let has_handle = matches!(kind, TraceKind::Made | TraceKind::Found);
         (is_name && has_handle == handle.is_some()).then_some(Self {
             id,
@@ -48,18 +50,18 @@ impl Known {
         })
     }
 
-    /// Returns the FIFO's descriptor.
+    /// Returns the FIFO's handle.
     ///
     /// # Errors
     /// EACCES if this is not a FIFO, or has no name yet.
-    pub(super) fn handle(&self) -> Result<&OwnedFd, Errno> {
+    pub(super) fn handle(&self) -> Result<&FifoHandle, Errno> {
         self.handle.as_ref().ok_or(Errno::ACCESS)
     }
 
     /// Returns whether the name of a FIFO leads to it.
     pub(super) fn is_in_place(&self) -> Result<bool, Errno> {
         let there = Identity::of_name(&self.folder, &self.name);
-        Ok(there == Ok(Identity::of_open(self.handle()?)?))
+        Ok(there == Ok(Identity::of(&self.handle()?.stat()?)))
     }
 
     /// Removes the file, if the process made it and it is still there.

@@ -4,39 +4,45 @@ use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Stat};
+use rustix::fs::{AtFlags, Dev, Stat};
 use rustix::io::Errno;
 
 /// The device and the inode of a file. They identify it as long as a descriptor of it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
+pub(in crate::sys) struct Identity {
+    device: Dev,
     inode: u64,
 }
 
 impl Identity {
-    pub(super) fn of(stat: &Stat) -> Self {
+    pub(in crate::sys) fn of(stat: &Stat) -> Self {
         Self { device: stat.st_dev, inode: stat.st_ino }
     }
 
+    /// Returns the number of the device that a special file stands for.
+    #[allow(clippy::unnecessary_cast, reason = "not 64 bits everywhere")]
+    pub(in crate::sys) fn device_number(stat: &Stat) -> u64 {
+        stat.st_rdev as u64
+    }
+
     /// Returns the identity of an open file: fstat(2).
-    pub(super) fn of_open(fd: impl AsFd) -> Result<Self, Errno> {
+    pub(in crate::sys) fn of_open(fd: impl AsFd) -> Result<Self, Errno> {
         Ok(Self::of(&rustix::fs::fstat(fd)?))
     }
 
     /// Returns the identity of the file under a name: fstatat(2). The name may lead to another file a
     /// moment later.
-    pub(super) fn of_name(folder: &OwnedFd, name: &OsStr) -> Result<Self, Errno> {
+    pub(in crate::sys) fn of_name(folder: &OwnedFd, name: &OsStr) -> Result<Self, Errno> {
         Ok(Self::of(&rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// Returns the device and the inode as a part of a file's name.
-    pub(super) fn text(self) -> String {
+    pub(in crate::sys) fn text(self) -> String {
         format!("{:x}-{:x}", self.device, self.inode)
     }
 }
 
 /// Returns 16 hexadecimal digits that no other process can guess.
-pub(super) fn unique() -> String {
+pub(in crate::sys) fn unique() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }

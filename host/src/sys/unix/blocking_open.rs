@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::open_same;
+use super::super::own::{self, FifoHandle};
 
 /// The stack of the waiting thread in bytes. It calls open(2) and little else.
 const STACK: usize = 128 * 1024;
@@ -28,19 +28,19 @@ const RELEASE: Duration = Duration::from_millis(100);
 /// An open(2) under way on a thread of its own. Dropping it calls the open off, and blocks for 100 ms
 /// at most.
 #[derive(Debug)]
-pub(super) struct BlockingOpen {
+pub(in crate::sys) struct BlockingOpen {
     called_off: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl BlockingOpen {
-    /// Opens the FIFO behind `handle` (an O_PATH descriptor) for writing. The thread calls `done` with
+    /// Opens the FIFO of this handle for writing. The thread calls `done` with
     /// the result, unless the open is called off.
     ///
     /// # Errors
     /// Fails if no thread can be started.
-    pub(super) fn start(
-        handle: OwnedFd,
+    pub(in crate::sys) fn start(
+        handle: FifoHandle,
         done: impl FnOnce(io::Result<OwnedFd>) + Send + 'static,
     ) -> io::Result<Self> {
         let signal = wake_signal()?;
@@ -60,12 +60,12 @@ impl BlockingOpen {
 }
 
 /// Opens the FIFO. Returns `None` if the open is called off.
-fn open(handle: &OwnedFd, called_off: &AtomicBool) -> Option<io::Result<OwnedFd>> {
+fn open(handle: &FifoHandle, called_off: &AtomicBool) -> Option<io::Result<OwnedFd>> {
     loop {
         if called_off.load(Ordering::SeqCst) {
             return None;
         }
-        match open_same(handle, OFlags::WRONLY) {
+        match handle.open(OFlags::WRONLY) {
             Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
             outcome => return Some(outcome),
         }
@@ -116,12 +116,12 @@ fn unblock(signal: libc::c_int) {
 
 extern "C" fn interrupt(_signal: libc::c_int) {}
 
-/// Returns the signal that interrupts open(2), and installs its empty handler. It is a real-time
-/// signal, as programs rarely use those. SA_RESTART is not set, as open(2) must not be restarted.
+/// Returns the signal that interrupts open(2), and installs its empty handler. SA_RESTART is
+/// not set, as open(2) must not be restarted.
 fn wake_signal() -> io::Result<libc::c_int> {
     static INSTALLED: OnceLock<Result<libc::c_int, i32>> = OnceLock::new();
     let installed = INSTALLED.get_or_init(|| {
-        let signal = libc::SIGRTMIN() + 7;
+        let signal = own::wake_signal();
         // SAFETY: a zeroed `sigaction` is a valid one with an empty mask and no flags, and the handler
         // does nothing, which is async-signal-safe.
         let failed = unsafe {

@@ -17,10 +17,11 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::PrivateError;
+use super::super::own::monitor::{self, TraceId, announce, forget};
 use super::flock::{self, Locked};
 use super::identity::unique;
-use super::monitor::{self, Removed, Trace, TraceId, announce, forget};
 use super::private::PrivateFolder;
+use super::trace::{Removed, Trace};
 
 /// How often an operation is tried that another process can make fail for a moment.
 const ATTEMPTS: usize = 16;
@@ -58,7 +59,7 @@ pub(super) fn folder() -> Result<PrivateFolder, PrivateError> {
 /// A fresh folder of mode 0700 in [`folder`], for one pipe. Dropping this removes the folder, if it is
 /// empty.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::sys) struct Place {
     runtime: PrivateFolder,
     name: String,
     trace: Option<TraceId>,
@@ -71,7 +72,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of [`folder`] and of mkdir(2).
-    pub(super) fn make() -> Result<Self, PrivateError> {
+    pub(in crate::sys) fn make() -> Result<Self, PrivateError> {
         let runtime = folder()?;
         let fail =
             |error: Errno| PrivateError::Io { path: runtime.path().into(), error: error.into() };
@@ -108,7 +109,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of dup(2).
-    pub(super) fn folder(&self) -> io::Result<OwnedFd> {
+    pub(in crate::sys) fn folder(&self) -> io::Result<OwnedFd> {
         self.fd.try_clone()
     }
 
@@ -193,13 +194,28 @@ impl Drop for Lock {
     }
 }
 
+/// Makes a file, which has no name any more when this returns.
+///
+/// # Errors
+/// Those of [`folder`] and of open(2).
+#[cfg(any(target_os = "macos", feature = "portable"))]
+pub(in crate::sys) fn scratch_file() -> Result<OwnedFd, PrivateError> {
+    let folder = folder()?;
+    // If this process is killed before the name is gone, the next one removes the file as a lock.
+    let name = format!("{LOCK}{}", unique());
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(&folder, &name, flags, Mode::RUSR | Mode::WUSR);
+    let _ = folder.remove(&name);
+    made.map_err(|error| PrivateError::Io { path: folder.path().join(&name), error: error.into() })
+}
+
 /// Locks the file open as `fd`, and returns whether that succeeded and `name` still leads to it.
 fn locked(folder: impl AsFd, name: impl rustix::path::Arg, fd: impl AsFd) -> bool {
     flock::lock(folder, name, fd) == Ok(Locked::Yes)
 }
 
 /// Removes the lock file `name`, unless a process holds the lock. Returns whether the file is gone.
-pub(super) fn remove_unlocked(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
+pub(in crate::sys) fn remove_unlocked(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::openat(folder, name, flags, Mode::empty()) {
         Ok(fd) => {
@@ -250,6 +266,7 @@ fn remove_fifos(folder: &OwnedFd) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::own::make_fifo;
     use super::*;
 
     #[test]
@@ -260,7 +277,7 @@ mod tests {
         for name in ["pipe-held", "pipe-left"] {
             std::fs::create_dir(path.join(name)).unwrap();
             let fifo = path.join(name).join("x");
-            rustix::fs::mknodat(&folder, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+            make_fifo(&folder, fifo.to_str().unwrap(), Mode::RUSR).unwrap();
         }
         for name in ["lock-held", "lock-left", "else"] {
             std::fs::write(path.join(name), "").unwrap();

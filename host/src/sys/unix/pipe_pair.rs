@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::capacity::{Lease, grow};
-use super::reopen;
+use super::super::own::{self, Lease};
 
 /// A pipe whose two ends are about to be given away. Both are blocking descriptors that are closed on
 /// execve(2).
@@ -31,8 +30,8 @@ pub struct CapacityLease(
     #[allow(dead_code, reason = "given back when it is dropped")] pub(super) Option<Arc<Lease>>,
 );
 
-/// Makes a pipe: pipe2(2) with O_CLOEXEC, by `os_pipe`. With `capacity`, in bytes, asks the kernel for
-/// that size and logs a refusal. Without it, the pipe may grow.
+/// Makes a pipe that is closed on execve(2): pipe2(2), by `os_pipe`. With `capacity`, in bytes, asks the
+/// kernel for that size and logs a refusal. Without it, the pipe may grow.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -51,35 +50,41 @@ pub struct CapacityLease(
 /// # Errors
 /// EMFILE and ENFILE if no descriptors are left.
 pub fn pipe_pair(capacity: Option<u64>) -> io::Result<PipePair> {
-    let (reader, writer) = os_pipe::pipe()?;
+    let (reader, writer) = own::pipe()?;
+    let lease = sized(&reader, capacity);
+    Ok(PipePair { reader, writer, lease })
+}
+
+/// Makes a pipe as [`pipe_pair`] does, with several writers, one or more. Each has flags of its own: two
+/// programs that share a description would share O_NONBLOCK, too.
+///
+/// # Errors
+/// Those of [`pipe_pair`] and of opening a pipe anew.
+pub(crate) fn pipe_with_writers(
+    capacity: Option<u64>,
+    writers: usize,
+) -> io::Result<(OwnedFd, Vec<OwnedFd>, CapacityLease)> {
+    let (reader, writers) = own::pipe_of(writers)?;
+    let lease = sized(&reader, capacity);
+    Ok((reader, writers, lease))
+}
+
+/// Gives a new pipe its size.
+fn sized(reader: &OwnedFd, capacity: Option<u64>) -> CapacityLease {
     let lease = match capacity {
-        None => grow(&reader),
+        None => own::grow(reader),
         Some(bytes) => {
-            let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
-            if let Err(error) = rustix::pipe::fcntl_setpipe_size(&reader, wanted) {
+            if let Err(error) = own::set_capacity(reader, bytes) {
                 tracing::warn!("a pipe's capacity of {bytes} bytes is refused: {error}");
             }
             None
         }
     };
-    Ok(PipePair {
-        reader: reader.into(),
-        writer: writer.into(),
-        lease: CapacityLease(lease.map(Arc::new)),
-    })
-}
-
-/// Opens another writer of the pipe that `writer` writes to. It has flags of its own: two programs that
-/// share a description would share O_NONBLOCK, too.
-///
-/// # Errors
-/// Those of open(2): EMFILE, and ENOENT if /proc is not mounted.
-pub(crate) fn another_writer(writer: &OwnedFd) -> io::Result<OwnedFd> {
-    blocking(reopen(writer, OFlags::WRONLY | OFlags::NONBLOCK)?)
+    CapacityLease(lease.map(Arc::new))
 }
 
 /// Clears O_NONBLOCK. No other process may share the description.
-pub(super) fn blocking(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(in crate::sys) fn blocking(fd: OwnedFd) -> io::Result<OwnedFd> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     if flags.contains(OFlags::NONBLOCK) {
         rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK)?;
@@ -95,16 +100,17 @@ mod tests {
 
     #[test]
     fn writers_share_no_flags_and_all_have_to_go() {
-        let pair = pipe_pair(None).unwrap();
-        let other = another_writer(&pair.writer).unwrap();
-        let flags = rustix::fs::fcntl_getfl(&pair.writer).unwrap();
-        rustix::fs::fcntl_setfl(&pair.writer, flags | OFlags::NONBLOCK).unwrap();
+        let (reader, writers, _lease) = pipe_with_writers(None, 2).unwrap();
+        let [writer, other] = writers.try_into().unwrap();
+        let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK));
+        rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
         assert!(!rustix::fs::fcntl_getfl(&other).unwrap().contains(OFlags::NONBLOCK));
-        for (writer, text) in [(pair.writer, "one "), (other, "two")] {
+        for (writer, text) in [(writer, "one "), (other, "two")] {
             std::fs::File::from(writer).write_all(text.as_bytes()).unwrap();
         }
         let mut all = String::new();
-        std::fs::File::from(pair.reader).read_to_string(&mut all).unwrap();
+        std::fs::File::from(reader).read_to_string(&mut all).unwrap();
         assert_eq!(all, "one two");
     }
 }

@@ -1,16 +1,16 @@
 //! Writes the host's own lines to stderr, without waiting for a slow reader of stderr.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
-use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::SendFlags;
 
-use super::reopen;
+use super::super::own::{self, reopen};
 
 /// How long a message may wait for the reader of stderr.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -32,7 +32,7 @@ enum Way {
     Socket,
     /// A file, or /dev/null: writing does not depend on a reader.
     Plain,
-    /// RWF_NOWAIT in each call. If a terminal does not support that, small pieces after poll(2).
+    /// RWF_NOWAIT in each call. Where that is not supported, small pieces after poll(2).
     Shared,
 }
 
@@ -44,7 +44,7 @@ impl Way {
             FileType::Socket => Self::Socket,
             FileType::Fifo | FileType::CharacterDevice => {
                 let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-                // This fails if the terminal or the pipe is another user's, and without /proc.
+                // This fails if the terminal or the pipe is another user's, and for pipes without /proc.
                 reopen(&stderr, flags).map_or(Self::Shared, Self::Own)
             }
             _ => Self::Plain,
@@ -57,12 +57,9 @@ impl Way {
         match self {
             Self::Own(fd) => rustix::io::write(fd, bytes),
             Self::Plain => rustix::io::write(&stderr, bytes),
-            Self::Socket => {
-                rustix::net::send(&stderr, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
-            }
+            Self::Socket => rustix::net::send(&stderr, bytes, SendFlags::DONTWAIT | own::NO_SIGNAL),
             Self::Shared => {
-                let whole = [IoSlice::new(bytes)];
-                match rustix::io::pwritev2(&stderr, &whole, u64::MAX, ReadWriteFlags::NOWAIT) {
+                match own::write_nowait(&stderr, bytes) {
                     Err(Errno::OPNOTSUPP | Errno::SPIPE | Errno::INVAL) => {}
                     written => return written,
                 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::super::{FileInfo, PrivateError};
@@ -15,7 +15,7 @@ use super::flock::{self, Locked};
 use super::identity::unique;
 
 /// The bits of a mode that permit anything to users other than the owner.
-const OTHERS: u32 = 0o077;
+const OTHERS: RawMode = 0o077;
 
 /// The prefix of the name of a file that is still being written. 16 hexadecimal digits follow.
 const UNFINISHED: &str = ".writing-";
@@ -222,6 +222,7 @@ fn modified(stat: &Stat) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::own::make_fifo;
     use super::*;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -273,7 +274,7 @@ mod tests {
         fs::create_dir(folder.path().join("folder")).unwrap();
         assert!(folder.file("folder").is_none());
         let fifo = folder.path().join("fifo");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        make_fifo(rustix::fs::CWD, fifo.to_str().unwrap(), Mode::RUSR).unwrap();
         assert!(folder.file("fifo").is_none());
         assert!(folder.file("missing").is_none());
         drop(dir);

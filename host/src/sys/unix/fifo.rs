@@ -2,8 +2,11 @@
 //! process made it.
 //!
 //! Another process can replace the file at a path at any moment, so the path is looked up once. From
-//! then on an O_PATH descriptor stands for the FIFO: the checks ask the descriptor, and each open goes
-//! through its name under /proc/self/fd, which leads to the same inode whatever has become of the path.
+//! then on a [`FifoHandle`] stands for the FIFO: the checks ask the handle, and each open goes through
+//! it. On Linux it leads to the same inode whatever has become of the path. Elsewhere each open compares
+//! what it has opened.
+
+mod checks;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,29 +16,28 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::fifo::Warnings;
-use super::super::{FifoError, FifoOptions, FifoWarning, PrivateError};
+use super::super::own::monitor::{self, TraceId, announce, forget};
+use super::super::own::{self, FifoHandle};
+use super::super::{Direction, FifoError, FifoOptions, FifoWarning};
 use super::identity::Identity;
-use super::monitor::{self, Removed, Trace, TraceId, announce, forget};
-use super::names::{self, GIVEN_UP, Unnamed};
+use super::names::{self, Unnamed};
 use super::runtime::{Lock, Place};
-use super::{Direction, End, ReaderWait, access, is_proc_mounted, open_same, path_of};
+use super::trace::{Removed, Trace};
+use super::{End, ReaderWait, access};
+use checks::{check, locks};
 
 /// How often finding and making a FIFO is tried while other processes make and remove it.
 const ATTEMPTS: usize = 16;
-
-const GROUP_OR_WORLD_WRITES: u32 = 0o022;
-const WORLD_WRITES: u32 = 0o002;
 
 /// A checked FIFO. Dropping it removes the FIFO from its folder if this process made it.
 ///
 /// See the example of [`Grant`](crate::Grant).
 pub struct Fifo {
-    /// An O_PATH descriptor. It stands for the FIFO even if the path leads elsewhere later.
-    handle: OwnedFd,
+    handle: FifoHandle,
     identity: Identity,
     folder: OwnedFd,
     file_name: OsString,
@@ -58,8 +60,8 @@ pub struct Fifo {
 }
 
 impl Fifo {
-    /// Finds the FIFO, or makes it with mode 0600, and checks what it found: `mkfifoat(..)` and
-    /// `openat(.., O_PATH | O_NOFOLLOW)`. mkfifo(3), fifo(7).
+    /// Finds the FIFO, or makes it with mode 0600, and checks what it found: mkfifo(3), fifo(7).
+    /// Opens nothing.
     ///
     /// # Errors
     /// See [`FifoError`]. A file that was found is not changed.
@@ -86,12 +88,11 @@ impl Fifo {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder =
-            rustix::fs::openat(CWD, parent, flags, Mode::empty()).map_err(|error| match error {
-                Errno::NOENT | Errno::NOTDIR => FifoError::NoFolder(path.into()),
-                error => fail("opening its folder", error),
-            })?;
+        let folder = rustix::fs::openat(CWD, parent, own::FOLDER, Mode::empty());
+        let folder = folder.map_err(|error| match error {
+            Errno::NOENT | Errno::NOTDIR => FifoError::NoFolder(path.into()),
+            error => fail("opening its folder", error),
+        })?;
         Self::prepare_in(folder, file_name, path, options, ways)
     }
 
@@ -119,13 +120,11 @@ impl Fifo {
         ways: &[Direction],
     ) -> Result<Self, FifoError> {
         let fail = |doing, error| FifoError::from_errno(path, doing, error);
-        if !is_proc_mounted() {
+        if !own::opens_fifos() {
             return Err(FifoError::NoProc(path.into()));
         }
         for _ in 0..ATTEMPTS {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = rustix::fs::openat(&folder, file_name, flags, Mode::empty());
-            let (handle, unnamed) = match opened {
+            let (mut handle, unnamed) = match FifoHandle::look(&folder, file_name) {
                 Ok(handle) => (handle, None),
                 Err(Errno::NOENT) if options.existing => {
                     return Err(FifoError::Missing(path.into()));
@@ -137,8 +136,7 @@ impl Fifo {
                 }
                 Err(error) => return Err(fail("opening it", error)),
             };
-            let stat =
-                rustix::fs::fstat(&handle).map_err(|error| fail("asking about it", error))?;
+            let stat = handle.stat().map_err(|error| fail("asking about it", error))?;
             let folder_stat = rustix::fs::fstat(&folder)
                 .map_err(|error| fail("asking about its folder", error))?;
             check(path, &stat, &folder_stat, options)?;
@@ -156,14 +154,13 @@ impl Fifo {
             }
             if made && stat.st_mode & 0o777 != 0o600 {
                 // The umask took bits away that the owner needs.
-                rustix::fs::chmod(path_of(&handle), Mode::RUSR | Mode::WUSR)
-                    .map_err(|error| fail("setting its mode", error))?;
+                let set = handle.set_mode(Mode::RUSR | Mode::WUSR);
+                set.map_err(|error| fail("setting its mode", error))?;
             }
             let ours = made && !options.keep;
             let trace = OnceLock::new();
             if ours {
-                let made =
-                    Trace::Made { folder: folder.as_fd(), handle: handle.as_fd(), name: file_name };
+                let made = Trace::Made { folder: folder.as_fd(), handle: &handle, name: file_name };
                 let id = announce(made).map_err(|error| fail("having it removed later", error))?;
                 if let Some(id) = id {
                     let _ = trace.set(id);
@@ -176,6 +173,7 @@ impl Fifo {
                 forget(*id);
             }
             match named {
+                Ok(()) if made => handle.set_name(file_name),
                 Ok(()) => {}
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(fail("making it", error)),
@@ -204,7 +202,7 @@ impl Fifo {
     ///
     /// # Errors
     /// Fails if there is no monitor, or the monitor is gone.
-    pub(super) fn leave_to_monitor(&self, directions: &[Direction]) -> io::Result<()> {
+    pub(in crate::sys) fn leave_to_monitor(&self, directions: &[Direction]) -> io::Result<()> {
         if !monitor::is_there() {
             return Err(io::Error::other("FIFOs in a confined process need its monitor"));
         }
@@ -212,7 +210,7 @@ impl Fifo {
             Some(id) => *id,
             None => {
                 let Self { folder, handle, file_name, .. } = self;
-                let (folder, handle) = (folder.as_fd(), handle.as_fd());
+                let folder = folder.as_fd();
                 let id = announce(Trace::Found { folder, handle, name: file_name })?;
                 let id = id.ok_or(Errno::PIPE)?;
                 *self.trace.get_or_init(|| id)
@@ -234,7 +232,7 @@ impl Fifo {
         if let Some(id) = self.monitored() {
             return monitor::open(id, direction);
         }
-        open_same(&self.handle, access(direction) | OFlags::NONBLOCK)
+        self.handle.open(access(direction) | OFlags::NONBLOCK)
     }
 
     /// Calls `listener` with the path and each warning about this FIFO, from the first on. Only the first
@@ -323,9 +321,7 @@ impl Fifo {
             return;
         }
         // The host that made the FIFO may remove it. It marks the FIFO before it does so.
-        let given_up = rustix::fs::fstat(&self.handle)
-            .is_ok_and(|stat| Mode::from_raw_mode(stat.st_mode).contains(GIVEN_UP));
-        if !given_up {
+        if !self.handle.is_given_up() {
             self.say_missing();
         }
     }
@@ -337,48 +333,13 @@ impl Fifo {
     }
 
     /// Returns whether [`Fifo::remove`] has not been called yet.
-    pub(super) fn is_in_use(&self) -> bool {
+    pub(in crate::sys) fn is_in_use(&self) -> bool {
         !self.ended.load(Ordering::SeqCst)
     }
 
-    pub(super) fn handle(&self) -> &OwnedFd {
+    pub(in crate::sys) fn handle(&self) -> &FifoHandle {
         &self.handle
     }
-}
-
-/// Takes the locks for these directions. Warns and does without where there is no folder for locks.
-fn locks(
-    path: &Path,
-    identity: Identity,
-    ways: &[Direction],
-    warnings: &Warnings,
-) -> Result<Vec<Arc<Lock>>, FifoError> {
-    let mut locks = Vec::new();
-    for way in ways {
-        let letter = match way {
-            Direction::Read => "r",
-            Direction::Write => "w",
-        };
-        match Lock::take(&format!("{}-{letter}", identity.text())) {
-            Ok(Some(lock)) => locks.push(lock),
-            Ok(None) => return Err(FifoError::Busy { path: path.into(), doing: way.doing() }),
-            // The following steps would fail for the same reason.
-            Err(PrivateError::Io { error, .. }) if is_lack(&error) => {
-                return Err(FifoError::Io { path: path.into(), doing: "locking it", error });
-            }
-            Err(error) => {
-                warnings.tell(path, FifoWarning::NotLocked(error.to_string()));
-                break;
-            }
-        }
-    }
-    Ok(locks)
-}
-
-/// Returns whether the error says that this process, or the system, has no more descriptors.
-fn is_lack(error: &io::Error) -> bool {
-    let lacks = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|number| lacks.contains(&number))
 }
 
 impl Drop for Fifo {
@@ -394,40 +355,5 @@ impl fmt::Debug for Fifo {
             .field("path", &self.path)
             .field("ours", &self.ours)
             .finish_non_exhaustive()
-    }
-}
-
-/// Checks the type, the owner and the mode of the file at `path`.
-fn check(path: &Path, stat: &Stat, folder: &Stat, options: FifoOptions) -> Result<(), FifoError> {
-    let found = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Fifo => None,
-        FileType::RegularFile => Some("a regular file"),
-        FileType::Directory => Some("a folder"),
-        FileType::Symlink => Some("a symbolic link"),
-        FileType::Socket => Some("a socket"),
-        FileType::CharacterDevice | FileType::BlockDevice => Some("a device"),
-        _ => Some("something else"),
-    };
-    if let Some(found) = found {
-        return Err(FifoError::NotAFifo { path: path.into(), found });
-    }
-    if options.insecure {
-        return Ok(());
-    }
-    if stat.st_uid != rustix::process::geteuid().as_raw() {
-        return Err(FifoError::NotOurs { path: path.into(), owner: stat.st_uid });
-    }
-    if stat.st_mode & GROUP_OR_WORLD_WRITES != 0 && folder.st_mode & WORLD_WRITES != 0 {
-        return Err(FifoError::Exposed(path.into()));
-    }
-    Ok(())
-}
-
-impl FifoError {
-    fn from_errno(path: &Path, doing: &'static str, error: Errno) -> Self {
-        match error {
-            Errno::ACCESS | Errno::PERM => Self::NotPermitted { path: path.into(), doing },
-            error => Self::Io { path: path.into(), doing, error: error.into() },
-        }
     }
 }

@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
+use super::super::Direction;
+use super::super::own::{FifoHandle, monitor};
 use super::blocking_open::BlockingOpen;
 use super::end::register;
-use super::{Direction, monitor};
 
 /// A writer's open(2) of a FIFO, under way on a thread or in the monitor.
 ///
@@ -32,11 +33,11 @@ enum Place {
 type Opened = Arc<Mutex<Option<io::Result<OwnedFd>>>>;
 
 impl ReaderWait {
-    /// Starts to wait for a reader of the FIFO behind `handle` (an O_PATH descriptor), on a thread.
+    /// Starts to wait for a reader of the FIFO of this handle, on a thread.
     ///
     /// # Errors
     /// Fails if no descriptor is left or no thread can be started.
-    pub(super) fn on_thread(handle: OwnedFd) -> io::Result<Self> {
+    pub(super) fn on_thread(handle: FifoHandle) -> io::Result<Self> {
         let (announce, done) = watch::channel(false);
         let opened = Opened::default();
         let shared = Arc::clone(&opened);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::super::own;
 use super::open_null;
 
 /// A bit for each of the descriptors 0 to 2 that was closed when this process was started.
@@ -16,6 +17,7 @@ static MISSING: AtomicU8 = AtomicU8::new(0);
 /// they can no longer be told apart.
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
 static LOOK: extern "C" fn() = look;
 
 extern "C" fn look() {
@@ -59,7 +61,7 @@ fn standard_is_open(number: RawFd) -> bool {
     let Ok(flags) = flags else { return false };
     let access = flags & OFlags::ACCMODE;
     let way = if number == 0 { OFlags::RDONLY } else { OFlags::WRONLY };
-    !flags.contains(OFlags::PATH) && (access == way || access == OFlags::RDWR)
+    !own::is_path_only(flags) && (access == way || access == OFlags::RDWR)
 }
 
 /// Checks that this process can write to stdout.
@@ -81,4 +83,16 @@ fn copy(number: RawFd) -> io::Result<OwnedFd> {
         1 => copy(io::stdout().as_fd()),
         _ => copy(io::stderr().as_fd()),
     }
+}
+
+/// Puts /dev/null in place of this process's standard input and output, which it no longer needs. Their
+/// peers then see them closed as soon as the processes that were given them close them.
+///
+/// # Errors
+/// Those of open(2) and dup2(2).
+pub(crate) fn retire_standard_input_and_output() -> io::Result<()> {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
 }

@@ -1,10 +1,10 @@
 //! Reads a folder's entries one by one, and reads and writes files at an offset.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
-use rustix::io::{ReadWriteFlags, retry_on_intr};
+use rustix::io::retry_on_intr;
 
 use super::super::FileKind;
 
@@ -58,14 +58,4 @@ pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<us
 /// Those of pwrite(2), except EINTR.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::pwrite(file, bytes, offset))?)
-}
-
-/// Writes to the end of a file, wherever that is by then: pwritev2(2) with RWF_APPEND. May write less
-/// than all.
-///
-/// # Errors
-/// Those of pwritev2(2), except EINTR.
-pub(crate) fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
-    let (bytes, flags) = (&[IoSlice::new(bytes)], ReadWriteFlags::APPEND);
-    Ok(retry_on_intr(|| rustix::io::pwritev2(file, bytes, 0, flags))?)
 }

@@ -4,16 +4,20 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
-use super::super::Direction;
+use super::super::super::{Direction, own};
 
-/// Makes tokio watch `fd`, by epoll(7).
-pub(in super::super) fn register(
+/// Makes tokio watch `fd`, by epoll(7) or kqueue(2). Fails with EPERM if it is always ready.
+pub(in crate::sys) fn register(
     fd: OwnedFd,
     direction: Direction,
 ) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+    if own::is_always_ready(&fd) {
+        return Err((fd, Errno::PERM.into()));
+    }
     // SAFETY: the `AsyncFd` owns the `OwnedFd`, which keeps the descriptor open and the same
     // until it is dropped; nothing takes it out or replaces it.
     unsafe { AsyncFd::register_with_interest(fd, interest(direction)) }
@@ -34,7 +38,7 @@ pub(super) fn interest(direction: Direction) -> Interest {
 }
 
 /// Returns the events of `fd` now: poll(2) without waiting.
-pub(super) fn poll(fd: impl AsFd, direction: Direction) -> io::Result<PollFlags> {
+pub(in crate::sys) fn poll(fd: impl AsFd, direction: Direction) -> io::Result<PollFlags> {
     let interest = match direction {
         Direction::Read => PollFlags::IN,
         Direction::Write => PollFlags::OUT,

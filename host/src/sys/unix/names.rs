@@ -10,19 +10,20 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, RenameFlags};
 use rustix::io::Errno;
 
+use super::super::own::monitor::{TraceId, announce, forget};
+use super::super::own::{self, FifoHandle};
 use super::identity::{Identity, unique};
-use super::monitor::{Removed, Trace, TraceId, announce, forget};
-use super::path_of;
+use super::trace::{Removed, Trace};
 
 /// How often giving a file its name back is tried while other processes take that name.
 const ATTEMPTS: usize = 16;
 
 /// A bit of a FIFO's mode without a meaning of its own. The host that made the FIFO sets it to say that
 /// it is about to remove it: other hosts that use the FIFO need not warn then.
-pub(super) const GIVEN_UP: Mode = Mode::SVTX;
+pub(in crate::sys) const GIVEN_UP: Mode = Mode::SVTX;
 
 /// A FIFO of mode 0600 that this process made, under a secret name.
 pub(super) struct Unnamed<'a> {
@@ -33,20 +34,18 @@ pub(super) struct Unnamed<'a> {
 }
 
 impl<'a> Unnamed<'a> {
-    /// Makes the FIFO and opens it with O_PATH: mknod(2) and open(2).
+    /// Makes the FIFO, and looks it up: mkfifo(3).
     ///
     /// # Errors
-    /// Those of the two, with a text that says which of them failed.
-    pub(super) fn make(folder: &'a OwnedFd) -> Result<(Self, OwnedFd), (&'static str, Errno)> {
+    /// Those of the two steps, with a text that says which of them failed.
+    pub(super) fn make(folder: &'a OwnedFd) -> Result<(Self, FifoHandle), (&'static str, Errno)> {
         let name = secret();
         let trace = announce(Trace::Unnamed { folder: folder.as_fd(), name: &name })
             .map_err(|error| ("having it removed later", error))?;
         let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(folder, &name, FileType::Fifo, mode, 0)
-            .map_err(|error| ("making it", error))?;
+        own::make_fifo(folder, &name, mode).map_err(|error| ("making it", error))?;
         let unnamed = Self { folder, name, trace, named: false };
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = rustix::fs::openat(folder, &unnamed.name, flags, Mode::empty())
+        let handle = FifoHandle::look(folder, unnamed.name.as_ref())
             .map_err(|error| ("opening it", error))?;
         Ok((unnamed, handle))
     }
@@ -73,28 +72,24 @@ impl Drop for Unnamed<'_> {
     }
 }
 
-/// Removes a FIFO as [`remove`] does, for the host that made it and has it open as `handle`. Marks it
+/// Removes a FIFO as [`remove`] does, for the host that made it and has its `handle`. Marks it
 /// with [`GIVEN_UP`] first, so that other hosts do not warn.
 ///
 /// # Errors
 /// Those of [`remove`].
-pub(super) fn take_away(
-    handle: &OwnedFd,
+pub(in crate::sys) fn take_away(
+    handle: &FifoHandle,
     folder: &OwnedFd,
     name: &OsStr,
 ) -> Result<Removed, Errno> {
-    let ours = Identity::of_open(handle)?;
-    if let (Ok(there), Ok(stat)) = (Identity::of_name(folder, name), rustix::fs::fstat(handle))
-        && there == ours
-    {
-        let mode = Mode::from_raw_mode(stat.st_mode) | GIVEN_UP;
-        // If this is refused, other hosts log a needless warning, and no more.
-        let _ = rustix::fs::chmod(path_of(handle), mode);
+    let ours = Identity::of(&handle.stat()?);
+    if Identity::of_name(folder, name) == Ok(ours) {
+        handle.give_up();
     }
     remove(folder, name, ours)
 }
 
-/// Removes `name` if it leads to the file `ours`, which must be open. Removes no other file.
+/// Removes `name` if it leads to the file `ours`. Removes no other file.
 ///
 /// In a folder where other processes may rename and remove files, such a process can make this hit
 /// another file only if it watches the folder and acts on a name that exists for microseconds. It could
@@ -128,11 +123,11 @@ fn remove(folder: &OwnedFd, name: &OsStr, ours: Identity) -> Result<Removed, Err
     Ok(Removed::Displaced(aside))
 }
 
-/// Renames a file and replaces none: renameat2(2) with RENAME_NOREPLACE. Where the file system does not
-/// know that flag, uses link(2) and unlink(2): link(2) does not replace a file either.
+/// Renames a file and replaces none: renameat2(2) with RENAME_NOREPLACE, or renameatx_np(2) with
+/// RENAME_EXCL. Where the file system does not know that flag, uses link(2) and unlink(2): link(2) does not replace a file either.
 fn rename(folder: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
     match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
             rustix::fs::unlinkat(folder, from, AtFlags::empty())
         }
@@ -152,8 +147,7 @@ mod tests {
     use std::fs;
 
     fn open(dir: &tempfile::TempDir) -> OwnedFd {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, dir.path(), flags, Mode::empty()).unwrap()
+        rustix::fs::openat(CWD, dir.path(), own::FOLDER, Mode::empty()).unwrap()
     }
 
     #[test]
@@ -174,7 +168,7 @@ mod tests {
         let (folder, x) = (open(&dir), dir.path().join("x"));
         let (unnamed, handle) = Unnamed::make(&folder).unwrap();
         unnamed.name("x".as_ref()).unwrap();
-        let ours = Identity::of_open(&handle).unwrap();
+        let ours = Identity::of(&handle.stat().unwrap());
         fs::rename(&x, dir.path().join("y")).unwrap();
         assert_eq!(remove(&folder, "x".as_ref(), ours), Ok(Removed::NotThere));
         fs::write(&x, "precious").unwrap();

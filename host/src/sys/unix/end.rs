@@ -4,25 +4,23 @@ mod poll;
 mod readiness;
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FileType, OFlags};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::pipe::SpliceFlags;
 use tokio::io::unix::AsyncFd;
 
-use super::capacity::{Lease, grow};
+use super::super::Direction;
+use super::super::own::{self, Lease, PIPE_BUF, monitor, reopen};
+use super::identity::Identity;
 use super::pipe_pair::{CapacityLease, blocking};
-use super::{Direction, PIPE_BUF, access, monitor, reopen, scratch};
-pub(super) use poll::register;
-use poll::{hung_up, interest, poll, restart};
-
-/// The offset that makes preadv2(2) and pwritev2(2) use, and move, the file's own position.
-const AT_CURSOR: u64 = u64::MAX;
+use super::{access, scratch};
+use poll::{hung_up, interest, restart};
+pub(in crate::sys) use poll::{poll, register};
 
 /// One end of a pipe, or what takes its place: a terminal, a socket or a file.
 ///
@@ -56,6 +54,10 @@ pub struct End {
     terminal: Option<u64>,
     /// The lease of the room by which the pipe was made larger.
     grown: Option<Arc<Lease>>,
+    /// Bytes that were read to learn whether there is a writer.
+    ahead: own::Ahead,
+    /// Whether another process got the description, which is then no longer this process's alone.
+    given: AtomicBool,
     /// Whether RWF_NOWAIT turned out to be unknown for this kind of descriptor. If so, poll(2)
     /// comes before each call.
     unflagged: AtomicBool,
@@ -72,8 +74,8 @@ enum Waitable {
 enum Calls {
     /// By O_NONBLOCK, on a description that only this process has. A file needs nothing.
     Plain,
-    /// By RWF_NOWAIT in each call: the description is shared with other processes, and O_NONBLOCK
-    /// on it would change their reads and writes, too.
+    /// By RWF_NOWAIT in each call, or by poll(2) before it: the description is shared with other
+    /// processes, and O_NONBLOCK on it would change their reads and writes, too.
     Flagged,
     /// By MSG_DONTWAIT in each call, for the same reason.
     Socket,
@@ -91,8 +93,9 @@ impl End {
 
     /// Takes a descriptor whose description other processes may share. Leaves its flags alone.
     ///
-    /// Opens pipes and terminals again by their name under /proc, which gives a description of this
-    /// process's own. If that is refused (another user made the pipe), each call carries the flag.
+    /// Opens pipes and terminals again, which gives a description of this process's own: by their name
+    /// under /proc on Linux, only terminals elsewhere. If that is refused (another user made the pipe),
+    /// each call carries the flag.
     pub fn shared(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
         if kind == FileType::Socket {
@@ -129,14 +132,23 @@ impl End {
             Waitable::Polled(fd) => fd.get_ref(),
             Waitable::Always(fd) => fd,
         };
-        let pipe = rustix::pipe::fcntl_getpipe_size(file).is_ok();
+        let pipe = own::is_pipe(file);
         let terminal = match !pipe && rustix::termios::isatty(file) {
-            true => Some(rustix::fs::fstat(file)?.st_rdev),
+            true => Some(Identity::device_number(&rustix::fs::fstat(file)?)),
             false => None,
         };
-        let unflagged = AtomicBool::new(false);
-        let awaits_peer = false;
-        Ok(Self { fd, calls, direction, awaits_peer, pipe, terminal, grown: None, unflagged })
+        Ok(Self {
+            fd,
+            calls,
+            direction,
+            awaits_peer: false,
+            pipe,
+            terminal,
+            grown: None,
+            ahead: own::Ahead::default(),
+            given: AtomicBool::new(false),
+            unflagged: AtomicBool::new(false),
+        })
     }
 
     /// Returns a descriptor of the same pipe or file for a native command. The descriptor blocks,
@@ -144,9 +156,13 @@ impl End {
     ///
     /// # Errors
     /// Those of open(2) and dup(2); `BrokenPipe` for a pipe that has no reader any more.
+    /// `Unsupported` if bytes were taken out that the program would miss.
     pub fn for_native(&self) -> io::Result<OwnedFd> {
         let copy = || Ok(rustix::io::fcntl_dupfd_cloexec(self, 3)?);
-        if self.calls != Calls::Plain || matches!(self.fd, Waitable::Always(_)) {
+        if self.ahead.len() > 0 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if self.calls() != Calls::Plain || matches!(self.fd, Waitable::Always(_)) {
             return copy();
         }
         // A description of its own. Opening it waits for no peer.
@@ -162,7 +178,20 @@ impl End {
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
+            // The system opens nothing anew, so the two share a description.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.given.store(true, Ordering::Relaxed);
+                blocking(copy()?)
+            }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Returns how a call is kept from blocking now.
+    fn calls(&self) -> Calls {
+        match self.given.load(Ordering::Relaxed) {
+            true => Calls::Flagged,
+            false => self.calls,
         }
     }
 
@@ -192,13 +221,17 @@ impl End {
     }
 
     fn read_into(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.attempt(|| match self.calls {
+        if let Some(n) = self.ahead.give(buf) {
+            return Ok(n);
+        }
+        self.attempt(|| match self.calls() {
             Calls::Plain => restart(|| rustix::io::read(self, &mut *buf)),
             Calls::Socket => {
                 restart(|| rustix::net::recv(self, &mut *buf, RecvFlags::DONTWAIT).map(|(n, _)| n))
             }
-            Calls::Flagged => self.flagged(|flags| {
-                rustix::io::preadv2(self, &mut [IoSliceMut::new(buf)], AT_CURSOR, flags)
+            Calls::Flagged => self.flagged(|flagged| match flagged {
+                true => own::read_nowait(self, buf),
+                false => rustix::io::read(self, &mut *buf),
             }),
         })
     }
@@ -210,43 +243,32 @@ impl End {
     /// `WouldBlock` if there is no room yet, `BrokenPipe` if the reader is gone; else those of
     /// write(2).
     pub fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.attempt(|| match self.calls {
+        self.attempt(|| match self.calls() {
             Calls::Plain => restart(|| rustix::io::write(self, buf)),
             Calls::Socket => {
-                restart(|| rustix::net::send(self, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+                restart(|| rustix::net::send(self, buf, SendFlags::DONTWAIT | own::NO_SIGNAL))
             }
-            Calls::Flagged => self.flagged(|flags| {
+            Calls::Flagged => self.flagged(|flagged| match flagged {
+                true => own::write_nowait(self, buf),
                 // Without the flag, only bytes for which a writable pipe surely has room cannot
                 // block.
-                let most = match flags.is_empty() {
-                    true => buf.len().min(PIPE_BUF),
-                    false => buf.len(),
-                };
-                rustix::io::pwritev2(self, &[IoSlice::new(&buf[..most])], AT_CURSOR, flags)
+                false => rustix::io::write(self, &buf[..buf.len().min(PIPE_BUF)]),
             }),
         })
     }
 
-    /// Moves up to `most` bytes from this pipe into the pipe `to` without copying them: splice(2).
+    /// Moves up to `most` bytes from this pipe into the pipe `to` without copying them: splice(2), which Linux has.
     /// `Ok(0)` means the same as for [`End::read`].
     ///
     /// # Errors
-    /// `Unsupported` if the kernel cannot splice between these two: one is not a pipe, or both are
-    /// the same. `WouldBlock` if there are no bytes or no room. `BrokenPipe` if the reader is gone,
+    /// `Unsupported` if the kernel cannot splice between these two: it has no splice(2), one is not a
+    /// pipe, or both are the same. `WouldBlock` if there are no bytes or no room. `BrokenPipe` if the reader is gone,
     /// which Linux returns even if there are no bytes to move.
     pub fn splice_to(&self, to: &End, most: usize) -> io::Result<usize> {
         if !(self.pipe && to.pipe) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        // Between two pipes, this flag decides whether the call waits. O_NONBLOCK does not count.
-        let flags = SpliceFlags::NONBLOCK;
-        restart(|| rustix::pipe::splice(self, None, to, None, most, flags)).map_err(|error| {
-            let refused = [Errno::INVAL, Errno::NOSYS, Errno::PERM].map(Errno::raw_os_error);
-            match error.raw_os_error().is_some_and(|number| refused.contains(&number)) {
-                true => io::ErrorKind::Unsupported.into(),
-                false => error,
-            }
-        })
+        own::splice(self, to, most)
     }
 
     /// Makes a call that does not wait. If it would have to, tokio forgets that the descriptor was
@@ -271,10 +293,10 @@ impl End {
     /// poll(2) has said that it will not wait.
     fn flagged(
         &self,
-        mut call: impl FnMut(ReadWriteFlags) -> rustix::io::Result<usize>,
+        mut call: impl FnMut(bool) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
         if !self.unflagged.load(Ordering::Relaxed) {
-            match restart(|| call(ReadWriteFlags::NOWAIT)) {
+            match restart(|| call(true)) {
                 Err(error) if error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
                     self.unflagged.store(true, Ordering::Relaxed);
                 }
@@ -284,7 +306,7 @@ impl End {
         if !self.is_ready()? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        restart(|| call(ReadWriteFlags::empty()))
+        restart(|| call(false))
     }
 
     /// Returns whether the first peer may not have come yet, as far as was known when this end was
@@ -294,27 +316,22 @@ impl End {
     }
 
     /// Returns whether a writer holds the other side of this FIFO open now, even if it has written
-    /// nothing. Takes no bytes out: tee(2) copies a byte, if there is one, into a scratch pipe.
+    /// nothing. Takes no bytes out that the next read does not return.
     pub fn has_writer(&self) -> io::Result<bool> {
-        let (_scrap_reader, scrap) = os_pipe::pipe()?;
-        match restart(|| rustix::pipe::tee(self, &scrap, 1, SpliceFlags::NONBLOCK)) {
-            Ok(copied) => Ok(copied > 0),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(error),
-        }
+        own::has_writer(self, self.calls() == Calls::Plain, &self.ahead)
     }
 
     /// Returns how many bytes can be read now: FIONREAD.
     pub fn available(&self) -> io::Result<u64> {
-        Ok(rustix::io::ioctl_fionread(self)?)
+        Ok(rustix::io::ioctl_fionread(self)? + self.ahead.len() as u64)
     }
 
     /// Returns how many bytes the pipe can hold: F_GETPIPE_SZ.
     ///
     /// # Errors
-    /// EBADF if this is not a pipe.
+    /// EBADF if this is not a pipe. `Unsupported` on a system that does not tell.
     pub fn capacity(&self) -> io::Result<u64> {
-        Ok(rustix::pipe::fcntl_getpipe_size(self)? as u64)
+        own::capacity(self)
     }
 
     /// Asks for another capacity in bytes: F_SETPIPE_SZ. The kernel rounds up to a power of two
@@ -322,17 +339,15 @@ impl End {
     ///
     /// # Errors
     /// EPERM above the user's limits (pipe(7), /proc/sys/fs/pipe-*), EBUSY if more bytes than that
-    /// wait in the pipe.
+    /// wait in the pipe. `Unsupported` on a system where pipes have one size.
     pub fn set_capacity(&self, bytes: u64) -> io::Result<()> {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        rustix::pipe::fcntl_setpipe_size(self, bytes)?;
-        Ok(())
+        own::set_capacity(self, bytes)
     }
 
     /// Asks for a larger capacity if the pipe has the default one, as far as the kernel and this
     /// process's share permit. Ignores a refusal: the pipe works as it is.
     pub fn grow(&mut self) {
-        self.grown = self.grown.take().or_else(|| grow(&*self).map(Arc::new));
+        self.grown = self.grown.take().or_else(|| own::grow(&*self).map(Arc::new));
     }
 
     /// Returns the lease of the room by which the pipe has grown. It must be kept while another

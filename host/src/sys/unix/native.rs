@@ -7,9 +7,9 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::super::own::{self, monitor};
 use super::super::{MOST_OTHERS, NativeCommand, NativeEnd, Stop, Usage};
-use super::monitor;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -21,7 +21,7 @@ pub struct Native {
     leads: bool,
     /// True if the command is a child of the monitor, not of this process.
     by_monitor: bool,
-    /// Becomes readable when the command has ended.
+    /// Becomes readable when the command has ended: a pidfd, or what takes its place.
     pidfd: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -42,15 +42,15 @@ fn living() -> MutexGuard<'static, Living> {
 
 /// A command that may be sent a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) pid: Pid,
+pub(in crate::sys) struct Known {
+    pub(in crate::sys) pid: Pid,
     /// True if the command leads a process group of its own. Signals then go to the whole group.
-    pub(super) leads: bool,
+    pub(in crate::sys) leads: bool,
 }
 
 /// The process group of a command.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Group {
+pub(in crate::sys) enum Group {
     /// A new group, which the command leads.
     Own,
     /// The group of the process that starts it.
@@ -71,7 +71,7 @@ impl NativeCommand {
     /// stay in the group that the terminal lets read. It then gets what is typed there, such as Ctrl-C,
     /// directly from the terminal.
     ///
-    /// The kernel kills the command when the thread that started it ends, so also when this process is
+    /// Linux kills the command when the thread that started it ends, so also when this process is
     /// killed and can no longer tidy up. It does not kill processes that the command has started, nor a
     /// command that gained privileges by execve(2).
     ///
@@ -98,7 +98,7 @@ impl NativeCommand {
         if leaving {
             return Err(io::Error::other("this process is about to end"));
         }
-        native.watch(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)?;
+        native.watch(own::ended(pid)?)?;
         Ok(native)
     }
 
@@ -115,7 +115,11 @@ impl NativeCommand {
     ///
     /// # Errors
     /// Those of the two.
-    pub(super) fn spawn(self, group: Group, mask: Option<libc::sigset_t>) -> io::Result<Pid> {
+    pub(in crate::sys) fn spawn(
+        self,
+        group: Group,
+        mask: Option<libc::sigset_t>,
+    ) -> io::Result<Pid> {
         let mut command = Command::new(self.program);
         command.args(self.args).stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
         match group {
@@ -128,33 +132,31 @@ impl NativeCommand {
             false => give(&mut command, self.others)?,
         };
         die_with_parent(&mut command, mask);
+        #[allow(clippy::let_unit_value, reason = "a guard on some systems")]
+        let _forking = own::forking();
         let pid = i32::try_from(command.spawn()?.id()).unwrap_or(0);
         Pid::from_raw(pid).ok_or_else(|| io::Error::other("a process without a number"))
     }
 }
 
 /// Returns whether a terminal controls this process: tty(4). Looks once, before confinement forbids it.
-pub(super) fn has_terminal() -> bool {
+pub(in crate::sys) fn has_terminal() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| std::fs::File::open("/dev/tty").is_ok())
 }
 
-/// Has the kernel kill `command` when the thread that starts it ends: PR_SET_PDEATHSIG of prctl(2).
-/// Also restores the signal mask and the effect of SIGXFSZ.
+/// Has the kernel kill `command` when the thread that starts it ends, where it can. Also restores the signal mask and the effect of SIGXFSZ.
 fn die_with_parent(command: &mut Command, mask: Option<libc::sigset_t>) {
     let parent = rustix::process::getpid().as_raw_nonzero().get();
     let tie = move || {
-        // SAFETY: prctl(2), getppid(2) and sigprocmask(2) are async-signal-safe and touch no memory but
-        // the mask.
+        // SAFETY: getppid(2) and sigprocmask(2) are async-signal-safe and touch no memory but the mask.
         unsafe {
             if let Some(mask) = &mask {
                 libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut());
             }
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
-                return Err(io::Error::last_os_error());
-            }
+            own::tie_to_parent()?;
             super::reset_file_size_signal();
-            // The parent may have ended before prctl(2) took effect.
+            // The parent may have ended before the tie took effect.
             match libc::getppid() == parent {
                 true => Ok(()),
                 false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
@@ -168,7 +170,7 @@ fn die_with_parent(command: &mut Command, mask: Option<libc::sigset_t>) {
 
 /// Makes SIGCHLD count if the parent process had it ignored: else the kernel would reap commands that
 /// end, and their exit status would be lost. signal(7).
-pub(super) fn count_on_sigchld() {
+pub(in crate::sys) fn count_on_sigchld() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if super::is_ignored(libc::SIGCHLD) {
@@ -317,7 +319,7 @@ fn reap(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
 ///
 /// # Errors
 /// ECHILD if the child has been reaped.
-pub(super) fn wait_now(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
+pub(in crate::sys) fn wait_now(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
     let mut status = 0;
     // SAFETY: zeroes are a valid `rusage`, which wait4(2) fills in, as it does `status`.
     let (reaped, usage) = unsafe {
@@ -339,12 +341,13 @@ pub(super) fn wait_now(pid: Pid) -> io::Result<Option<(NativeEnd, Usage)>> {
         true => NativeEnd::Exited((libc::WEXITSTATUS(status) & 0xff) as u8),
         false => NativeEnd::Signaled((libc::WTERMSIG(status) & 0x7f) as u8),
     };
+    #[allow(clippy::unnecessary_cast, reason = "not of one size everywhere")]
     let time = |time: libc::timeval| {
         Duration::new(time.tv_sec.unsigned_abs(), (time.tv_usec.unsigned_abs() * 1000) as u32)
     };
     let usage = Usage {
         cpu: time(usage.ru_utime) + time(usage.ru_stime),
-        memory: usage.ru_maxrss.unsigned_abs() * 1024,
+        memory: usage.ru_maxrss.unsigned_abs() * own::MEMORY_UNIT,
     };
     Ok(Some((end, usage)))
 }
@@ -371,7 +374,7 @@ impl Known {
 
     /// Sends the signal. The caller must make sure that no other thread reaps the command meanwhile, so
     /// that its number is still its own. An error says that the process is gone, and is ignored.
-    pub(super) fn send(&self, signal: Signal) {
+    pub(in crate::sys) fn send(&self, signal: Signal) {
         let _ = match self.leads {
             true => rustix::process::kill_process_group(self.pid, signal),
             false => rustix::process::kill_process(self.pid, signal),
@@ -381,28 +384,10 @@ impl Known {
 
 /// Returns the running commands that this process has started itself, as first arguments for kill(2).
 #[cfg(feature = "sandbox")]
-pub(super) fn signalled() -> Vec<i32> {
+pub(in crate::sys) fn signalled() -> Vec<i32> {
     let number = |known: &Known| {
         let pid = known.pid.as_raw_nonzero().get();
         if known.leads { -pid } else { pid }
     };
     living().commands.iter().map(number).collect()
-}
-
-/// Puts /dev/null in place of this process's standard input and output, which it no longer needs. Their
-/// peers then see them closed as soon as the processes that were given them close them.
-///
-/// # Errors
-/// Those of open(2) and dup2(2).
-pub(crate) fn retire_standard_input_and_output() -> io::Result<()> {
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    Ok(())
-}
-
-/// Returns the processor time of this thread: CLOCK_THREAD_CPUTIME_ID of clock_gettime(2).
-pub(crate) fn thread_cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

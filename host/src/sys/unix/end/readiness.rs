@@ -7,14 +7,16 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 use rustix::fs::FileType;
 use rustix::net::RecvFlags;
-use tokio::io::{Interest, Ready};
 
-use super::super::Direction;
+use super::super::super::{Direction, own};
 use super::poll::{hung_up, interest, is_closed, poll, register, restart};
 use super::{End, Waitable};
 
 /// How often readiness is checked when the system offers no way to wait for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What poll(2) says of a writing end without a reader: Linux ERR, others HUP.
+const READER_GONE: PollFlags = PollFlags::ERR.union(PollFlags::HUP);
 
 impl End {
     /// Waits until a read or write can get on: with bytes, room, the end of file or an error. Takes
@@ -23,6 +25,9 @@ impl End {
         let Waitable::Polled(fd) = &self.fd else {
             return Ok(());
         };
+        if self.ahead.len() > 0 {
+            return Ok(());
+        }
         loop {
             let mut guard = fd.ready(interest(self.direction)).await?;
             // tokio's knowledge may be older than the last read: ask the kernel.
@@ -42,6 +47,9 @@ impl End {
         let Waitable::Polled(fd) = &self.fd else {
             return Ok(());
         };
+        if self.ahead.len() > 0 {
+            return Ok(());
+        }
         let guard = fd.ready(interest(self.direction)).await?;
         match is_closed(guard.ready()) && !self.is_ready()? {
             true => self.ready_anew().await,
@@ -71,24 +79,23 @@ impl End {
             return pending().await;
         };
         while !self.lacks_reader() {
-            match fd.ready(Interest::ERROR).await {
-                Ok(mut guard) => guard.clear_ready_matching(Ready::ERROR),
-                // The runtime is shutting down, and this task with it.
-                Err(_) => return pending().await,
+            // If that fails, the runtime is shutting down, and this task with it.
+            if own::reader_gone(fd).await.is_err() {
+                return pending().await;
             }
         }
     }
 
     /// Returns whether this is the writing end of a pipe that no process can ever read.
     pub fn lacks_reader(&self) -> bool {
-        self.pipe
-            && poll(self, Direction::Write).is_ok_and(|events| events.contains(PollFlags::ERR))
+        self.pipe && poll(self, Direction::Write).is_ok_and(|events| events.intersects(READER_GONE))
     }
 
     /// Returns whether a read or write can get on now: poll(2) without waiting.
     pub fn is_ready(&self) -> io::Result<bool> {
         match &self.fd {
             Waitable::Always(_) => Ok(true),
+            Waitable::Polled(_) if self.ahead.len() > 0 => Ok(true),
             Waitable::Polled(_) => Ok(!poll(self, self.direction)?.is_empty()),
         }
     }
@@ -127,7 +134,7 @@ impl End {
                 let events = poll(self, Direction::Read)?;
                 Ok(events.contains(PollFlags::IN) && self.available()? == 0 || hung_up(events))
             }
-            _ => Ok(stat.st_rdev == rustix::fs::makedev(1, 3)),
+            _ => Ok(own::is_null(&stat)),
         }
     }
 }
