@@ -192,6 +192,10 @@ fn a_silent_peer_after_one_that_left_is_waited_for() {
         ("plain3", &["forward"]),
     ];
     for (program, args) in ways {
+        // What a pipe of this size does not take, is deferred: the guest does not wait for room.
+        if cfg!(feature = "portable") && program == "plain" {
+            continue;
+        }
         let dir = Dir::new();
         let (a, b) = (dir.fifo("a"), dir.fifo("b"));
         let mut command = match program.starts_with("probe") {

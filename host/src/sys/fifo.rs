@@ -1,9 +1,7 @@
 //! The options for opening a named pipe, the errors, and the warnings.
 
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::PathBuf;
 
 /// How a path is opened as a FIFO. By default a missing FIFO is made, and removed at the end.
 ///
@@ -126,73 +124,4 @@ pub enum FifoWarning {
     /// Other hosts are not kept from using the FIFO in the same direction. The text is the reason.
     #[error("no lock against other hosts: {0}")]
     NotLocked(String),
-}
-
-/// A function that is called with the path of a FIFO and a warning about it.
-type Listener = Box<dyn Fn(&Path, FifoWarning) + Send + Sync>;
-
-/// Where the warnings about one FIFO go. They are kept until there is a listener.
-#[derive(Default)]
-pub(super) struct Warnings {
-    listener: OnceLock<Listener>,
-    kept: Mutex<Vec<FifoWarning>>,
-}
-
-impl Warnings {
-    /// Passes `warning` to the listener, or keeps it for the one that comes.
-    pub(super) fn tell(&self, path: &Path, warning: FifoWarning) {
-        match self.listener.get() {
-            Some(listener) => listener(path, warning),
-            None => self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(warning),
-        }
-    }
-
-    /// Sets the listener, and passes it what has been kept. Does nothing if there is one already.
-    pub(super) fn listen(&self, path: &Path, listener: Listener) {
-        if self.listener.set(listener).is_ok() {
-            let kept =
-                std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
-            kept.into_iter().for_each(|warning| self.tell(path, warning));
-        }
-    }
-
-    /// Logs what no listener has come for.
-    pub(super) fn log(&self, path: &Path) {
-        for warning in self.kept.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            tracing::warn!("{}: {warning}", path.display());
-        }
-    }
-}
-
-impl fmt::Debug for Warnings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Warnings").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-
-    #[test]
-    fn warnings_wait_for_the_first_listener() {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let warnings = Warnings::default();
-        let path = Path::new("/x");
-        warnings.tell(path, FifoWarning::NotLocked("it is full".into()));
-        let listener = |who: &'static str| -> Listener {
-            let told = Arc::clone(&told);
-            Box::new(move |path, warning| {
-                told.lock().unwrap().push(format!("{who}: {}: {warning}", path.display()));
-            })
-        };
-        warnings.listen(path, listener("first"));
-        warnings.listen(path, listener("second"));
-        warnings.tell(path, FifoWarning::Displaced { now: "y".into() });
-        let told = told.lock().unwrap();
-        assert_eq!(told.len(), 2);
-        assert_eq!(told[0], "first: /x: no lock against other hosts: it is full");
-        assert!(told[1].starts_with("first: /x: somebody replaced it"), "{told:?}");
-    }
 }

@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::fifo::Warnings;
 use super::super::own::monitor::{self, TraceId, announce, forget};
 use super::super::own::{self, FifoHandle};
 use super::super::{Direction, FifoError, FifoOptions, FifoWarning};
@@ -27,6 +26,7 @@ use super::identity::Identity;
 use super::names::{self, Unnamed};
 use super::runtime::{Lock, Place};
 use super::trace::{Removed, Trace};
+use super::warnings::Warnings;
 use super::{End, ReaderWait, access};
 use checks::{check, locks};
 

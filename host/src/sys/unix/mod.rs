@@ -28,6 +28,7 @@ mod scratch;
 mod standard;
 mod stop;
 pub(in crate::sys) mod trace;
+mod warnings;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;

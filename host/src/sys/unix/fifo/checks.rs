@@ -7,10 +7,10 @@ use std::sync::Arc;
 use rustix::fs::{FileType, RawMode, Stat};
 use rustix::io::Errno;
 
-use super::super::super::fifo::Warnings;
 use super::super::super::{Direction, FifoError, FifoOptions, FifoWarning, PrivateError};
 use super::super::identity::Identity;
 use super::super::runtime::Lock;
+use super::super::warnings::Warnings;
 
 const GROUP_OR_WORLD_WRITES: RawMode = 0o022;
 const WORLD_WRITES: RawMode = 0o002;
