@@ -380,7 +380,8 @@ impl SharedWriter {
     }
 }
 
-#[cfg(test)]
+// What a pipe holds is known on Linux.
+#[cfg(all(test, not(feature = "portable")))]
 mod tests {
     use super::*;
     use crate::pipe::{Journal, PERMIT, PendingWrites};
@@ -389,7 +390,6 @@ mod tests {
     /// Bytes that one guest was permitted to write are taken, even if another guest has filled the
     /// pipe since. Bytes without a permit are not.
     #[tokio::test]
-    #[cfg_attr(feature = "portable", ignore = "what a pipe holds is known on Linux")]
     async fn a_permit_is_kept_to_those_who_share() {
         let (_reader, writer) = sys::anonymous().unwrap();
         let room = usize::try_from(writer.capacity().unwrap()).unwrap();
@@ -418,7 +418,6 @@ mod tests {
 
     /// A complaint that was kept back, and is shown when more follows, uses up no permit.
     #[tokio::test]
-    #[cfg_attr(feature = "portable", ignore = "what a pipe holds is known on Linux")]
     async fn what_was_kept_back_leaves_a_permit_as_it_is() {
         let writer = |end, label| {
             SharedWriter::new(Writer::new(end, None, label, &PendingWrites::new(), &Journal::new()))
