@@ -7,6 +7,7 @@ use std::fs::{self};
 use std::io::Write as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use support::*;
 
@@ -249,22 +250,32 @@ fn row_25_a_fifo_that_is_removed_or_replaced_while_open() {
     }
 }
 
-/// The host reports it when it happens, and not only at the end.
+/// The host reports it when it happens, and not only at the end: right after its start, when it does not
+/// watch yet, and later. A FIFO beside it that cannot be watched, as it cannot be read, changes nothing.
 #[test]
 #[cfg(not(feature = "portable"))] // Nothing watches in this build.
 fn row_25_is_told_while_it_runs() {
     let _dog = watchdog();
-    let dir = Dir::new();
-    let (x, told) = (dir.path("x"), dir.path("told"));
-    let mut command = run("@cat", fifo("x", &x, ""));
-    let running = Running::new(command.stderr(fs::File::create(&told).unwrap()));
-    until("it is open", || running.has_open(&x));
-    fs::remove_file(&x).unwrap();
-    until("it is told", || fs::read_to_string(&told).unwrap().contains("removed or replaced"));
-    running.signal("TERM");
-    assert_eq!(running.end().code, Some(143));
-    let told = fs::read_to_string(&told).unwrap();
-    assert_eq!(told.matches("removed or replaced").count(), 1, "{told}");
+    for (sandbox, later) in [("auto", false), ("auto", true), ("off", false), ("off", true)] {
+        let dir = Dir::new();
+        let (x, beside, told) = (dir.path("x"), dir.fifo("beside"), dir.path("told"));
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o200)).unwrap();
+        let granted = [fifo("beside", &beside, ",w"), fifo("x", &x, ",r")].concat();
+        let mut command = run("@cat", granted);
+        command.args(["--sandbox", sandbox]);
+        let running = Running::new(command.stderr(fs::File::create(&told).unwrap()));
+        until("it is open", || running.has_open(&x));
+        if later {
+            // Any time after the first 100 ms is long enough.
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        fs::remove_file(&x).unwrap();
+        until("it is told", || fs::read_to_string(&told).unwrap().contains("removed or replaced"));
+        running.signal("TERM");
+        assert_eq!(running.end().code, Some(143));
+        let told = fs::read_to_string(&told).unwrap();
+        assert_eq!(told.matches("removed or replaced").count(), 1, "{sandbox} {later}: {told}");
+    }
 }
 
 /// The host that has made a FIFO may remove it. The host at its other side does not complain.

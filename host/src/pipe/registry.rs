@@ -120,7 +120,8 @@ impl PipesBuilder {
     }
 
     /// Sets the function that is called with events, on the thread on which they happen. It must
-    /// not block that thread. Default: events go to `tracing`.
+    /// not block that thread. Default: events go to `tracing`. Of a FIFO that an
+    /// [`Opener`](crate::launch::Opener) opened, the opener's listener hears.
     pub fn events(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.events = Events::to(listener);
         self

@@ -6,6 +6,9 @@
 //! unsupported. The layers above use [`End`], [`Fifo`] and the functions here. Only the layers below
 //! know a descriptor's flags, how a FIFO is opened and how a call is kept from blocking.
 
+#[cfg(all(feature = "portable", not(debug_assertions)))]
+compile_error!("the feature `portable` is for tests of pipehost: such a build confines nothing");
+
 mod code;
 mod errors;
 mod fifo;

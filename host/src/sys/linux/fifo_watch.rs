@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
 use tokio::io::unix::AsyncFd;
 
 use super::super::unix::end::register;
@@ -36,14 +38,18 @@ impl FifoWatch {
     /// Starts to watch, as a task of this tokio runtime.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime with I/O and time.
     pub(crate) fn start() -> Self {
         let watch = Self::default();
         let state = Arc::clone(&watch.0);
+        // A confined process makes no sockets.
+        let sockets = monitor::is_there().then(|| monitor::socket_pair(SocketFlags::NONBLOCK));
         // The task ends with the runtime.
         tokio::spawn(async move {
             tokio::time::sleep(FIRST_LOOK).await;
-            match begin(&state) {
+            let made = begin(&state, sockets).await;
+            say_missing(&state);
+            match made {
                 Ok(inotify) => look(&state, &inotify).await,
                 Err(error) => tracing::debug!("the FIFOs cannot be watched: {error}"),
             }
@@ -66,25 +72,37 @@ impl FifoWatch {
 }
 
 /// Watches the FIFOs that there are. A confined process has the monitor do it, as inotify_add_watch(2)
-/// takes a path.
+/// takes a path, and waits for it without blocking the thread.
 ///
 /// # Errors
 /// EMFILE if the user has too many such watches already.
-fn begin(state: &Mutex<State>) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
-    let mut state = lock(state);
-    let fifos: Vec<_> = state.fifos.iter().filter_map(Weak::upgrade).collect();
-    let fd = match monitor::is_sealed() {
-        true => monitor::watch()?,
-        false => {
+async fn begin(
+    state: &Mutex<State>,
+    sockets: Option<Result<(OwnedFd, OwnedFd), Errno>>,
+) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
+    let fd = match (monitor::is_sealed(), sockets) {
+        (true, Some(sockets)) => {
+            let (ours, theirs) = sockets?;
+            monitor::watch(&theirs)?;
+            drop(theirs);
+            let ours = register(ours, Direction::Read).map_err(|(_, error)| error)?;
+            let _ = ours.readable().await?;
+            monitor::receive_descriptor(ours.get_ref())?
+        }
+        (true, None) => return Err(io::ErrorKind::Unsupported.into()),
+        (false, _) => {
             let fd = new_inotify()?;
-            fifos.iter().try_for_each(|fifo| watch(&fd, fifo.handle()))?;
+            for fifo in fifos(state) {
+                // It is a FIFO that this process may only write to.
+                if let Err(error) = watch(&fd, fifo.handle()) {
+                    tracing::debug!("{}: cannot be watched: {error}", fifo.path().display());
+                }
+            }
             fd
         }
     };
     let inotify = Arc::new(register(fd, Direction::Read).map_err(|(_, error)| error)?);
-    state.inotify = Some(Arc::clone(&inotify));
-    drop(state);
-    say_missing(fifos);
+    lock(state).inotify = Some(Arc::clone(&inotify));
     Ok(inotify)
 }
 
@@ -98,15 +116,18 @@ async fn look(state: &Mutex<State>, inotify: &AsyncFd<OwnedFd>) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => return,
         }
-        let fifos = lock(state).fifos.iter().filter_map(Weak::upgrade).collect();
-        say_missing(fifos);
+        say_missing(state);
     }
 }
 
-fn say_missing(fifos: Vec<Arc<Fifo>>) {
-    for fifo in fifos.into_iter().filter(|fifo| fifo.is_in_use()) {
+fn say_missing(state: &Mutex<State>) {
+    for fifo in fifos(state).into_iter().filter(|fifo| fifo.is_in_use()) {
         fifo.say_if_missing();
     }
+}
+
+fn fifos(state: &Mutex<State>) -> Vec<Arc<Fifo>> {
+    lock(state).fifos.iter().filter_map(Weak::upgrade).collect()
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {

@@ -136,13 +136,14 @@ pub(in crate::sys) fn is_in_place(id: TraceId) -> bool {
     !matches!(ask(&Request::IsInPlace { id: id.0 }, &[]), Ok((Reply::IsInPlace(false), _)))
 }
 
-/// Has all permitted FIFOs watched, and returns the inotify(7) descriptor. Blocks until the monitor
-/// replies.
+/// Has all permitted FIFOs watched, as far as they can be. The inotify(7) descriptor arrives at the
+/// other end of `socket`, see [`receive_descriptor`]. Never blocks. The monitor does it once.
 ///
 /// # Errors
-/// Those of inotify_add_watch(2).
-pub(super) fn watch() -> io::Result<OwnedFd> {
-    ask_for_descriptor(&Request::Watch, &[])
+/// Fails if the monitor is gone or does not read.
+pub(super) fn watch(socket: &OwnedFd) -> Result<(), Errno> {
+    let monitor = MONITOR.get().ok_or(Errno::PIPE)?;
+    monitor.tell(&Request::Watch, &[socket.as_fd()])
 }
 
 /// Opens the FIFO `id`, with O_NONBLOCK. Blocks until the monitor replies.

@@ -44,6 +44,7 @@ fn serve(socket: &OwnedFd, host: &Host, commands: Commands) -> io::Result<()> {
         natives: Natives::new(commands, host),
         waits: Vec::new(),
         sealed: false,
+        watches: false,
     };
     let served = monitor.serve(socket);
     monitor.waits.clear();
@@ -60,6 +61,8 @@ struct Server<'a> {
     waits: Vec<Wait>,
     /// True once the process is confined: nothing new is announced or permitted.
     sealed: bool,
+    /// True once FIFOs are watched.
+    watches: bool,
 }
 
 struct Wait {
@@ -124,6 +127,10 @@ impl Server<'_> {
                 self.sealed = true;
                 return Ok(());
             }
+            Request::Watch => {
+                self.watch(fds);
+                return Ok(());
+            }
             Request::Signal { pid, signal } => {
                 self.natives.signal(pid, signal);
                 return Ok(());
@@ -147,7 +154,6 @@ impl Server<'_> {
                 .and_then(Known::is_in_place)
                 .map(|it| (Reply::IsInPlace(it), None))
                 .map_err(io::Error::from),
-            Request::Watch => self.watch().map(|fd| (Reply::Descriptor, Some(fd))),
             Request::Open { id, write } => {
                 self.open(id, write).map(|fd| (Reply::Descriptor, Some(fd)))
             }
@@ -173,11 +179,25 @@ impl Server<'_> {
         Ok(Reply::Removed(self.known.remove(at).remove()?))
     }
 
-    fn watch(&self) -> io::Result<OwnedFd> {
-        let inotify = new_inotify()?;
-        let mut permitted = self.known.iter().filter(|known| known.may_read || known.may_write);
-        permitted.try_for_each(|known| watch(&inotify, known.handle()?))?;
-        Ok(inotify)
+    /// Watches the permitted FIFOs, once: a user has few such descriptors for all programs.
+    fn watch(&mut self, fds: Vec<OwnedFd>) {
+        let (Some(socket), false) = (fds.into_iter().next(), self.watches) else { return };
+        self.watches = true;
+        let inotify = new_inotify();
+        if let Ok(inotify) = &inotify {
+            let permitted = self.known.iter().filter(|known| known.may_read || known.may_write);
+            for handle in permitted.filter_map(|known| known.handle().ok()) {
+                // Fails for a FIFO that may only be written to. The process looks at it in the end.
+                let _ = watch(inotify, handle);
+            }
+        }
+        let (reply, fd) = match &inotify {
+            Ok(fd) => (Reply::Descriptor, Some(fd.as_fd())),
+            Err(error) => (Reply::of_error(error), None),
+        };
+        let fds: Vec<_> = fd.into_iter().collect();
+        // Fails if the process no longer wants it.
+        let _ = send(&socket, &reply, &fds, SendFlags::DONTWAIT);
     }
 
     fn open(&self, id: u32, write: bool) -> io::Result<OwnedFd> {

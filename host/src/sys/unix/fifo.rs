@@ -273,9 +273,13 @@ impl Fifo {
     /// process made, and was not told to keep, is removed, and only if the path still leads to it: a
     /// file that another process put there stays. Warns if another process has removed the FIFO already. Only the first call does anything; drop calls this too.
     pub fn remove(&self) {
-        if self.ended.swap(true, Ordering::SeqCst) {
-            return;
+        if !self.ended.swap(true, Ordering::SeqCst) {
+            self.end();
+            self.warnings.log(&self.path);
         }
+    }
+
+    fn end(&self) {
         if !self.ours {
             self.say_if_missing();
             self.unlock();
@@ -345,7 +349,6 @@ impl Fifo {
 impl Drop for Fifo {
     fn drop(&mut self) {
         self.remove();
-        self.warnings.log(&self.path);
     }
 }
 

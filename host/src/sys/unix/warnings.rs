@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::super::FifoWarning;
 
@@ -19,24 +19,36 @@ pub(super) struct Warnings {
 impl Warnings {
     /// Passes `warning` to the listener, or keeps it for the one that comes.
     pub(super) fn tell(&self, path: &Path, warning: FifoWarning) {
+        // Under this lock, as a listener may come meanwhile.
+        let mut kept = self.kept();
         match self.listener.get() {
-            Some(listener) => listener(path, warning),
-            None => self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(warning),
+            Some(listener) => {
+                drop(kept);
+                listener(path, warning);
+            }
+            None => kept.push(warning),
         }
     }
 
     /// Sets the listener, and passes it what has been kept. Does nothing if there is one already.
     pub(super) fn listen(&self, path: &Path, listener: Listener) {
-        if self.listener.set(listener).is_ok() {
-            let kept =
-                std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
-            kept.into_iter().for_each(|warning| self.tell(path, warning));
-        }
+        let kept = {
+            let mut kept = self.kept();
+            match self.listener.set(listener) {
+                Ok(()) => std::mem::take(&mut *kept),
+                Err(_) => return,
+            }
+        };
+        kept.into_iter().for_each(|warning| self.tell(path, warning));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<FifoWarning>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Logs what no listener has come for.
     pub(super) fn log(&self, path: &Path) {
-        for warning in self.kept.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for warning in self.kept().drain(..) {
             tracing::warn!("{}: {warning}", path.display());
         }
     }

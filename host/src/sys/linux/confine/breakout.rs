@@ -89,6 +89,7 @@ pub(crate) fn attempts(beside: &Path, victim: i32) -> Vec<Attempt> {
             }),
             ("removing a file by way of the monitor", monitor_removes(&beside)),
             ("opening more by way of the monitor", monitor_opens()),
+            ("a second watch by way of the monitor", monitor_watches()),
             ("a user namespace", call(libc::unshare(libc::CLONE_NEWUSER).into())),
             ("a mount", {
                 let nothing = std::ptr::null();
@@ -154,6 +155,15 @@ fn monitor_opens() -> Option<i32> {
     let _ = monitor::permit(id, true, true);
     let error = monitor::open(id, crate::sys::Direction::Write).err()?;
     Some(error.raw_os_error().unwrap_or(0))
+}
+
+/// Asks the monitor to watch FIFOs, again and again. It does it once at most. A descriptor that is sent
+/// with the request cannot be made here: a pair of sockets is refused.
+fn monitor_watches() -> Option<i32> {
+    match monitor::socket_pair(rustix::net::SocketFlags::empty()) {
+        Ok(_) => None,
+        Err(error) => Some(error.raw_os_error()),
+    }
 }
 
 /// Executes a program: execve(2). Returns only if that is refused.

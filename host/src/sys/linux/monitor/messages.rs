@@ -41,6 +41,8 @@ pub(in super::super) enum Request {
         write: bool,
     },
     Seal,
+    /// All permitted FIFOs. With the socket that gets the descriptor.
+    Watch,
     Signal {
         pid: i32,
         signal: i32,
@@ -54,8 +56,6 @@ pub(in super::super) enum Request {
     IsInPlace {
         id: u32,
     },
-    /// Of all permitted FIFOs.
-    Watch,
     Open {
         id: u32,
         write: bool,
