@@ -30,7 +30,8 @@ pub(super) fn is_fast(buf: &[u8]) -> bool {
 pub(super) fn with<T>(most: usize, fill: impl FnOnce(&mut [u8]) -> T) -> T {
     SCRATCH.with_borrow_mut(|memory| {
         if memory.is_empty() {
-            memory.resize(SIZE + ALIGNMENT, 0);
+            // Zeroed by the kernel, page by page as they are used. A short run uses few.
+            *memory = vec![0; SIZE + ALIGNMENT];
         }
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         fill(&mut memory[start..start + most.min(SIZE)])
