@@ -7,7 +7,6 @@ use std::fs::{self};
 use std::io::Write as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::time::Duration;
 
 use support::*;
 
@@ -267,7 +266,7 @@ fn row_25_is_told_while_it_runs() {
         until("it is open", || running.has_open(&x));
         if later {
             // Any time after the first 100 ms is long enough.
-            std::thread::sleep(Duration::from_millis(400));
+            std::thread::sleep(std::time::Duration::from_millis(400));
         }
         fs::remove_file(&x).unwrap();
         until("it is told", || fs::read_to_string(&told).unwrap().contains("removed or replaced"));
