@@ -104,12 +104,12 @@ fn row_04_a_run_of_another_type_is_refused() {
 fn row_05_a_guest_that_cannot_be_read() {
     let _dog = watchdog();
     let dir = Dir::new();
+    let secret = dir.file("secret.wasm", "x");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     for command in ["run", "inspect"] {
         pipehost([command, "/no/such.wasm"]).end().expect_line(66, &["/no/such.wasm: No such"]);
         pipehost([command, "/tmp"]).end().expect_line(66, &["/tmp: is a folder"]);
         pipehost([command, "@nothing"]).end().expect_line(66, &["@nothing", "@upper"]);
-        let secret = dir.file("secret.wasm", "x");
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
         let script = format!("pipehost {command} {}", secret.display());
         as_nobody(&dir, &script).expect_line(77, &["secret.wasm: Permission denied"]);
     }
