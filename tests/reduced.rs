@@ -44,7 +44,11 @@ fn check(ran: Result<(String, Outcome), String>, is_built_in: bool) {
             assert_eq!(text, TEXT);
             assert!(matches!(outcome, Outcome::Exited(0)), "{outcome:?}");
         }
-        (Err(line), false) => assert!(line.contains("WASI") || line.contains("wasi:"), "{line}"),
+        (Err(line), false) => {
+            // Without `p3`, the engine does not know the types of 0.3 either.
+            let reasons = ["WASI", "wasi:", "component model async"];
+            assert!(reasons.iter().any(|reason| line.contains(reason)), "{line}");
+        }
         (ran, _) => panic!("built in: {is_built_in}, but {ran:?}"),
     }
 }
