@@ -3,13 +3,14 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::kqueue::{Event, EventFilter, EventFlags, VnodeEvents, kevent, kqueue};
 use tokio::io::unix::AsyncFd;
 
 use super::super::unix::end::register;
+use super::super::unix::watched::Watched;
 use super::super::{Direction, Fifo};
 
 /// How many events are read at once.
@@ -18,12 +19,12 @@ const EVENTS: usize = 16;
 /// Warns of FIFOs that vanish while they are in use: EVFILT_VNODE of kqueue(2), on their folders, as
 /// watching a FIFO would mean to open it. Warns once for each, see [`Fifo::say_if_missing`].
 #[derive(Debug)]
-pub(crate) struct FifoWatch(Option<Arc<Watched>>);
+pub(crate) struct FifoWatch(Option<Arc<State>>);
 
 #[derive(Debug)]
-struct Watched {
+struct State {
     queue: AsyncFd<OwnedFd>,
-    fifos: Mutex<Vec<Weak<Fifo>>>,
+    fifos: Watched,
     /// The folders, which stay open as long as the queue.
     folders: Mutex<Vec<OwnedFd>>,
 }
@@ -45,19 +46,18 @@ impl FifoWatch {
                 return Self(None);
             }
         };
-        let watched =
-            Arc::new(Watched { queue, fifos: Mutex::default(), folders: Mutex::default() });
-        let watch = Self(Some(Arc::clone(&watched)));
+        let state = Arc::new(State { queue, fifos: Watched::default(), folders: Mutex::default() });
+        let watch = Self(Some(Arc::clone(&state)));
         tokio::spawn(async move {
             // The task ends with the runtime.
-            while let Ok(mut ready) = watched.queue.readable().await {
+            while let Ok(mut ready) = state.queue.readable().await {
                 let mut events = [MaybeUninit::<Event>::uninit(); EVENTS];
                 // SAFETY: no descriptors are added.
                 let happened =
-                    unsafe { kevent(&watched.queue, &[], &mut events, Some(Duration::ZERO)) };
+                    unsafe { kevent(&state.queue, &[], &mut events, Some(Duration::ZERO)) };
                 match happened.map(|(events, _)| events.len()) {
                     Ok(0) => ready.clear_ready(),
-                    Ok(_) => watched.look(),
+                    Ok(_) => state.fifos.say_missing(),
                     Err(rustix::io::Errno::INTR) => {}
                     Err(_) => return,
                 }
@@ -71,32 +71,16 @@ impl FifoWatch {
     /// # Errors
     /// Those of kevent(2).
     pub(crate) fn add(&self, fifo: &Arc<Fifo>) -> io::Result<()> {
-        let Some(watched) = &self.0 else { return Ok(()) };
+        let Some(state) = &self.0 else { return Ok(()) };
         let folder = fifo.handle().folder().try_clone()?;
         let flags = VnodeEvents::WRITE | VnodeEvents::RENAME | VnodeEvents::DELETE;
         let filter = EventFilter::Vnode { vnode: folder.as_raw_fd(), flags };
         let event = Event::new(filter, EventFlags::ADD | EventFlags::CLEAR, std::ptr::null_mut());
         let none: &mut [Event] = &mut [];
         // SAFETY: the folder stays open as long as the queue, by which it is dropped.
-        unsafe { kevent(&watched.queue, &[event], none, Some(Duration::ZERO)) }?;
-        watched.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
-        let mut fifos = watched.fifos.lock().unwrap_or_else(PoisonError::into_inner);
-        fifos.push(Arc::downgrade(fifo));
+        unsafe { kevent(&state.queue, &[event], none, Some(Duration::ZERO)) }?;
+        state.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+        state.fifos.add(fifo);
         Ok(())
-    }
-}
-
-impl Watched {
-    /// Looks whether the FIFOs are in their places.
-    fn look(&self) {
-        let fifos: Vec<_> = {
-            let fifos = self.fifos.lock().unwrap_or_else(PoisonError::into_inner);
-            fifos.iter().filter_map(Weak::upgrade).collect()
-        };
-        for fifo in fifos {
-            if fifo.is_in_use() {
-                fifo.say_if_missing();
-            }
-        }
     }
 }

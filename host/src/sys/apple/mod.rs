@@ -7,29 +7,15 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
 
-use super::unix::plain;
-
+pub use super::unix::plain::*;
 pub(crate) use fifo_watch::FifoWatch;
-pub use plain::monitor::{end_monitor, start_monitor};
-pub(super) use plain::{
-    Ahead, DESCRIPTORS, FOLDER, FifoHandle, FoundFile, Lease, capacity, ended, forking, grow,
-    has_writer, is_null, is_path_only, is_pipe, monitor, opens_fifos, path_of, pipe, pipe_of,
-    read_nowait, reader_gone, reopen, set_capacity, splice, tie_to_parent, wake_signal,
-    write_nowait,
-};
-pub use plain::{Missing, SandboxPolicy, confine, expect_folders, renounce_files};
-pub(crate) use plain::{append, memory_file, own_program};
 
 /// PIPE_BUF: a pipe that poll(2) calls writable has room for this many bytes.
 pub(crate) const PIPE_BUF: usize = 512;
 
 /// The folder of caches, in the home folder.
 pub(crate) const CACHES: &str = "Library/Caches";
-
-/// A send to a socket without a reader may raise SIGPIPE, which Rust's runtime ignores.
-pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// The unit of the most memory that getrusage(2) reports, in bytes.
 pub(super) const MEMORY_UNIT: u64 = 1;

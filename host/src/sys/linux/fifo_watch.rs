@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -12,6 +12,7 @@ use rustix::net::SocketFlags;
 use tokio::io::unix::AsyncFd;
 
 use super::super::unix::end::register;
+use super::super::unix::watched::Watched;
 use super::super::{Direction, Fifo};
 use super::{monitor, path_of};
 
@@ -25,13 +26,13 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// Warns of FIFOs that vanish while they are in use: inotify(7). Warns once for each, see
 /// [`Fifo::say_if_missing`].
 #[derive(Debug, Default)]
-pub(crate) struct FifoWatch(Arc<Mutex<State>>);
+pub(crate) struct FifoWatch(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
     /// Set once the first look is over.
-    inotify: Option<Arc<AsyncFd<OwnedFd>>>,
-    fifos: Vec<Weak<Fifo>>,
+    inotify: OnceLock<AsyncFd<OwnedFd>>,
+    fifos: Watched,
 }
 
 impl FifoWatch {
@@ -47,10 +48,11 @@ impl FifoWatch {
         // The task ends with the runtime.
         tokio::spawn(async move {
             tokio::time::sleep(FIRST_LOOK).await;
-            let made = begin(&state, sockets).await;
-            say_missing(&state);
+            let made = begin(&state.fifos, sockets).await;
+            let made = made.map(|inotify| state.inotify.get_or_init(|| inotify));
+            state.fifos.say_missing();
             match made {
-                Ok(inotify) => look(&state, &inotify).await,
+                Ok(inotify) => look(&state.fifos, inotify).await,
                 Err(error) => tracing::debug!("the FIFOs cannot be watched: {error}"),
             }
         });
@@ -62,9 +64,8 @@ impl FifoWatch {
     /// # Errors
     /// Those of inotify_add_watch(2). [`Fifo::remove`] still looks.
     pub(crate) fn add(&self, fifo: &Arc<Fifo>) -> io::Result<()> {
-        let mut state = lock(&self.0);
-        state.fifos.push(Arc::downgrade(fifo));
-        match &state.inotify {
+        self.0.fifos.add(fifo);
+        match self.0.inotify.get() {
             Some(inotify) => watch(inotify, fifo.handle()),
             None => Ok(()),
         }
@@ -77,9 +78,9 @@ impl FifoWatch {
 /// # Errors
 /// EMFILE if the user has too many such watches already.
 async fn begin(
-    state: &Mutex<State>,
+    fifos: &Watched,
     sockets: Option<Result<(OwnedFd, OwnedFd), Errno>>,
-) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
+) -> io::Result<AsyncFd<OwnedFd>> {
     let fd = match (monitor::is_sealed(), sockets) {
         (true, Some(sockets)) => {
             let (ours, theirs) = sockets?;
@@ -92,7 +93,7 @@ async fn begin(
         (true, None) => return Err(io::ErrorKind::Unsupported.into()),
         (false, _) => {
             let fd = new_inotify()?;
-            for fifo in fifos(state) {
+            for fifo in fifos.all() {
                 // It is a FIFO that this process may only write to.
                 if let Err(error) = watch(&fd, fifo.handle()) {
                     tracing::debug!("{}: cannot be watched: {error}", fifo.path().display());
@@ -101,37 +102,21 @@ async fn begin(
             fd
         }
     };
-    let inotify = Arc::new(register(fd, Direction::Read).map_err(|(_, error)| error)?);
-    lock(state).inotify = Some(Arc::clone(&inotify));
-    Ok(inotify)
+    register(fd, Direction::Read).map_err(|(_, error)| error)
 }
 
 /// Looks at all FIFOs whenever something has happened to one.
-async fn look(state: &Mutex<State>, inotify: &AsyncFd<OwnedFd>) {
+async fn look(fifos: &Watched, inotify: &AsyncFd<OwnedFd>) {
     while let Ok(mut ready) = inotify.readable().await {
         let mut buf = [MaybeUninit::<u8>::uninit(); EVENTS];
         match rustix::io::read(inotify, &mut buf) {
             Ok(_) => {}
-            Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-            Err(rustix::io::Errno::INTR) => continue,
+            Err(Errno::AGAIN) => ready.clear_ready(),
+            Err(Errno::INTR) => continue,
             Err(_) => return,
         }
-        say_missing(state);
+        fifos.say_missing();
     }
-}
-
-fn say_missing(state: &Mutex<State>) {
-    for fifo in fifos(state).into_iter().filter(|fifo| fifo.is_in_use()) {
-        fifo.say_if_missing();
-    }
-}
-
-fn fifos(state: &Mutex<State>) -> Vec<Arc<Fifo>> {
-    lock(state).fifos.iter().filter_map(Weak::upgrade).collect()
-}
-
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes an inotify(7) descriptor that watches nothing yet.

@@ -29,6 +29,8 @@ mod standard;
 mod stop;
 pub(in crate::sys) mod trace;
 mod warnings;
+#[cfg(not(feature = "portable"))]
+pub(in crate::sys) mod watched;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;

@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use super::super::own::make_fifo;
 use super::identity::Identity;
@@ -24,10 +25,14 @@ pub(in crate::sys) use calls::{Ahead, has_writer, read_nowait, reader_gone, spli
 pub(in crate::sys) use commands::{ended, forking, pipe, tie_to_parent};
 pub use confine::{Missing, SandboxPolicy, confine, expect_folders, renounce_files};
 pub(in crate::sys) use handle::{FifoHandle, FoundFile, opens_fifos, path_of, reopen};
+pub use monitor::{end_monitor, start_monitor};
 
 /// How a folder is opened whose entries are named later.
 pub(in crate::sys) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A send to a socket without a reader may raise SIGPIPE, which Rust's runtime ignores.
+pub(in crate::sys) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// The folder with an entry for each descriptor of this process.
 pub(in crate::sys) const DESCRIPTORS: &str = "/dev/fd";
