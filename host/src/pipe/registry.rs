@@ -278,7 +278,8 @@ impl Pipes {
                 writer.passed_on(label, pending_writes, journal)
             }
         };
-        Ok(writer.holding(hold))
+        let may_read = grant.directions.permit(Direction::Read);
+        Ok(writer.felt_at_once(Arc::new(may_read.into())).holding(hold))
     }
 
     /// Makes an anonymous pipe.
@@ -293,10 +294,10 @@ impl Pipes {
         let (mut reader, mut writer) = sys::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
-        Ok((
-            Reader::new(reader, None, label(), &journal).holding(hold()),
-            Writer::new(writer, None, label(), &self.pending_writes, &journal).holding(hold()),
-        ))
+        let reader = Reader::new(reader, None, label(), &journal).holding(hold());
+        let writer = Writer::new(writer, None, label(), &self.pending_writes, &journal);
+        let writer = writer.felt_at_once(reader.is_own()).holding(hold());
+        Ok((reader, writer))
     }
 
     /// Returns the guest's limits.

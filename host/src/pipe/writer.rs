@@ -5,6 +5,7 @@ mod flow;
 use std::future::pending;
 use std::io;
 use std::mem;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use super::{ErrorCode, Fault, Journal, PendingWrites, Since};
 use crate::limits::Allowance;
 use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
 pub(crate) use flow::PERMIT;
-use flow::{Flow, State};
+use flow::{Deferrable, Flow, State};
 
 /// The writing end of a pipe. Dropping it closes it, once everything that it accepted is written.
 ///
@@ -115,6 +116,13 @@ impl Writer {
         self
     }
 
+    /// Has a guest feel it at once when the pipe is full. As long as `reader_is_own` is true, the
+    /// guest has the reader, too, and feels at once that it is closed.
+    pub(super) fn felt_at_once(mut self, reader_is_own: Arc<AtomicBool>) -> Self {
+        self.flow.deferrable = Deferrable::Room { room: 0, reader_is_own };
+        self
+    }
+
     /// Returns whether bytes wait for which a terminal had no room.
     pub(crate) fn is_behind(&self) -> bool {
         self.flow.terminal.is_some() && !self.flow.outbox.is_empty()
@@ -135,6 +143,7 @@ impl Writer {
     ) -> Self {
         self.pending_writes = pending_writes.clone();
         self.flow.label = label;
+        self.flow.deferrable = Deferrable::Room { room: 0, reader_is_own: Arc::default() };
         let meter = journal.meter(&self.flow.label, Direction::Write);
         self.flow.meter = self.flow.meter.passed_on(meter);
         self.flow.journal = journal.clone();
@@ -283,11 +292,23 @@ impl Writer {
     /// Keeps `bytes` for a later delivery and returns true, if they may wait: see
     /// [`deferred`](super::deferred).
     pub(super) fn defer(&mut self, bytes: &[u8]) -> bool {
-        if bytes.len() > self.flow.room_to_defer() {
-            return false;
+        let may = self.flow.may_defer(bytes.len());
+        if may {
+            self.flow.deferred.extend_from_slice(bytes);
         }
+        may
+    }
+
+    /// Returns whether `bytes` may wait.
+    pub(super) fn may_defer(&mut self, bytes: &[u8]) -> bool {
+        self.flow.may_defer(bytes.len())
+    }
+
+    /// Keeps the first `bytes` for a later delivery, in `buffer`, which is empty.
+    pub(super) fn defer_first(&mut self, buffer: Vec<u8>, bytes: &[u8]) {
+        debug_assert!(self.flow.deferred.is_empty() && buffer.is_empty());
+        self.flow.deferred = buffer;
         self.flow.deferred.extend_from_slice(bytes);
-        true
     }
 
     /// Returns how many more bytes may be deferred.
@@ -295,14 +316,14 @@ impl Writer {
         self.flow.room_to_defer()
     }
 
-    /// Delivers the deferred bytes, and returns whether none of them is left. `is_last` says that
-    /// the guest has ended, and cannot be told of a failure.
-    pub(super) fn deliver_deferred(&mut self, is_last: bool) -> Result<bool, Fault> {
+    /// Delivers the deferred bytes. Returns whether none of them is left, and the empty buffer in
+    /// which they were. `is_last` says that the guest has ended, and cannot be told of a failure.
+    pub(super) fn deliver_deferred(&mut self, is_last: bool) -> (Result<bool, Fault>, Vec<u8>) {
         self.flow.left_behind = is_last;
         let delivered = self.flow.deliver();
         self.flow.left_behind = false;
         self.flow.is_untold |= delivered.is_err() && !is_last;
-        delivered
+        (delivered, mem::take(&mut self.flow.deferred))
     }
 
     /// Notes that the guest has been told of the writer's failure.

@@ -3,11 +3,13 @@
 use wasmtime::component::Resource;
 
 use super::PipesCtxView;
-use crate::pipe::{Child, ErrorCode, Fault, Reader, SpawnRequest, Writer};
+use crate::pipe::{Child, ErrorCode, Fault, Reader, SpawnRequest, Writer, deferred};
 
 impl PipesCtxView<'_> {
-    /// Returns the reader behind a handle that the guest holds.
+    /// Returns the reader behind a handle that the guest holds. Delivers the guest's deferred writes
+    /// first, as the guest may ask how many bytes wait.
     pub(super) fn reader(&mut self, handle: &Resource<Reader>) -> Result<&mut Reader, Fault> {
+        deferred::settle();
         // Wasmtime has checked the handle, so that only a bug here can make this fail.
         self.table.get_mut(handle).map_err(|_| ErrorCode::Io.into())
     }
@@ -51,8 +53,10 @@ impl PipesCtxView<'_> {
         self.handle(child.clone()).inspect_err(|_| child.kill())
     }
 
-    /// Returns the child behind a handle that the guest holds.
+    /// Returns the child behind a handle that the guest holds. Delivers the guest's deferred writes
+    /// first: a child that has ended, ended after them.
     pub(super) fn child(&mut self, handle: &Resource<Child>) -> wasmtime::Result<&Child> {
+        deferred::settle();
         Ok(self.table.get(handle)?)
     }
 

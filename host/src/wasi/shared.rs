@@ -129,7 +129,7 @@ pub(crate) struct SharedWriter {
     /// shares the writer may have filled the pipe since.
     permitted: Arc<AtomicBool>,
     hush: Option<Arc<Hush>>,
-    /// What is written may be deferred: it is a guest's stdout.
+    /// What is written may be deferred.
     defers: bool,
     streams: Streams,
 }
@@ -155,7 +155,7 @@ impl SharedWriter {
         Self { defers: self.defers, ..Self::of(Arc::clone(&self.writer)) }
     }
 
-    /// The same writer, as a guest's stdout: what is written may be deferred.
+    /// Returns the same writer. What is written to it may be deferred.
     pub(crate) fn deferring(self) -> Self {
         Self { defers: true, ..self }
     }

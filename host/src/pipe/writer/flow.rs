@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use tokio::time::{Instant, sleep_until};
@@ -34,6 +35,7 @@ pub(super) struct Flow {
     /// A write has succeeded. The first one is never deferred: the guest is told at once that the end is not open, or
     /// that the reader has left before.
     pub(super) is_proven: bool,
+    pub(super) deferrable: Deferrable,
     pub(super) capacity: Option<u64>,
     pub(super) broken: Since,
     /// Whether the guest is gone, so that it cannot be told of a failure.
@@ -44,6 +46,30 @@ pub(super) struct Flow {
     /// Set if the writer writes to a terminal and escapes characters that act on one. The outbox
     /// holds escaped bytes then.
     pub(super) terminal: Option<Box<Terminal>>,
+}
+
+/// How much may be deferred.
+#[derive(Debug)]
+pub(super) enum Deferrable {
+    /// A buffer's worth, even if the pipe is full. So a guest feels a full pipe a buffer later.
+    Buffer,
+    /// Only what the pipe had room for when the first byte was deferred, so that a guest feels a full pipe at once. The
+    /// room is 0 while nothing is deferred.
+    Room {
+        room: usize,
+        /// Whether the guest may have the reader, too. It knows when it closes that, and nothing is deferred.
+        reader_is_own: Arc<AtomicBool>,
+    },
+}
+
+impl Deferrable {
+    /// Returns the largest piece that is deferred. A larger one is better written at once than copied.
+    fn largest(&self) -> usize {
+        match self {
+            Self::Buffer => 16 * 1024,
+            Self::Room { .. } => 4096,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -83,6 +109,7 @@ impl Flow {
             deferred: Vec::new(),
             is_untold: false,
             is_proven: false,
+            deferrable: Deferrable::Buffer,
             capacity,
             broken: Arc::default(),
             left_behind: false,
@@ -179,16 +206,43 @@ impl Flow {
         }
     }
 
-    /// Returns how many more bytes can be deferred. Returns 0 if each write must be seen at once,
-    /// as on a terminal, if each write is counted before it is made, or if bytes wait for room
-    /// already.
+    /// Returns whether `count` more bytes may be deferred.
+    pub(super) fn may_defer(&mut self, count: usize) -> bool {
+        if count > self.deferrable.largest() || !self.may_wait() {
+            return false;
+        }
+        if let (Deferrable::Room { room, .. }, State::Open(end)) =
+            (&mut self.deferrable, &self.state)
+            && self.deferred.is_empty()
+        {
+            let free = |end: &End| Some(end.capacity().ok()?.saturating_sub(end.available().ok()?));
+            *room = free(end).and_then(|free| free.try_into().ok()).unwrap_or(0).min(PERMIT);
+        }
+        count <= self.room_to_defer()
+    }
+
+    /// Returns how many more bytes can be deferred, without asking the kernel.
     pub(super) fn room_to_defer(&self) -> usize {
-        let may_wait = self.is_proven
+        let most = match &self.deferrable {
+            Deferrable::Buffer => PERMIT,
+            Deferrable::Room { room, .. } => *room,
+        };
+        if self.may_wait() { most.saturating_sub(self.deferred.len()) } else { 0 }
+    }
+
+    /// Returns false if each write must be seen at once, as on a terminal, if each write is counted
+    /// before it is made, or if bytes wait for room already.
+    fn may_wait(&self) -> bool {
+        let reader_is_own = match &self.deferrable {
+            Deferrable::Buffer => false,
+            Deferrable::Room { reader_is_own, .. } => reader_is_own.load(Ordering::Relaxed),
+        };
+        self.is_proven
             && self.outbox.is_empty()
             && self.terminal.is_none()
             && !self.meter.is_bounded()
-            && matches!(&self.state, State::Open(end) if !end.is_terminal());
-        if may_wait { PERMIT - self.deferred.len() } else { 0 }
+            && !reader_is_own
+            && matches!(&self.state, State::Open(end) if !end.is_terminal())
     }
 
     /// Writes the deferred bytes. Those for which there is no room are in the outbox then.
@@ -205,6 +259,9 @@ impl Flow {
             }
         }
         self.outbox = Bytes::copy_from_slice(rest);
+        if let Deferrable::Room { room, .. } = &mut self.deferrable {
+            *room = 0;
+        }
         // The buffer's memory is used again.
         deferred.clear();
         self.deferred = deferred;

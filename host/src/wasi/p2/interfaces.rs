@@ -6,7 +6,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, Pollable};
 use super::super::handles::interfaces_alike;
 use super::super::{HasPipes, PipesCtxView, PipesView, SharedReader, SharedWriter};
 use super::{Eof, InputStream, OutputStream};
-use crate::pipe::{Child, ChildStream, Fault, PassedEnd, Reader, SpawnRequest, Writer};
+use crate::pipe::{Child, ChildStream, Fault, PassedEnd, Reader, SpawnRequest, Writer, deferred};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -87,7 +87,7 @@ impl types::HostPipeWriter for PipesCtxView<'_> {
         &mut self,
         this: Resource<Writer>,
     ) -> wasmtime::Result<Resource<DynOutputStream>> {
-        let writer = SharedWriter::new(self.table.delete(this)?);
+        let writer = SharedWriter::new(self.table.delete(this)?).deferring();
         Ok(self.table.push(OutputStream::boxed(writer, Eof::Closed))?)
     }
 
@@ -120,6 +120,7 @@ impl spawn::HostChild for PipesCtxView<'_> {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Child {
     async fn ready(&mut self) {
+        deferred::settle();
         self.wait().await;
     }
 }

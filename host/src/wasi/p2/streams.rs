@@ -1,8 +1,10 @@
 //! `wasi:io/streams` over pipe ends: the system call first, waiting only where it would block.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::LocalKey;
 
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
@@ -33,22 +35,33 @@ impl Eof {
 
 /// The ends behind our streams, by where a stream is in memory: a `dyn InputStream` may be somebody
 /// else's, and cannot be asked.
-pub(super) static READERS: Ends<SharedReader> = Ends::new();
+pub(super) static READERS: Ends<SharedReader> = Ends::new(&LAST_READER);
 
 /// As [`READERS`], and how their failures are told.
-pub(super) static WRITERS: Ends<(SharedWriter, Eof)> = Ends::new();
+pub(super) static WRITERS: Ends<(SharedWriter, Eof)> = Ends::new(&LAST_WRITER);
+
+thread_local! {
+    static LAST_READER: Last<SharedReader> = const { RefCell::new((0, Weak::new())) };
+    static LAST_WRITER: Last<(SharedWriter, Eof)> = const { RefCell::new((0, Weak::new())) };
+}
+
+/// What a thread has asked about last: most guests use one stream many times.
+type Last<E> = RefCell<(usize, Weak<E>)>;
 
 /// See [`READERS`]. What is in here lives in its box, and takes itself out when it is dropped: no
 /// two streams have the same place.
-pub(super) struct Ends<E>(Mutex<BTreeMap<usize, Arc<E>>>);
+pub(super) struct Ends<E: 'static> {
+    by_place: Mutex<BTreeMap<usize, Arc<E>>>,
+    last: &'static LocalKey<Last<E>>,
+}
 
 impl<E> Ends<E> {
-    const fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+    const fn new(last: &'static LocalKey<Last<E>>) -> Self {
+        Self { by_place: Mutex::new(BTreeMap::new()), last }
     }
 
     fn ends(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<E>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add<S>(&self, stream: &S, end: E) {
@@ -63,7 +76,18 @@ impl<E> Ends<E> {
 
     /// The end behind `stream`, if that is one of ours.
     pub(super) fn behind<S: ?Sized>(&self, stream: &S) -> Option<Arc<E>> {
-        self.ends().get(&place(stream)).cloned()
+        let place = place(stream);
+        self.last.with_borrow_mut(|last| {
+            if last.0 == place
+                // As long as the end is there, so is its stream, and nothing else is in that place.
+                && let Some(end) = last.1.upgrade()
+            {
+                return Some(end);
+            }
+            let end = self.ends().get(&place).cloned()?;
+            *last = (place, Arc::downgrade(&end));
+            Some(end)
+        })
     }
 }
 
