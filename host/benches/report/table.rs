@@ -49,8 +49,16 @@ cargo bench                     # all of it, and this file; a quarter of an hour
 cargo bench -- --quick lines    # some rows, less exactly; writes nothing
 ```
 
-With `PIPEHOST_BENCH_GUESTS=FOLDER`, programs of others are measured as well: `coreutils.wasm` (uutils, for WASI 0.1),
-`coreutils-p2.wasm` (for 0.2) and `rg.wasm` (ripgrep) in that folder.
+With `PIPEHOST_BENCH_GUESTS=FOLDER`, programs of others are measured as well: `coreutils.wasm` (of WASI 0.1) and
+`p2/coreutils.wasm` (of 0.2) in that folder, and `rg.wasm`. In the sources of uutils 0.12.0 and of ripgrep 15.2.0, as
+crates.io has them:
+
+```sh
+for target in wasm32-wasip1 wasm32-wasip2; do
+    cargo build --release --target $target --no-default-features --features 'cat wc sort tr head' --bin coreutils
+done
+cargo build --release --target wasm32-wasip1    # rg
+```
 ";
 
 const HEAD: [&str; 9] =

@@ -26,11 +26,11 @@ const OPTIONS: [&str; 2] = ["--max-memory", "4G"];
 
 const TOOLS: [&[&str]; 5] =
     [&["cat"], &["wc"], &["sort"], &["tr", "a-z", "A-Z"], &["head", "-n", "1000000"]];
-const SEARCH: [&[&str]; 1] = [&["ERROR"]];
+const SEARCH: [&[&str]; 1] = [&["ERROR", "-"]];
 
 const FILES: [(&str, &str, &[&[&str]]); 3] = [
     ("coreutils.wasm", "0.1 coreutils", &TOOLS),
-    ("coreutils-p2.wasm", "0.2 coreutils", &TOOLS),
+    ("p2/coreutils.wasm", "0.2 coreutils", &TOOLS),
     ("rg.wasm", "rg", &SEARCH),
 ];
 
