@@ -16,7 +16,7 @@ use crate::sys::{self, Code, CodeKey, FolderLock, PrivateError, PrivateFolder};
 const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// Changes with the format of entries.
-const FORMAT: &str = "pipehost code 1";
+const FORMAT: &str = "pipehost code 2";
 
 /// The suffix of the names of entries.
 const ENDING: &str = ".code";

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::Label;
@@ -220,8 +221,21 @@ impl Reader {
     /// Reads as [`Reader::try_read`] does, and appends up to `most` bytes to `buf`. `buf` grows by
     /// no more than the bytes that were read.
     pub fn try_read_onto(&mut self, buf: &mut Vec<u8>, most: usize) -> Result<Read, Fault> {
+        let (read, bytes) = self.try_read_bytes(most)?;
+        buf.extend_from_slice(&bytes);
+        Ok(read)
+    }
+
+    /// Reads up to `most` bytes as [`Reader::try_read`] does, and returns them. They should be dropped
+    /// soon: see [`End::read_bytes`].
+    pub(crate) fn try_read_bytes(&mut self, most: usize) -> Result<(Read, Bytes), Fault> {
         debug_assert!(most > 0);
-        self.attempt(most, |end, most| end.read_onto(buf, most))
+        let mut bytes = Bytes::new();
+        let read = self.attempt(most, |end, most| {
+            bytes = end.read_bytes(most)?;
+            Ok(bytes.len())
+        })?;
+        Ok((read, bytes))
     }
 
     fn attempt(

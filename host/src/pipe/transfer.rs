@@ -108,11 +108,11 @@ fn copy(reader: &mut Reader, writer: &mut Writer, most: usize) -> Result<Transfe
     if permit == 0 {
         return Ok(Transfer::NoRoom);
     }
-    let mut buf = Vec::new();
-    match reader.try_read_onto(&mut buf, most.min(permit)).map_err(TransferFault::Reading)? {
+    let (read, bytes) = reader.try_read_bytes(most.min(permit)).map_err(TransferFault::Reading)?;
+    match read {
         Read::Bytes(n) => {
-            // `buf` is within the permit, so the writer takes all of it.
-            writer.accept(&buf).map_err(TransferFault::Writing)?;
+            // They are within the permit, so the writer takes all of them.
+            writer.accept(&bytes).map_err(TransferFault::Writing)?;
             Ok(Transfer::Bytes(n))
         }
         Read::End => Ok(Transfer::End),

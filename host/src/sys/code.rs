@@ -2,12 +2,15 @@
 //! compiler made.
 //!
 //! A file is executed only if it lies in a [`PrivateFolder`](super::PrivateFolder), where only this
-//! user can have put it, and if its seal fits. The seal is a keyed hash over the whole file. It shows
-//! that the file is whole and was made for just this guest, engine and settings.
+//! user can have put it, and if its seal fits. The seal is a keyed hash over the file's length and its
+//! checksum. It shows that the file was made for just this guest, engine and settings, and that nothing
+//! has damaged it since. It is no defence against somebody who can write to the folder: no seal could be.
 
 use std::fs::File;
+use std::hash::Hasher as _;
 use std::io::{self, Read as _, Seek as _};
 
+use twox_hash::XxHash3_64;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
@@ -16,6 +19,9 @@ use super::{PrivateFile, platform};
 /// The length in bytes of a seal, which stands at the end of a file.
 const SEAL: usize = blake3::OUT_LEN;
 
+/// How many bytes of a file are read at once: what stays in the processor's cache until it is summed up.
+const PIECE: usize = 128 * 1024;
+
 /// Identifies what a piece of code was made from and for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CodeKey(pub [u8; blake3::KEY_LEN]);
@@ -23,7 +29,15 @@ pub(crate) struct CodeKey(pub [u8; blake3::KEY_LEN]);
 impl CodeKey {
     /// Returns the seal that must follow `code` in its file.
     pub(crate) fn seal(&self, code: &[u8]) -> [u8; SEAL] {
-        *blake3::keyed_hash(&self.0, code).as_bytes()
+        self.seal_of(code.len() as u64, XxHash3_64::oneshot(code))
+    }
+
+    /// Makes a seal of a length and a checksum. A hash of the whole file would take several times as
+    /// long, and each start waits for it.
+    fn seal_of(&self, length: u64, checksum: u64) -> [u8; SEAL] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&length.to_le_bytes()).update(&checksum.to_le_bytes());
+        *hasher.finalize().as_bytes()
     }
 
     /// Returns whether `file` is whole and was made for this key. Reads the whole file.
@@ -31,12 +45,22 @@ impl CodeKey {
         let mut file = file.file();
         let length = file.metadata()?.len();
         let Some(code_length) = length.checked_sub(SEAL as u64) else { return Ok(false) };
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update_reader(file.take(code_length))?;
+        let (mut checksum, mut left) = (XxHash3_64::new(), code_length);
+        let mut buf = vec![0; PIECE];
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            match file.read(&mut buf[..most])? {
+                // It was made shorter meanwhile.
+                0 => return Ok(false),
+                n => {
+                    checksum.write(&buf[..n]);
+                    left -= n as u64;
+                }
+            }
+        }
         let mut seal = [0; SEAL];
         file.read_exact(&mut seal)?;
-        // The comparison takes constant time, which is not needed here.
-        Ok(hasher.finalize() == seal)
+        Ok(self.seal_of(code_length, checksum.finish()) == seal)
     }
 }
 

@@ -87,7 +87,7 @@ impl End {
         match self.0 {}
     }
 
-    pub fn read_onto(&self, _: &mut Vec<u8>, _: usize) -> io::Result<usize> {
+    pub fn read_bytes(&self, _: usize) -> io::Result<bytes::Bytes> {
         match self.0 {}
     }
 

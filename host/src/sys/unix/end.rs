@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -211,13 +212,10 @@ impl End {
         })
     }
 
-    /// Reads as [`End::read`] does, and appends up to `most` bytes to `buf`.
-    pub fn read_onto(&self, buf: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-        scratch::with(most, |scratch| {
-            let n = self.read_into(scratch)?;
-            buf.extend_from_slice(&scratch[..n]);
-            Ok(n)
-        })
+    /// Reads up to `most` bytes as [`End::read`] does, and returns them. They may take up more memory
+    /// than they have bytes, so they should be dropped soon.
+    pub fn read_bytes(&self, most: usize) -> io::Result<Bytes> {
+        scratch::lend(most, |scratch| self.read_into(scratch))
     }
 
     fn read_into(&self, buf: &mut [u8]) -> io::Result<usize> {

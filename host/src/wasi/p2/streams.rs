@@ -123,14 +123,11 @@ impl wasmtime_wasi::p2::InputStream for InputStream {
         if size == 0 {
             return Ok(Bytes::new());
         }
-        let mut buf = Vec::new();
-        let read = self.reader.lock().try_read_onto(&mut buf, size);
-        self.dry = read == Ok(Read::Wait);
+        let (read, bytes) = self.reader.lock().try_read_bytes(size).map_err(failed)?;
+        self.dry = read == Read::Wait;
         match read {
-            Ok(Read::Bytes(_)) => Ok(buf.into()),
-            Ok(Read::Wait) => Ok(Bytes::new()),
-            Ok(Read::End) => Err(StreamError::Closed),
-            Err(fault) => Err(failed(fault)),
+            Read::Bytes(_) | Read::Wait => Ok(bytes),
+            Read::End => Err(StreamError::Closed),
         }
     }
 
