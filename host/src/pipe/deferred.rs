@@ -27,9 +27,8 @@ thread_local! {
 pub(crate) struct Deferral {
     /// The writer with something deferred.
     dirty: Option<Arc<Mutex<Writer>>>,
-    /// The buffer of the writer that was dirty last, for the next one: a guest has one, however many ends it writes to.
-    spare: Vec<u8>,
-    /// Writers that have failed while something of theirs was delivered. The guest may not have been told.
+    /// Writers that have failed while something of theirs was delivered, or may fail while the rest is. The guest may
+    /// not have been told.
     failed: Vec<Arc<Mutex<Writer>>>,
 }
 
@@ -80,18 +79,16 @@ pub(crate) fn settle() {
 /// Has `bytes` wait in `writer`, if they may. `false`: they are to be written now, as nothing of them was taken.
 pub(crate) fn defer(writer: &Arc<Mutex<Writer>>, bytes: &[u8]) -> bool {
     let Some(is_dirty) = with_current(|current| is(&current.dirty, writer)) else { return false };
-    if is_dirty {
-        return lock(writer).defer(bytes);
+    if !is_dirty {
+        settle();
     }
-    settle();
-    if !lock(writer).may_defer(bytes) {
+    if !lock(writer).defer(bytes) {
         return false;
     }
-    with_current(|current| {
-        lock(writer).defer_first(std::mem::take(&mut current.spare), bytes);
-        current.dirty = Some(Arc::clone(writer));
-    });
-    DEFERRED.fetch_add(1, Ordering::Relaxed);
+    if !is_dirty {
+        with_current(|current| current.dirty = Some(Arc::clone(writer)));
+        DEFERRED.fetch_add(1, Ordering::Relaxed);
+    }
     true
 }
 
@@ -120,15 +117,16 @@ fn with_current<R>(of: impl FnOnce(&mut Deferral) -> R) -> Option<R> {
 fn deliver(is_last: bool) {
     let Some(writer) = with_current(|current| current.dirty.take()).flatten() else { return };
     DEFERRED.fetch_sub(1, Ordering::Relaxed);
-    let (delivered, buffer) = lock(&writer).deliver_deferred(is_last);
-    with_current(|current| current.spare = buffer);
-    match delivered {
-        Ok(true) => {}
-        Ok(false) => Writer::attend(&writer),
-        Err(_) if is_last => {}
-        Err(_) => {
-            with_current(|current| current.failed.push(writer));
-        }
+    let delivered = lock(&writer).deliver_deferred(is_last);
+    if !matches!(delivered, Ok(true)) && !is_last {
+        with_current(|current| {
+            if !current.failed.iter().any(|failed| Arc::ptr_eq(failed, &writer)) {
+                current.failed.push(Arc::clone(&writer));
+            }
+        });
+    }
+    if delivered == Ok(false) {
+        Writer::attend(&writer);
     }
 }
 

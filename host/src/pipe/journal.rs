@@ -149,7 +149,12 @@ impl Journal {
         tracing::debug!("{label}: {fault}");
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.iter().filter(|note| note.left_behind == left_behind).count() < MOST_NOTES {
-            if fault.code == ErrorCode::Io {
+            // A failure is noted anew if it turns out that the guest was not told of it.
+            let is_same = |note: &Note| {
+                (&note.label, note.direction, note.fault) == (label, direction, fault)
+            };
+            let was_noted = left_behind && notes.iter().any(is_same);
+            if fault.code == ErrorCode::Io && !was_noted {
                 // The guest learns only that there was an error.
                 self.bounds.events.tell(&Event::PipeFault { label: label.clone(), fault });
             }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
@@ -77,8 +76,6 @@ pub struct Reader {
     meter: Meter,
     hold: Hold,
     late: Since,
-    /// Whether the guest has this reader and the writer, of a pipe that it has made. False where nobody asks.
-    is_own: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -115,7 +112,6 @@ impl Reader {
             label,
             journal: journal.clone(),
             late: Arc::default(),
-            is_own: Arc::default(),
             hold: Hold::default(),
         }
     }
@@ -146,13 +142,6 @@ impl Reader {
         Arc::clone(&self.late)
     }
 
-    /// Returns what says whether the guest has this reader of a pipe that it has made. It does until
-    /// the reader is given away.
-    pub(super) fn is_own(&self) -> Arc<AtomicBool> {
-        self.is_own.store(true, Ordering::Relaxed);
-        Arc::clone(&self.is_own)
-    }
-
     pub(super) fn holding(mut self, hold: Hold) -> Self {
         self.hold.add(hold);
         self
@@ -161,7 +150,6 @@ impl Reader {
     /// Hands the reader over to another guest, whose messages and counts call it `label`.
     pub(crate) fn passed_on(mut self, label: Label, journal: &Journal) -> Self {
         self.label = label;
-        self.is_own.store(false, Ordering::Relaxed);
         self.meter = self.meter.passed_on(journal.meter(&self.label, Direction::Read));
         self.journal = journal.clone();
         self
@@ -190,7 +178,6 @@ impl Reader {
     /// and what must be kept while the command has it.
     pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
         let fd = self.for_native()?;
-        self.is_own.store(false, Ordering::Relaxed);
         let lease = match &self.state {
             State::Open(end) => end.lease(),
             State::Ended | State::Failed(_) => CapacityLease::default(),

@@ -278,8 +278,7 @@ impl Pipes {
                 writer.passed_on(label, pending_writes, journal)
             }
         };
-        let may_read = grant.directions.permit(Direction::Read);
-        Ok(writer.felt_at_once(Arc::new(may_read.into())).holding(hold))
+        Ok(writer.holding(hold))
     }
 
     /// Makes an anonymous pipe.
@@ -294,10 +293,10 @@ impl Pipes {
         let (mut reader, mut writer) = sys::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
-        let reader = Reader::new(reader, None, label(), &journal).holding(hold());
-        let writer = Writer::new(writer, None, label(), &self.pending_writes, &journal);
-        let writer = writer.felt_at_once(reader.is_own()).holding(hold());
-        Ok((reader, writer))
+        Ok((
+            Reader::new(reader, None, label(), &journal).holding(hold()),
+            Writer::new(writer, None, label(), &self.pending_writes, &journal).holding(hold()),
+        ))
     }
 
     /// Returns the guest's limits.

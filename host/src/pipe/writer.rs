@@ -1,11 +1,11 @@
 //! The writing end of a pipe.
 
 mod flow;
+mod whole;
 
 use std::future::pending;
 use std::io;
 use std::mem;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -17,9 +17,9 @@ use super::registry::{Hold, Kept};
 use super::terminal::{AT_ONCE, Terminal};
 use super::{ErrorCode, Fault, Journal, PendingWrites, Since};
 use crate::limits::Allowance;
-use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
+use crate::sys::{CapacityLease, Direction, End, Fifo, Handle, PIPE_BUF};
 pub(crate) use flow::PERMIT;
-use flow::{Deferrable, Flow, State};
+use flow::{Flow, State};
 
 /// The writing end of a pipe. Dropping it closes it, once everything that it accepted is written.
 ///
@@ -116,13 +116,6 @@ impl Writer {
         self
     }
 
-    /// Has a guest feel it at once when the pipe is full. As long as `reader_is_own` is true, the
-    /// guest has the reader, too, and feels at once that it is closed.
-    pub(super) fn felt_at_once(mut self, reader_is_own: Arc<AtomicBool>) -> Self {
-        self.flow.deferrable = Deferrable::Room { room: 0, reader_is_own };
-        self
-    }
-
     /// Returns whether bytes wait for which a terminal had no room.
     pub(crate) fn is_behind(&self) -> bool {
         self.flow.terminal.is_some() && !self.flow.outbox.is_empty()
@@ -143,7 +136,6 @@ impl Writer {
     ) -> Self {
         self.pending_writes = pending_writes.clone();
         self.flow.label = label;
-        self.flow.deferrable = Deferrable::Room { room: 0, reader_is_own: Arc::default() };
         let meter = journal.meter(&self.flow.label, Direction::Write);
         self.flow.meter = self.flow.meter.passed_on(meter);
         self.flow.journal = journal.clone();
@@ -292,23 +284,12 @@ impl Writer {
     /// Keeps `bytes` for a later delivery and returns true, if they may wait: see
     /// [`deferred`](super::deferred).
     pub(super) fn defer(&mut self, bytes: &[u8]) -> bool {
-        let may = self.flow.may_defer(bytes.len());
-        if may {
-            self.flow.deferred.extend_from_slice(bytes);
+        // A larger write is no longer whole, and better written at once than copied.
+        if bytes.len() > PIPE_BUF.min(self.flow.room_to_defer()) {
+            return false;
         }
-        may
-    }
-
-    /// Returns whether `bytes` may wait.
-    pub(super) fn may_defer(&mut self, bytes: &[u8]) -> bool {
-        self.flow.may_defer(bytes.len())
-    }
-
-    /// Keeps the first `bytes` for a later delivery, in `buffer`, which is empty.
-    pub(super) fn defer_first(&mut self, buffer: Vec<u8>, bytes: &[u8]) {
-        debug_assert!(self.flow.deferred.is_empty() && buffer.is_empty());
-        self.flow.deferred = buffer;
-        self.flow.deferred.extend_from_slice(bytes);
+        self.flow.deferred.push(bytes);
+        true
     }
 
     /// Returns how many more bytes may be deferred.
@@ -316,14 +297,14 @@ impl Writer {
         self.flow.room_to_defer()
     }
 
-    /// Delivers the deferred bytes. Returns whether none of them is left, and the empty buffer in
-    /// which they were. `is_last` says that the guest has ended, and cannot be told of a failure.
-    pub(super) fn deliver_deferred(&mut self, is_last: bool) -> (Result<bool, Fault>, Vec<u8>) {
+    /// Delivers the deferred bytes, and returns whether none of them is left. `is_last` says that
+    /// the guest has ended, and cannot be told of a failure.
+    pub(super) fn deliver_deferred(&mut self, is_last: bool) -> Result<bool, Fault> {
         self.flow.left_behind = is_last;
         let delivered = self.flow.deliver();
         self.flow.left_behind = false;
         self.flow.is_untold |= delivered.is_err() && !is_last;
-        (delivered, mem::take(&mut self.flow.deferred))
+        delivered
     }
 
     /// Notes that the guest has been told of the writer's failure.
@@ -344,8 +325,12 @@ impl Writer {
     pub(crate) fn attend(shared: &Arc<Mutex<Self>>) {
         let until_room = |writer: &Arc<Mutex<Self>>| -> Option<_> {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            if matches!(writer.try_flush(), Ok(false)) {
-                return Some(writer.ready_after_would_block());
+            let was_stuck = writer.flow.is_stuck;
+            match writer.try_flush() {
+                Ok(false) => return Some(writer.ready_after_would_block()),
+                Ok(true) => {}
+                // The guest took deferred bytes for written.
+                Err(_) => writer.flow.is_untold |= was_stuck,
             }
             writer.attended = false;
             None
@@ -491,7 +476,7 @@ impl Drop for Writer {
         // Other processes may see that this end is closed, so deferred writes are delivered first.
         super::deferred::settle();
         self.flow.finish();
-        if self.flow.outbox.is_empty() {
+        if self.flow.outbox.is_empty() && self.flow.deferred.is_empty() {
             return;
         }
         let gone = State::Failed(ErrorCode::BrokenPipe.into());

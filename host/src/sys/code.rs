@@ -49,13 +49,15 @@ impl CodeKey {
         let mut buf = vec![0; PIECE];
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-            match file.read(&mut buf[..most])? {
+            match file.read(&mut buf[..most]) {
                 // It was made shorter meanwhile.
-                0 => return Ok(false),
-                n => {
+                Ok(0) => return Ok(false),
+                Ok(n) => {
                     checksum.write(&buf[..n]);
                     left -= n as u64;
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
         let mut seal = [0; SEAL];

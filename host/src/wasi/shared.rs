@@ -84,6 +84,9 @@ pub(crate) fn try_transfer(
 ) -> Result<Transfer, TransferFault> {
     let moved = pipe::transfer(&mut reader.lock(), &mut writer.lock(), most);
     writer.attend();
+    if matches!(moved, Err(TransferFault::Writing(_))) {
+        writer.lock().is_told();
+    }
     moved
 }
 
@@ -107,7 +110,8 @@ pub(crate) async fn transfer(
             Transfer::NoRoom => writer.ready().await,
             // Checked only now: if the end of file had come first, that would have counted.
             Transfer::NoBytes if left => {
-                writer.lock().check().map_err(TransferFault::Writing)?;
+                let checked = writer.lock().check();
+                writer.telling(checked).map_err(TransferFault::Writing)?;
                 left = false;
             }
             Transfer::NoBytes => {
@@ -129,7 +133,7 @@ pub(crate) struct SharedWriter {
     /// shares the writer may have filled the pipe since.
     permitted: Arc<AtomicBool>,
     hush: Option<Arc<Hush>>,
-    /// What is written may be deferred.
+    /// What is written may be deferred: it is a guest's stdout.
     defers: bool,
     streams: Streams,
 }
@@ -155,7 +159,7 @@ impl SharedWriter {
         Self { defers: self.defers, ..Self::of(Arc::clone(&self.writer)) }
     }
 
-    /// Returns the same writer. What is written to it may be deferred.
+    /// The same writer, as a guest's stdout: what is written may be deferred.
     pub(crate) fn deferring(self) -> Self {
         Self { defers: true, ..self }
     }

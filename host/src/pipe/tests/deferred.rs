@@ -1,6 +1,5 @@
 //! Deferred delivery, as a peer sees it: against a model, for all orders of calls.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
@@ -49,19 +48,9 @@ struct Side {
 
 impl Side {
     fn new() -> Self {
-        Self::of(|writer| writer)
-    }
-
-    /// With a writer as a granted pipe has it.
-    fn granted() -> Self {
-        Self::of(|writer| writer.felt_at_once(Arc::default()))
-    }
-
-    fn of(made: impl FnOnce(Writer) -> Writer) -> Self {
         let (reader, writer) = sys::anonymous().unwrap();
         let (journal, label) = (Journal::new(), Label::Pipe("x".into()));
-        let pending_writes = PendingWrites::new();
-        let writer = made(Writer::new(writer, None, label.clone(), &pending_writes, &journal));
+        let writer = Writer::new(writer, None, label.clone(), &PendingWrites::new(), &journal);
         let reader = Reader::new(reader, None, label, &journal);
         let writer = Some(Arc::new(Mutex::new(writer)));
         let mut side = Self { writer, written: Vec::new(), reader, seen: Vec::new() };
@@ -161,8 +150,7 @@ proptest! {
     #[test]
     fn nobody_can_tell_that_a_write_was_deferred(acts in prop::collection::vec(act(), 1..60)) {
         in_runtime(async {
-            let (mut sides, mut deferral) =
-                ([Side::new(), Side::granted()], Some(Deferral::default()));
+            let (mut sides, mut deferral) = ([Side::new(), Side::new()], Some(Deferral::default()));
             for acts in acts.split(|act| matches!(act, Act::Wait)) {
                 poll(&mut deferral, &mut sides, acts)?;
                 for side in &mut sides {
@@ -201,49 +189,6 @@ fn a_full_pipe_is_felt_a_buffer_later() {
         while !side.is_all_seen() {
             tokio::task::yield_now().await;
         }
-    });
-}
-
-/// A granted pipe that is full takes no more, and one whose reader is the guest's own is written to at once.
-#[test]
-#[cfg(not(feature = "portable"))] // What a pipe holds is known on Linux.
-fn a_full_granted_pipe_is_felt_at_once() {
-    in_runtime(async {
-        let mut deferral = Some(Deferral::default());
-        let mut side = Side::granted();
-        let room = side.writer.as_ref().unwrap().lock().unwrap().capacity().unwrap();
-        let room = usize::try_from(room).unwrap();
-        // In whole pages, so that the kernel wastes none of the room.
-        side.write(4095);
-        while_polling(
-            &mut deferral,
-            || {
-                side.write(4096);
-                assert!(is_deferred(side.writer.as_ref().unwrap()));
-                while side.written.len() < room {
-                    side.write(4096);
-                }
-                side.write(4096);
-                assert_eq!(side.written.len(), room);
-            },
-            |()| false,
-        );
-        assert!(side.is_all_seen());
-
-        let is_own = Arc::new(AtomicBool::new(true));
-        let mut side = Side::of(|writer| writer.felt_at_once(Arc::clone(&is_own)));
-        let is_deferred = |side: &Side| is_deferred(side.writer.as_ref().unwrap());
-        while_polling(
-            &mut deferral,
-            || {
-                side.write(10);
-                assert!(!is_deferred(&side));
-                is_own.store(false, Ordering::Relaxed);
-                side.write(10);
-                assert!(is_deferred(&side));
-            },
-            |()| false,
-        );
     });
 }
 

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes};
 use tokio::time::{Instant, sleep_until};
@@ -13,6 +12,7 @@ use super::super::journal::Meter;
 use super::super::opening::{at, set_capacity};
 use super::super::terminal::Terminal;
 use super::super::{ErrorCode, Fault, Journal, Label, Since};
+use super::whole::WholeWrites;
 use crate::limits::Allowance;
 use crate::sys::{Direction, End, ReaderWait};
 
@@ -27,15 +27,16 @@ pub(super) struct Flow {
     /// Accepted bytes for which the kernel had no room.
     pub(super) outbox: Bytes,
     /// Accepted bytes that the kernel was not yet asked to take: see
-    /// [`deferred`](super::super::deferred). The outbox is empty then.
-    pub(super) deferred: Vec<u8>,
+    /// [`deferred`](super::super::deferred). They go before those of the outbox.
+    pub(super) deferred: Box<WholeWrites>,
+    /// Whether there was no room for deferred bytes. Nothing more is deferred then.
+    pub(super) is_stuck: bool,
     /// Whether the writer failed while deferred bytes were delivered, and no call of the guest's
     /// has returned that failure yet.
     pub(super) is_untold: bool,
     /// A write has succeeded. The first one is never deferred: the guest is told at once that the end is not open, or
     /// that the reader has left before.
     pub(super) is_proven: bool,
-    pub(super) deferrable: Deferrable,
     pub(super) capacity: Option<u64>,
     pub(super) broken: Since,
     /// Whether the guest is gone, so that it cannot be told of a failure.
@@ -46,30 +47,6 @@ pub(super) struct Flow {
     /// Set if the writer writes to a terminal and escapes characters that act on one. The outbox
     /// holds escaped bytes then.
     pub(super) terminal: Option<Box<Terminal>>,
-}
-
-/// How much may be deferred.
-#[derive(Debug)]
-pub(super) enum Deferrable {
-    /// A buffer's worth, even if the pipe is full. So a guest feels a full pipe a buffer later.
-    Buffer,
-    /// Only what the pipe had room for when the first byte was deferred, so that a guest feels a full pipe at once. The
-    /// room is 0 while nothing is deferred.
-    Room {
-        room: usize,
-        /// Whether the guest may have the reader, too. It knows when it closes that, and nothing is deferred.
-        reader_is_own: Arc<AtomicBool>,
-    },
-}
-
-impl Deferrable {
-    /// Returns the largest piece that is deferred. A larger one is better written at once than copied.
-    fn largest(&self) -> usize {
-        match self {
-            Self::Buffer => 16 * 1024,
-            Self::Room { .. } => 4096,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -106,10 +83,10 @@ impl Flow {
         Self {
             state,
             outbox: Bytes::new(),
-            deferred: Vec::new(),
+            deferred: Box::default(),
+            is_stuck: false,
             is_untold: false,
             is_proven: false,
-            deferrable: Deferrable::Buffer,
             capacity,
             broken: Arc::default(),
             left_behind: false,
@@ -206,71 +183,39 @@ impl Flow {
         }
     }
 
-    /// Returns whether `count` more bytes may be deferred.
-    pub(super) fn may_defer(&mut self, count: usize) -> bool {
-        if count > self.deferrable.largest() || !self.may_wait() {
-            return false;
-        }
-        if let (Deferrable::Room { room, .. }, State::Open(end)) =
-            (&mut self.deferrable, &self.state)
-            && self.deferred.is_empty()
-        {
-            let free = |end: &End| Some(end.capacity().ok()?.saturating_sub(end.available().ok()?));
-            *room = free(end).and_then(|free| free.try_into().ok()).unwrap_or(0).min(PERMIT);
-        }
-        count <= self.room_to_defer()
-    }
-
-    /// Returns how many more bytes can be deferred, without asking the kernel.
+    /// Returns how many more bytes can be deferred. Returns 0 if each write must be seen at once,
+    /// as on a terminal, if each write is counted before it is made, or if bytes wait for room
+    /// already.
     pub(super) fn room_to_defer(&self) -> usize {
-        let most = match &self.deferrable {
-            Deferrable::Buffer => PERMIT,
-            Deferrable::Room { room, .. } => *room,
-        };
-        if self.may_wait() { most.saturating_sub(self.deferred.len()) } else { 0 }
-    }
-
-    /// Returns false if each write must be seen at once, as on a terminal, if each write is counted
-    /// before it is made, or if bytes wait for room already.
-    fn may_wait(&self) -> bool {
-        let reader_is_own = match &self.deferrable {
-            Deferrable::Buffer => false,
-            Deferrable::Room { reader_is_own, .. } => reader_is_own.load(Ordering::Relaxed),
-        };
-        self.is_proven
+        let may_wait = self.is_proven
             && self.outbox.is_empty()
+            && !self.is_stuck
             && self.terminal.is_none()
             && !self.meter.is_bounded()
-            && !reader_is_own
-            && matches!(&self.state, State::Open(end) if !end.is_terminal())
+            && matches!(&self.state, State::Open(end) if !end.is_terminal());
+        if may_wait { PERMIT - self.deferred.len() } else { 0 }
     }
 
-    /// Writes the deferred bytes. Those for which there is no room are in the outbox then.
-    fn write_deferred(&mut self) -> Result<(), Fault> {
-        if self.deferred.is_empty() {
-            return Ok(());
-        }
+    /// Writes the deferred bytes, and returns whether none of them is left.
+    fn write_deferred(&mut self) -> Result<bool, Fault> {
         let mut deferred = std::mem::take(&mut self.deferred);
-        let mut rest = &deferred[..];
-        while !rest.is_empty() {
-            match self.write(rest)? {
-                Some(n) => rest = &rest[n..],
+        while !deferred.is_empty() {
+            // If this fails, the bytes are lost with the end.
+            match self.write(deferred.first())? {
+                Some(n) => deferred.advance(n),
                 None => break,
             }
         }
-        self.outbox = Bytes::copy_from_slice(rest);
-        if let Deferrable::Room { room, .. } = &mut self.deferrable {
-            *room = 0;
-        }
-        // The buffer's memory is used again.
-        deferred.clear();
+        self.is_stuck = !deferred.is_empty();
         self.deferred = deferred;
-        Ok(())
+        Ok(!self.is_stuck)
     }
 
     /// Writes accepted bytes, and returns whether none of them is left.
     pub(super) fn deliver(&mut self) -> Result<bool, Fault> {
-        self.write_deferred()?;
+        if !self.write_deferred()? {
+            return Ok(false);
+        }
         let is_torn = |flow: &Self| flow.terminal.as_ref().is_some_and(|it| it.is_torn());
         while !self.outbox.is_empty() || is_torn(self) {
             let bytes = self.outbox.clone();
@@ -317,7 +262,8 @@ impl Flow {
     pub(super) fn fail(&mut self, fault: Fault) -> Fault {
         self.meter.goes_on();
         self.outbox.clear();
-        self.deferred = Vec::new();
+        self.deferred.clear();
+        self.is_stuck = false;
         self.state = State::Failed(fault);
         if matches!(fault.code, ErrorCode::BrokenPipe | ErrorCode::TimedOut) {
             let _ = self.broken.set(std::time::Instant::now());

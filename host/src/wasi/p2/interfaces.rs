@@ -87,7 +87,7 @@ impl types::HostPipeWriter for PipesCtxView<'_> {
         &mut self,
         this: Resource<Writer>,
     ) -> wasmtime::Result<Resource<DynOutputStream>> {
-        let writer = SharedWriter::new(self.table.delete(this)?).deferring();
+        let writer = SharedWriter::new(self.table.delete(this)?);
         Ok(self.table.push(OutputStream::boxed(writer, Eof::Closed))?)
     }
 

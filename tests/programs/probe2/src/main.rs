@@ -1,6 +1,6 @@
 //! Does with pipes of WASI 0.2 what its arguments say, and tells on stdout what it saw.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
 use pipehost_guest::{forward, open_reader, open_writer, pipe, wait};
 
@@ -38,14 +38,6 @@ fn main() -> io::Result<()> {
             let count: usize = count.parse().expect("a number");
             let _idle = (0..count).map(|_| pipe()).collect::<io::Result<Vec<_>>>()?;
             pass(&mut open_reader(from)?, &mut open_writer(to)?)?;
-        }
-        // Line by line, each flushed, as an interactive program does.
-        ["echo-lines", from, to] => {
-            let mut to = open_writer(to)?;
-            for line in io::BufReader::new(open_reader(from)?).lines() {
-                to.write_all(format!("{}\n", line?).as_bytes())?;
-                to.flush()?;
-            }
         }
         // Reads of 1 byte, of 2 and so on up to so many, and again; what each gives is one write.
         ["sizes", from, to, most] => {
