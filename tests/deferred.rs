@@ -136,7 +136,7 @@ fn all_that_is_written_comes_through_and_in_order() {
 #[test]
 fn lines_of_two_writers_are_not_mixed() {
     let _dog = watchdog();
-    const LINES: usize = 100_000;
+    const LINES: usize = 600_000;
     let guest = format!("pipehost run {} -- lines {LINES}", guest("plain").display());
     let mut both = started(sh(&format!("{guest} & {guest} & wait")));
     let (mut stdout, mut text) = (both.stdout.take().unwrap(), Vec::new());
