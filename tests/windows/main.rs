@@ -1,0 +1,23 @@
+//! The tests for Windows: the built program on real named pipes, anonymous pipes and native commands. `.ci/windows`
+//! runs them under wine.
+#![cfg(windows)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod anonymous;
+mod clients;
+mod commands;
+mod ends;
+mod peer;
+mod refusals;
+mod servers;
+mod standard;
+mod support;
+mod tools;
+mod waiting;
+
+/// Not a test: what the tests start in place of a native command, as wine has few.
+#[test]
+#[ignore = "a program for other tests"]
+fn peer_program() {
+    peer::main();
+}
