@@ -61,8 +61,8 @@ fn commands_end_with_a_host_that_is_killed() {
     let server = runtime.block_on(async { ServerOptions::new().create(path(&name)).unwrap() });
     let mut inner = peer(&["run"]);
     inner.extend(peer(&["stay", &name]));
-    let line = inner.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-    let mut host = pipehost().args(["pipe", &format!("@cat | {line}")]).start();
+    inner.insert(0, "exec".into());
+    let mut host = pipeline(&[], &[vec!["@cat".into()], inner]).start();
     runtime.block_on(async {
         let mut server = server;
         use tokio::io::AsyncReadExt as _;
@@ -81,11 +81,10 @@ fn commands_end_with_a_host_that_is_killed() {
 fn commands_end_at_the_time_limit() {
     let _dog = watchdog();
     let name = name();
-    let line = peer(&["stay", &name]).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>();
+    let command = [vec!["exec".into()], peer(&["stay", &name])].concat();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(async { ServerOptions::new().create(path(&name)).unwrap() });
-    let line = format!("@cat | {}", line.join(" "));
-    let host = pipehost().args(["pipe", "--timeout", "5s", &line]).start();
+    let host = pipeline(&["--timeout", "5s"], &[vec!["@cat".into()], command]).start();
     runtime.block_on(async {
         let mut server = server;
         use tokio::io::AsyncReadExt as _;

@@ -14,10 +14,3 @@ mod standard;
 mod support;
 mod tools;
 mod waiting;
-
-/// Not a test: what the tests start in place of a native command, as wine has few.
-#[test]
-#[ignore = "a program for other tests"]
-fn peer_program() {
-    peer::main();
-}

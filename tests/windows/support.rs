@@ -268,11 +268,12 @@ pub(crate) fn expected(length: u64) -> (u64, String) {
 /// Returns the command that runs this test program as a native command: see `peer.rs`.
 pub(crate) fn peer(words: &[&str]) -> Vec<String> {
     let program = std::env::current_exe().unwrap().to_string_lossy().replace('\\', "/");
-    let mut command: Vec<String> =
-        [&program, "--ignored", "--exact", "peer_program", "--nocapture", "--quiet"]
-            .map(Into::into)
-            .into();
-    command.push("--".into());
-    command.extend(words.iter().map(|word| (*word).to_owned()));
+    [program.as_str(), "peer"].iter().chain(words).map(|word| (*word).to_owned()).collect()
+}
+
+/// Returns the command that runs stages as a pipeline.
+pub(crate) fn pipeline(options: &[&str], stages: &[Vec<String>]) -> Command {
+    let mut command = pipehost();
+    command.arg("pipe").args(options).args(stages.join(&"!".to_owned()));
     command
 }

@@ -26,7 +26,7 @@ use super::overlapped::{Op, Started};
 /// How many bytes are handed to the kernel at once. Bounds what is under way when the pipe is full.
 const PIECE: usize = 64 * 1024;
 
-/// How often a peer is looked for when no call can tell that it has left.
+/// How often a peer is looked for while bytes of it wait that hide that it has left.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A connection of a pipe, or one that is being waited for.
@@ -356,8 +356,10 @@ impl Channel {
             }
             match self.look() {
                 Ok(true) => woken.await,
-                // Bytes wait that a reader may still want, or this end may not read at all.
-                Ok(false) | Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+                // Bytes wait that a reader may still want.
+                Ok(false) => tokio::time::sleep(LOOK_AGAIN).await,
+                // This end may not read: only a write tells.
+                Err(_) => std::future::pending().await,
             }
         }
     }
