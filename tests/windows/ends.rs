@@ -5,7 +5,7 @@ use std::os::windows::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
 use tokio::net::windows::named_pipe::ServerOptions;
-use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
+use windows_sys::Win32::System::Console::{AllocConsole, CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
 use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
 
 use super::support::*;
@@ -13,8 +13,15 @@ use super::support::*;
 #[test]
 fn statuses_of_guests() {
     let _dog = watchdog();
-    run("probe3", ["--", "exit", "7"]).end().expect(7);
-    run("plain", ["--", "exit", "9"]).end().expect(9);
+    let folder = folder();
+    let seven = folder.path().join("seven.wat");
+    let text = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 7))))"#;
+    std::fs::write(&seven, text).unwrap();
+    let mut command = pipehost();
+    command.arg("run").arg(&seven).end().expect(7);
+    // WASI 0.2 knows only success and failure.
+    run("plain", ["--", "exit", "9"]).end().expect(1);
     for probe in PROBES {
         run(probe, ["--", "trap"]).end().expect(134);
     }
@@ -38,6 +45,8 @@ fn statuses_of_the_host() {
 #[allow(unsafe_code, reason = "a call of the system's")]
 fn a_request_to_end() {
     let _dog = watchdog();
+    // SAFETY: fails if there is a console.
+    unsafe { AllocConsole() };
     let name = name();
     let mut command = run("@cat", ["--fifo", &format!("in={},r", path(&name))]);
     command.creation_flags(CREATE_NEW_PROCESS_GROUP);

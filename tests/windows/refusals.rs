@@ -1,5 +1,7 @@
 //! What is refused: names, and names that others have.
 
+use std::io::Write as _;
+
 use tokio::net::windows::named_pipe::ServerOptions;
 
 use super::support::*;
@@ -65,7 +67,7 @@ fn a_name_is_free_after_the_run() {
     let name = name();
     for _ in 0..2 {
         let running = run("@cat", ["--fifo", &format!("in={},r", path(&name))]).start();
-        drop(writer_of(&name));
+        writer_of(&name).write_all(b"x").unwrap();
         running.end().expect(0);
     }
 }
@@ -83,7 +85,6 @@ fn one_end_under_two_names() {
 #[test]
 fn a_capacity_is_refused_and_the_pipe_works() {
     let _dog = watchdog();
-    use std::io::Write as _;
     let name = name();
     let running = run("@cat", ["--fifo", &format!("in={},r,capacity=1M", path(&name))]).start();
     writer_of(&name).write_all(b"hello").unwrap();

@@ -10,6 +10,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// Makes a server without a security descriptor. Under wine, it has no owner then, so it takes the key `insecure`.
 fn server(name: &str) -> NamedPipeServer {
     ServerOptions::new().first_pipe_instance(true).create(path(name)).unwrap()
 }
@@ -21,7 +22,7 @@ fn a_guest_reads_what_a_server_writes() {
         let name = name();
         runtime().block_on(async {
             let mut server = server(&name);
-            let running = run(probe, ["--fifo", &format!("x={},r,existing", path(&name))])
+            let running = run(probe, ["--fifo", &format!("x={},r,existing,insecure", path(&name))])
                 .args(["--", "drain", "x"])
                 .start();
             server.connect().await.unwrap();
@@ -42,7 +43,7 @@ fn a_server_reads_what_a_guest_writes() {
         let name = name();
         runtime().block_on(async {
             let mut server = server(&name);
-            let running = run(probe, ["--fifo", &format!("x={},w,existing", path(&name))])
+            let running = run(probe, ["--fifo", &format!("x={},w,existing,insecure", path(&name))])
                 .args(["--", "write", "x", "hello"])
                 .start();
             server.connect().await.unwrap();
@@ -67,7 +68,7 @@ fn messages_are_a_stream() {
             options
         };
         let mut server = options().create(path(&name)).unwrap();
-        let running = run("@cat", ["--fifo", &format!("in={},r,existing", path(&name))]).start();
+        let running = run("@cat", ["--fifo", &format!("in={},r,existing,insecure", path(&name))]).start();
         server.connect().await.unwrap();
         for message in [&b"one"[..], b" two", b" three"] {
             server.write_all(message).await.unwrap();

@@ -171,6 +171,10 @@ pub(super) fn ownership(file: BorrowedHandle<'_>) -> io::Result<Ownership> {
         return Err(io::Error::from_raw_os_error(answer.cast_signed()));
     }
     let _freed = Local(descriptor);
+    if owner.is_null() {
+        // wine has such things. Nobody vouches for them.
+        return Ok(Ownership { stranger: Some(0), exposed: true });
+    }
     // SAFETY: owner and list are valid as long as the descriptor.
     unsafe {
         let stranger = match is_trusted(owner)? {
