@@ -7,9 +7,14 @@ fn what_goes_in_comes_out() {
     let _dog = watchdog();
     for probe in PROBES {
         let ended = run(probe, ["--", "anonymous"]).end().expect(0);
-        for line in
-            ["capacity 65536 65536", "available 5", "hello and the end", "again 0", "BrokenPipe", "all true"]
-        {
+        for line in [
+            "capacity 65536 65536",
+            "available 5",
+            "hello and the end",
+            "again 0",
+            "BrokenPipe",
+            "all true",
+        ] {
             assert!(ended.stdout.lines().any(|it| it == line), "{probe}: no {line:?}: {ended:?}");
         }
     }
@@ -99,7 +104,11 @@ fn children_are_killed() {
     for family in ["family2", "family3"] {
         let child = format!("probe={}", guest("probe2").display());
         let ended = run(family, ["--child", &child, "--", "kill", "probe", "spin"]).end().expect(0);
-        assert_eq!(ended.stdout.lines().filter(|line| line.contains("killed")).count(), 2, "{ended:?}");
+        assert_eq!(
+            ended.stdout.lines().filter(|line| line.contains("killed")).count(),
+            2,
+            "{ended:?}"
+        );
     }
 }
 
@@ -108,9 +117,10 @@ fn ends_are_given_to_children() {
     let _dog = watchdog();
     for family in ["family2", "family3"] {
         let (from, to) = (name(), name());
-        let running = run(family, ["--child", "cat=@cat", "--fifo", &format!("in={},r", path(&from))])
-            .args(["--fifo", &format!("out={},w", path(&to)), "--", "give", "cat", "in", "out"])
-            .start();
+        let running =
+            run(family, ["--child", "cat=@cat", "--fifo", &format!("in={},r", path(&from))])
+                .args(["--fifo", &format!("out={},w", path(&to)), "--", "give", "cat", "in", "out"])
+                .start();
         let source = writer_of(&from);
         let fed = std::thread::spawn(move || feed(source, 1 << 20));
         assert_eq!(sum(reader_of(&to)), expected(1 << 20), "{family}");

@@ -68,7 +68,8 @@ fn messages_are_a_stream() {
             options
         };
         let mut server = options().create(path(&name)).unwrap();
-        let running = run("@cat", ["--fifo", &format!("in={},r,existing,insecure", path(&name))]).start();
+        let running =
+            run("@cat", ["--fifo", &format!("in={},r,existing,insecure", path(&name))]).start();
         server.connect().await.unwrap();
         for message in [&b"one"[..], b" two", b" three"] {
             server.write_all(message).await.unwrap();

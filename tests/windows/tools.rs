@@ -20,9 +20,8 @@ fn compile() {
     command.arg("compile").arg(guest("plain")).env("XDG_CACHE_HOME", folder.path());
     command.end().expect(0);
     let entries = std::fs::read_dir(folder.path().join("pipehost")).unwrap();
-    let codes = entries.filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".code")
-    });
+    let codes = entries
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".code"));
     assert_eq!(codes.count(), 1);
 }
 

@@ -24,8 +24,9 @@ fn a_peer_that_never_comes() {
 #[test]
 fn a_guest_that_fails_for_it() {
     let _dog = watchdog();
-    let ended = run("@cat", ["--fifo", &format!("in={},r", path(&name())), "--open-timeout", "100ms"])
-        .end();
+    let ended =
+        run("@cat", ["--fifo", &format!("in={},r", path(&name())), "--open-timeout", "100ms"])
+            .end();
     ended.expect_line(124, &["`in`", "no writer", "--open-timeout 100ms"]);
 }
 
@@ -75,9 +76,8 @@ fn several_pipes_are_waited_for() {
 fn nothing_yet_is_not_the_end() {
     let _dog = watchdog();
     let name = name();
-    let running = run("probe2", ["--fifo", &format!("x={},r", path(&name))])
-        .args(["--", "try", "x"])
-        .start();
+    let running =
+        run("probe2", ["--fifo", &format!("x={},r", path(&name))]).args(["--", "try", "x"]).start();
     assert_eq!(running.end().expect(0).stdout, "WouldBlock\n");
 }
 
@@ -95,9 +95,10 @@ fn the_number_of_bytes_is_limited() {
     let _dog = watchdog();
     for probe in PROBES {
         let name = name();
-        let running = run(probe, ["--fifo", &format!("x={},w", path(&name)), "--max-bytes", "1000"])
-            .args(["--", "flood", "x"])
-            .start();
+        let running =
+            run(probe, ["--fifo", &format!("x={},w", path(&name)), "--max-bytes", "1000"])
+                .args(["--", "flood", "x"])
+                .start();
         let (length, _) = sum(reader_of(&name));
         assert_eq!(length, 1000, "{probe}");
         let ended = running.end();

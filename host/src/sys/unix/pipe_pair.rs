@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn writers_share_no_flags_and_all_have_to_go() {
-        let (reader, writers, _lease) = pipe_with_writers(None, Holder::Native, &[Holder::Native; 2]).unwrap();
+        let (reader, writers, _lease) =
+            pipe_with_writers(None, Holder::Native, &[Holder::Native; 2]).unwrap();
         let [writer, other] = writers.try_into().unwrap();
         let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
         assert!(!flags.contains(OFlags::NONBLOCK));

@@ -103,9 +103,9 @@ impl Channel {
             let mut calls = channel.calls();
             // SAFETY: one overlapped call, without memory of its own.
             unsafe {
-                calls
-                    .connect
-                    .start(raw, Some(&channel.notify), |overlapped| ConnectNamedPipe(raw, overlapped))
+                calls.connect.start(raw, Some(&channel.notify), |overlapped| {
+                    ConnectNamedPipe(raw, overlapped)
+                })
             }
         };
         match started {
@@ -189,14 +189,7 @@ impl Channel {
         let mut waiting = 0;
         // SAFETY: asks for the number only.
         let asked = unsafe {
-            done(PeekNamedPipe(
-                self.raw(),
-                null_mut(),
-                0,
-                null_mut(),
-                &raw mut waiting,
-                null_mut(),
-            ))
+            done(PeekNamedPipe(self.raw(), null_mut(), 0, null_mut(), &raw mut waiting, null_mut()))
         };
         match asked {
             Ok(()) => Ok(Some(waiting.into())),

@@ -54,7 +54,10 @@ pub struct End {
 /// How an end is read or written.
 enum Way {
     /// A pipe whose calls do not wait.
-    Channel(Arc<Channel>, #[allow(dead_code, reason = "given back when it is dropped")] Option<Served>),
+    Channel(
+        Arc<Channel>,
+        #[allow(dead_code, reason = "given back when it is dropped")] Option<Served>,
+    ),
     /// A thread makes the calls.
     Input(Input),
     Output(Output),
@@ -244,7 +247,9 @@ impl End {
     pub fn is_ready(&self) -> io::Result<bool> {
         match (&self.way, self.direction) {
             (Way::Channel(channel, _), Direction::Read) => channel.is_readable(),
-            (Way::Channel(channel, _), Direction::Write) => Ok(channel.has_settled().unwrap_or(true)),
+            (Way::Channel(channel, _), Direction::Write) => {
+                Ok(channel.has_settled().unwrap_or(true))
+            }
             (Way::Input(input), _) => Ok(input.is_ready()),
             (Way::Output(output), _) => Ok(output.has_settled().unwrap_or(true)),
             (Way::Always(_), _) => Ok(true),

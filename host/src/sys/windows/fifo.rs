@@ -59,7 +59,9 @@ pub(super) struct Line {
 enum Role {
     Server,
     /// Whether the server may be another user's.
-    Client { insecure: bool },
+    Client {
+        insecure: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -201,8 +203,7 @@ impl Line {
 
     /// Makes an end that waits for a client.
     fn listen(&self, first: bool) -> io::Result<Arc<Channel>> {
-        let server =
-            Server { duplex: self.writes, first, overlapped: true, capacity: CAPACITY };
+        let server = Server { duplex: self.writes, first, overlapped: true, capacity: CAPACITY };
         let file = serve(&self.name, server)?;
         Ok(Arc::new(Channel::listening(file, !self.reads)?))
     }
@@ -227,8 +228,7 @@ impl Line {
             // What a client left behind before anybody looked is read. A client that left nothing behind
             // has only looked whether the pipe is there.
             Direction::Read => {
-                !it.channel.ended.load(Ordering::Relaxed)
-                    && (it.users > 0 || !it.channel.is_left())
+                !it.channel.ended.load(Ordering::Relaxed) && (it.users > 0 || !it.channel.is_left())
             }
             Direction::Write => !it.channel.is_left(),
         };
@@ -327,7 +327,8 @@ impl Dialer {
         // An end that reads learns at once when its peer leaves. Not every server permits it.
         match open(&self.name, GENERIC_READ | GENERIC_WRITE, true) {
             Err(error) if error.raw_os_error() == Some(ERROR_ACCESS_DENIED.cast_signed()) => {
-                open(&self.name, GENERIC_WRITE, true).or_else(|_| open(&self.name, GENERIC_READ, true))
+                open(&self.name, GENERIC_WRITE, true)
+                    .or_else(|_| open(&self.name, GENERIC_READ, true))
             }
             opened => opened,
         }

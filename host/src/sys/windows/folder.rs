@@ -84,7 +84,9 @@ impl Folder {
         let (file, to) = (self.file.as_raw_handle(), self.entries.as_mut_ptr().cast());
         // SAFETY: the memory is as long as is said, and aligned for the class's structure.
         match done(unsafe { GetFileInformationByHandleEx(file, class, to, room) }) {
-            Err(error) if error.raw_os_error() == Some(ERROR_NO_MORE_FILES.cast_signed()) => Ok(false),
+            Err(error) if error.raw_os_error() == Some(ERROR_NO_MORE_FILES.cast_signed()) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
             Ok(()) => Ok(true),
         }

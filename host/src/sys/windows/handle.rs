@@ -155,7 +155,8 @@ impl Handle {
     /// # Errors
     /// Those of `DuplicateHandle`.
     pub(super) fn narrowed(file: BorrowedHandle<'_>, access: u32) -> io::Result<Self> {
-        let copy = duplicate(file, Some(access), false).or_else(|_| duplicate(file, None, false))?;
+        let copy =
+            duplicate(file, Some(access), false).or_else(|_| duplicate(file, None, false))?;
         Ok(Self::overlapped(copy))
     }
 }

@@ -11,9 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use windows_sys::Win32::Foundation::{
     GetHandleInformation, HANDLE, HANDLE_FLAG_INHERIT, INVALID_HANDLE_VALUE, SetHandleInformation,
 };
-use windows_sys::Win32::Storage::FileSystem::{
-    FILE_TYPE_CHAR, FILE_TYPE_PIPE, GetFileType,
-};
+use windows_sys::Win32::Storage::FileSystem::{FILE_TYPE_CHAR, FILE_TYPE_PIPE, GetFileType};
 use windows_sys::Win32::System::Console::{
     GetStdHandle, STD_ERROR_HANDLE, STD_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, SetStdHandle,
 };
@@ -133,6 +131,16 @@ fn standard_handle(number: i32) -> Option<BorrowedHandle<'static>> {
     unsafe {
         done(GetHandleInformation(raw, &raw mut flags)).ok()?;
         Some(BorrowedHandle::borrow_raw(raw))
+    }
+}
+
+/// Keeps the standard handles from the commands that this process starts: they get copies of those that
+/// they are given. The originals, with their own marks, would keep pipes open in commands that have
+/// nothing to do with them.
+pub(super) fn keep_standard_handles() {
+    for handle in (0..3).filter_map(standard_handle) {
+        // SAFETY: the handle is open. A console's may refuse, which does not matter.
+        unsafe { SetHandleInformation(handle.as_raw_handle(), HANDLE_FLAG_INHERIT, 0) };
     }
 }
 

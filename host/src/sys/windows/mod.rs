@@ -10,6 +10,7 @@ mod console;
 mod end;
 mod errors;
 mod fifo;
+mod files;
 mod folder;
 mod handle;
 mod inherited;
@@ -24,26 +25,18 @@ mod stop;
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::windows::ffi::OsStringExt as _;
-use std::os::windows::fs::OpenOptionsExt as _;
-use std::os::windows::io::{AsHandle as _, AsRawHandle as _, OwnedHandle};
-use std::path::{Component, Path, PathBuf, Prefix};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use std::alloc::System as Allocator;
 
 use windows_sys::Win32::Foundation::FILETIME;
-use windows_sys::Win32::Storage::FileSystem::{
-    FILE_FLAG_DELETE_ON_CLOSE, FILE_TYPE_CHAR, FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType,
-    GetFinalPathNameByHandleW,
-};
 use windows_sys::Win32::System::Threading::{GetCurrentThread, GetThreadTimes};
 
-use super::{FileKind, Holder, IsAFifo};
+use super::Holder;
 
 pub use confine::{
     Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,
@@ -52,9 +45,14 @@ pub use end::End;
 pub(crate) use errors::ERRORS;
 pub use fifo::Fifo;
 pub(crate) use fifo::{FifoWatch, ReaderWait};
+pub use files::null;
+pub(in crate::sys) use files::path_of;
+use files::{is_file, open_null};
+pub(crate) use files::{
+    kind_of, memory_file, open_input_file, open_output_file, read_file, read_small_file,
+};
 pub(crate) use folder::{Folder, append, read_at, write_at};
 pub use handle::Handle;
-use handle::Kind;
 pub use inherited::standard;
 pub(crate) use inherited::{
     check_direction, demand_standard_output, inherited_number, number_in_path,
@@ -159,147 +157,6 @@ pub(crate) fn anonymous() -> io::Result<(End, End)> {
     Ok((End::owned(reader, Direction::Read)?, End::owned(writer, Direction::Write)?))
 }
 
-/// Returns a handle of NUL, which gives the end of file to readers and drops what is written.
-///
-/// See the example of [`Setup`](crate::Setup).
-///
-/// # Errors
-/// The system's.
-pub fn null() -> io::Result<Handle> {
-    Ok(Handle { file: open_null(true, true)?, kind: Kind::Null })
-}
-
-fn open_null(read: bool, write: bool) -> io::Result<OwnedHandle> {
-    Ok(File::options().read(read).write(write).open("NUL")?.into())
-}
-
-/// Opens a file for reading.
-///
-/// # Errors
-/// The system's. [`IsAFifo`] for a named pipe.
-pub(crate) fn open_input_file(path: &Path) -> io::Result<Handle> {
-    refuse_pipe(path)?;
-    match is_null(path) {
-        true => null(),
-        false => File::open(path).map(Handle::from),
-    }
-}
-
-/// Opens a file for writing: makes it, or empties it.
-///
-/// # Errors
-/// Those of [`open_input_file`].
-pub(crate) fn open_output_file(path: &Path) -> io::Result<Handle> {
-    refuse_pipe(path)?;
-    match is_null(path) {
-        true => null(),
-        false => File::create(path).map(Handle::from),
-    }
-}
-
-/// Refuses to open a named pipe as a file: that would make this process its client.
-fn refuse_pipe(path: &Path) -> io::Result<()> {
-    match path.components().next() {
-        Some(Component::Prefix(prefix))
-            if matches!(prefix.kind(), Prefix::DeviceNS(name) if name.eq_ignore_ascii_case("pipe")) =>
-        {
-            Err(io::Error::other(IsAFifo(path.into())))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn is_null(path: &Path) -> bool {
-    path.as_os_str().eq_ignore_ascii_case("NUL")
-}
-
-/// Makes a file that vanishes with its last handle.
-///
-/// # Errors
-/// The system's.
-pub(crate) fn memory_file(name: &str, size: u64) -> io::Result<Handle> {
-    let path = std::env::temp_dir().join(format!("pipehost-{}-{name}", unique()));
-    let mut options = File::options();
-    options.read(true).write(true).create_new(true).share_mode(0);
-    let file = options.custom_flags(FILE_FLAG_DELETE_ON_CLOSE).open(path)?;
-    file.set_len(size)?;
-    Ok(file.into())
-}
-
-/// Reads a file of up to `most` bytes to its end, on a thread if there is a `deadline`.
-///
-/// # Errors
-/// `TimedOut` at the deadline; `FileTooLarge`; the system's.
-pub(crate) fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io::Result<Vec<u8>> {
-    let read = move |file: File| {
-        let mut bytes = Vec::new();
-        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 > most {
-            true => Err(io::ErrorKind::FileTooLarge.into()),
-            false => Ok(bytes),
-        }
-    };
-    let Some(deadline) = deadline else { return read(File::open(path)?) };
-    let (send, read_bytes) = mpsc::channel();
-    let path = PathBuf::from(path);
-    // If the deadline comes first, the thread ends with the process.
-    std::thread::Builder::new().name("file".into()).spawn(move || {
-        let _ = send.send(File::open(path).and_then(read));
-    })?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    read_bytes.recv_timeout(left).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
-
-/// Reads a regular file of up to `most` bytes. Returns `None` for any other file.
-pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
-    if !is_file(&file) || file.metadata().ok()?.len() > most {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= most).then_some(bytes)
-}
-
-/// Returns whether this is a file on a disk.
-fn is_file(file: &File) -> bool {
-    // SAFETY: the handle is open.
-    unsafe { GetFileType(file.as_raw_handle()) == FILE_TYPE_DISK }
-}
-
-/// Returns the type of an open file.
-///
-/// # Errors
-/// The system's.
-pub(crate) fn kind_of(file: &File) -> io::Result<FileKind> {
-    // SAFETY: the handle is open.
-    Ok(match unsafe { GetFileType(file.as_raw_handle()) } {
-        FILE_TYPE_DISK if file.metadata()?.is_dir() => FileKind::Folder,
-        FILE_TYPE_DISK => FileKind::Regular,
-        FILE_TYPE_PIPE => FileKind::Fifo,
-        FILE_TYPE_CHAR => FileKind::CharacterDevice,
-        _ => FileKind::Unknown,
-    })
-}
-
-/// Returns the path of an open file, without links in it; nothing if the system does not tell.
-pub(super) fn path_of(file: &File) -> String {
-    let mut path = vec![0_u16; 1024];
-    loop {
-        let room = u32::try_from(path.len()).unwrap_or(u32::MAX);
-        // SAFETY: the handle is open, and the memory is as long as is said.
-        let length = unsafe {
-            GetFinalPathNameByHandleW(file.as_handle().as_raw_handle(), path.as_mut_ptr(), room, 0)
-        } as usize;
-        match length {
-            0 => return String::new(),
-            length if length < path.len() => return String::from_utf16_lossy(&path[..length]),
-            length if length > 1 << 16 => return String::new(),
-            length => path.resize(length + 1, 0),
-        }
-    }
-}
-
 /// The path by which this process executes its own program again.
 pub(crate) fn own_program() -> OsString {
     std::env::current_exe().map_or_else(|_| "pipehost".into(), OsString::from)
@@ -321,7 +178,8 @@ pub(crate) fn find_command(program: &OsStr) -> io::Result<()> {
         1 if path.is_relative() => {
             let own = std::env::current_exe().ok();
             let folders = own.iter().filter_map(|it| it.parent()).map(PathBuf::from);
-            let system = std::env::var_os("SystemRoot").map(|it| PathBuf::from(it).join("system32"));
+            let system =
+                std::env::var_os("SystemRoot").map(|it| PathBuf::from(it).join("system32"));
             let paths = std::env::var_os("PATH").unwrap_or_default();
             let paths: Vec<_> = std::env::split_paths(&paths).collect();
             folders.chain(system).chain(paths).any(|folder| is_there(&folder.join(path)))
@@ -423,14 +281,6 @@ mod tests {
         for wide in [&[0x61, 0xe4, 0x20ac][..], &[0x61, 0xd83d, 0x62], &[0xde00]] {
             let given = OsString::from_wide(wide);
             assert_eq!(text(bytes(&given).to_vec()), given);
-        }
-    }
-
-    #[test]
-    fn a_named_pipe_is_no_file() {
-        for path in [r"\\.\pipe\x", r"\\.\PIPE\x"] {
-            let error = open_input_file(Path::new(path)).unwrap_err();
-            assert!(error.get_ref().is_some_and(|error| error.is::<IsAFifo>()), "{error}");
         }
     }
 }

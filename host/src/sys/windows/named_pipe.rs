@@ -155,9 +155,8 @@ pub(super) fn pair(
         let handle = |end: OwnedHandle| Handle::unknown(end);
         return Ok((handle(reader.into()), handle(writer.into())));
     }
-    let capacity = capacity.map_or(CAPACITY, |bytes| {
-        u32::try_from(bytes.clamp(1, MOST)).unwrap_or(CAPACITY)
-    });
+    let capacity =
+        capacity.map_or(CAPACITY, |bytes| u32::try_from(bytes.clamp(1, MOST)).unwrap_or(CAPACITY));
     let path = unguessable("");
     let guest = |holder| holder == Holder::Guest;
     let server = Server {

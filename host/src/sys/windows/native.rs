@@ -28,7 +28,7 @@ use windows_sys::Win32::System::Threading::{
 
 use super::super::{MOST_OTHERS, NativeCommand, NativeEnd, Stop, Usage};
 use super::handle::{done, duplicate, taken};
-use super::inherited::GIVEN;
+use super::inherited::{GIVEN, keep_standard_handles};
 use super::overlapped::Wake;
 
 /// The exit code of a command that this process ends, without the number of the signal that stands for
@@ -126,6 +126,7 @@ impl NativeCommand {
         // What can be inherited exists while one command starts, so that no other one gets it.
         static STARTING: Mutex<()> = Mutex::new(());
         let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        keep_standard_handles();
         let mut given = Vec::new();
         for (number, handle) in &self.others {
             let copy = duplicate(handle.file.as_handle(), None, true)?;

@@ -138,7 +138,9 @@ impl PrivateFolder {
             Ok(file) => Ok(Some(FolderLock { _file: file, _folder: self })),
             Err(error) => match error.raw_os_error().map(i32::cast_unsigned) {
                 // The last two: its holder is just removing it.
-                Some(ERROR_SHARING_VIOLATION | ERROR_DELETE_PENDING | ERROR_ACCESS_DENIED) => Ok(None),
+                Some(ERROR_SHARING_VIOLATION | ERROR_DELETE_PENDING | ERROR_ACCESS_DENIED) => {
+                    Ok(None)
+                }
                 _ => Err(error),
             },
         }
@@ -185,8 +187,7 @@ impl PrivateFile {
     /// Marks the file as used now, if the last mark is older than `after`.
     pub(crate) fn mark_used(&self, after: Duration) {
         let modified = self.0.metadata().and_then(|it| it.modified());
-        let recent =
-            modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age < after));
+        let recent = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age < after));
         if !recent {
             // Where that is not permitted, the file keeps its old mark.
             let _ = self.0.set_times(FileTimes::new().set_modified(SystemTime::now()));

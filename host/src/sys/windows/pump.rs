@@ -153,7 +153,9 @@ fn serve(shared: &Shared) {
             loop {
                 match &mut *state {
                     State::Closed => return,
-                    State::Idle | State::Failed(_) if shared.dropped.load(Ordering::Relaxed) => return,
+                    State::Idle | State::Failed(_) if shared.dropped.load(Ordering::Relaxed) => {
+                        return;
+                    }
                     State::Looking => break Work::Look,
                     State::Fetching(most) => break Work::Fetch(*most),
                     State::Writing(piece) => break Work::Write(std::mem::take(piece)),
@@ -280,25 +282,18 @@ impl Input {
         }
     }
 
+    /// Returns whether a read can get on. If not, has the thread wait for that.
     pub(super) fn is_ready(&self) -> bool {
-        let state = self.0.shared.state();
-        match (&*state, self.waiting_if_idle(&state)) {
-            (State::Idle, Some(Ok(waiting))) => waiting != Some(0),
-            (State::Held(..) | State::Ended | State::Failed(_), _) => true,
-            _ => false,
+        let mut state = self.0.shared.state();
+        match self.look(&mut state, FETCH) {
+            Ok(0) => matches!(*state, State::Held(..) | State::Ended | State::Failed(_)),
+            // The read that follows meets an error again.
+            Ok(_) | Err(_) => true,
         }
     }
 
     pub(super) async fn ready(&self) {
-        let is_ready = || {
-            let mut state = self.0.shared.state();
-            match self.look(&mut state, FETCH) {
-                Ok(0) => matches!(*state, State::Held(..) | State::Ended | State::Failed(_)),
-                // The read that follows meets an error again.
-                Ok(_) | Err(_) => true,
-            }
-        };
-        self.0.wait_for(is_ready).await;
+        self.0.wait_for(|| self.is_ready()).await;
     }
 
     pub(super) fn available(&self) -> u64 {
@@ -330,7 +325,10 @@ impl Input {
 
 /// A handle that is written to.
 #[derive(Debug)]
-pub(super) struct Output(Pump, #[allow(dead_code, reason = "undone when it is dropped")] Option<console::Mode>);
+pub(super) struct Output(
+    Pump,
+    #[allow(dead_code, reason = "undone when it is dropped")] Option<console::Mode>,
+);
 
 impl Output {
     pub(super) fn new(file: OwnedHandle, console: bool) -> Self {
