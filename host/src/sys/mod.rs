@@ -44,7 +44,9 @@ mod windows;
 use windows as platform;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
-compile_error!("pipehost runs on Linux, macOS and Windows: `host/src/sys` has nothing for this system");
+compile_error!(
+    "pipehost runs on Linux, macOS and Windows: `host/src/sys` has nothing for this system"
+);
 
 pub(crate) use code::{Code, CodeKey, load as load_code};
 pub(crate) use errors::SystemError;
@@ -62,14 +64,13 @@ pub use platform::{
 };
 pub(crate) use platform::{
     CACHES, ERRORS, FifoWatch, Folder, FolderLock, HOME, NEEDS_UNWIND_INFO, Native, PIPE_BUF,
-    PIPES_ARE_FILES,
-    PrivateFile, PrivateFolder, ReaderWait, address_space_limit, anonymous, append, bytes,
-    check_direction, demand_standard_output, descriptors_left, file_size_limit, find_command,
-    ignore_file_size_signal, inherited_number, is_drive, is_no_memory, kill_natives, kind_of, memory_file,
-    number_in_path, open_input_file, open_output_file, own_program, pipe_with_writers,
-    prepare_messages, read_at, read_file, read_small_file, retire_standard_input_and_output,
-    stop_requests, take_given, take_inherited, take_inherited_stream, text, thread_cpu_time,
-    write_at, write_message,
+    PIPES_ARE_FILES, PrivateFile, PrivateFolder, ReaderWait, address_space_limit, allow_folders,
+    anonymous, append, bytes, check_direction, demand_standard_output, descriptors_left,
+    file_size_limit, find_command, ignore_file_size_signal, inherited_number, is_drive,
+    is_no_memory, kill_natives, kind_of, memory_file, number_in_path, open_input_file,
+    open_output_file, own_program, pipe_with_writers, prepare_messages, read_at, read_file,
+    read_small_file, retire_standard_input_and_output, stop_requests, take_given, take_inherited,
+    take_inherited_stream, text, thread_cpu_time, write_at, write_message,
 };
 pub(crate) use private::{FileInfo, PrivateError};
 pub use stop::Stop;
