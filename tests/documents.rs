@@ -168,12 +168,11 @@ fn public(folder: &Path, file: &Path, into: &mut BTreeSet<String>) {
     }
 }
 
-/// Returns the public items of all files below a folder. The command's are not exported, and rustdoc
-/// does not see those of the stub.
+/// Returns the public items of all files below a folder. The command's are not exported.
 fn all_items(folder: &Path) -> Vec<Item> {
     let paths = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
     let mut all = Vec::new();
-    for path in paths.filter(|path| !path.ends_with("cli") && !path.ends_with("stub.rs")) {
+    for path in paths.filter(|path| !path.ends_with("cli")) {
         if path.is_dir() {
             all.extend(all_items(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -80,8 +80,12 @@ impl Turn<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// Neither XDG_CACHE_HOME nor HOME names a folder.
-    #[error("there is no place for a cache; set XDG_CACHE_HOME or HOME to a folder's whole path")]
+    /// Neither XDG_CACHE_HOME nor the variable for the user's own folder names one: HOME, on Windows
+    /// LOCALAPPDATA.
+    #[error(
+        "there is no place for a cache; set XDG_CACHE_HOME or {} to a folder's whole path",
+        sys::HOME
+    )]
     NoPlace,
     /// The folder cannot be used.
     #[error(transparent)]
@@ -97,12 +101,12 @@ impl CacheError {
 
 impl Cache {
     /// Opens the user's cache: `$XDG_CACHE_HOME/pipehost`, or `~/.cache/pipehost`, on macOS
-    /// `~/Library/Caches/pipehost`. Makes the folder if it is missing.
+    /// `~/Library/Caches/pipehost`, on Windows `%LOCALAPPDATA%\pipehost`. Makes the folder if it is missing.
     ///
     /// # Errors
     /// See [`CacheError`].
     pub fn of_user() -> Result<Self, CacheError> {
-        let place = place(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"));
+        let place = place(env::var_os("XDG_CACHE_HOME"), env::var_os(sys::HOME));
         Self::at(&place.ok_or(CacheError::NoPlace)?)
     }
 

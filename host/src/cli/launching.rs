@@ -94,6 +94,7 @@ fn fifo_line(error: &FifoError) -> String {
         FifoError::NotOurs { .. } => "; add the key `insecure` to use it all the same",
         FifoError::Exposed(_) => ", or add the key `insecure`",
         FifoError::Busy { .. } => ", or grant the other way only, by the key `r` or `w`",
+        FifoError::Taken(_) => ", or add the key `existing` to be its client",
         FifoError::NoPlace(_) => "; name a path: NAME=PATH",
         _ => "",
     };

@@ -283,6 +283,7 @@ pub(crate) fn dir(text: impl AsRef<OsStr>) -> Parsed<FolderSpec> {
         Some(both) => both,
         // Other programs write HOST:GUEST. A folder may have such a name: HOST::GUEST grants it anyway.
         None => match split_once(&folders, ":") {
+            Some((before, _)) if sys::is_drive(&before) => (folders.clone(), folders),
             Some((before, after))
                 if sys::bytes(&after).starts_with(b"/") || !sys::bytes(&before).contains(&b'/') =>
             {

@@ -180,6 +180,7 @@ impl Opening<'_> {
 
 impl FolderSpec {
     pub(super) fn grant_in(&self, wasi: &mut WasiCtxBuilder) -> Result<(), LaunchError> {
+        sys::allow_folders().map_err(LaunchError::file(Given::Folder, &self.host))?;
         let permissions = if self.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
         let granted = wasi.preopened_dir(&self.host, &self.guest, permissions);
         match granted.map_err(wasmtime::Error::downcast::<std::io::Error>) {

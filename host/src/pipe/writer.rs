@@ -476,7 +476,7 @@ impl Drop for Writer {
         // Other processes may see that this end is closed, so deferred writes are delivered first.
         super::deferred::settle();
         self.flow.finish();
-        if self.flow.outbox.is_empty() && self.flow.deferred.is_empty() {
+        if !self.flow.is_behind() {
             return;
         }
         let gone = State::Failed(ErrorCode::BrokenPipe.into());

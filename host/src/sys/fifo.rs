@@ -41,7 +41,7 @@ pub enum FifoError {
         found: &'static str,
     },
     /// The FIFO does not exist, and the options forbid to make it.
-    #[error("{}: no such FIFO; make it with mkfifo", .0.display())]
+    #[error("{}: no such FIFO; {}", .0.display(), super::platform::MAKE_IT)]
     Missing(PathBuf),
     /// The folder in which the FIFO should lie does not exist.
     #[error("{}: its folder does not exist; make it first", .0.display())]
@@ -65,6 +65,9 @@ pub enum FifoError {
         /// What the other host does: "reading" or "writing".
         doing: &'static str,
     },
+    /// Another process serves a named pipe of that name, on a system where a name has one server.
+    #[error("{}: another process has a pipe of that name; end that one", .0.display())]
+    Taken(PathBuf),
     /// There is no folder for pipes without a path.
     #[error("there is no place for a pipe without a path: {0}")]
     NoPlace(String),
@@ -94,7 +97,10 @@ pub enum FifoError {
 impl FifoError {
     /// Returns whether the reason is a lack of permission, rather than that the pipe cannot be made.
     pub fn is_permission(&self) -> bool {
-        matches!(self, Self::NotOurs { .. } | Self::Exposed(_) | Self::NotPermitted { .. })
+        matches!(
+            self,
+            Self::NotOurs { .. } | Self::Exposed(_) | Self::NotPermitted { .. } | Self::Taken(_)
+        )
     }
 }
 

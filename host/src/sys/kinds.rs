@@ -21,6 +21,15 @@ impl Direction {
     }
 }
 
+/// Who will have an end of a pipe between two stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A guest, in this process or in one of its own: its reads and writes must not wait.
+    Guest,
+    /// A native command, which expects them to wait.
+    Native,
+}
+
 /// The kind of a file.
 ///
 /// A part of an [`Event`](crate::Event): see the example of [`Pipes`](crate::Pipes).

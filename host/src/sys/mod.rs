@@ -2,9 +2,9 @@
 //!
 //! The modules here say what a platform provides, in types that all platforms share. `unix` provides
 //! it, and asks `own` for what each Unix does in its own way: `linux`, `apple`, or `portable`, which is
-//! Linux without what only Linux has. `stub`, which compiles on any system, refuses everything as
-//! unsupported. The layers above use [`End`], [`Fifo`] and the functions here. Only the layers below
-//! know a descriptor's flags, how a FIFO is opened and how a call is kept from blocking.
+//! Linux without what only Linux has. `windows` provides it on Windows. The layers above use [`End`],
+//! [`Fifo`] and the functions here. Only the layers below know a descriptor's flags, how a FIFO is
+//! opened and how a call is kept from blocking.
 
 #[cfg(all(feature = "portable", not(debug_assertions)))]
 compile_error!("the feature `portable` is for tests of pipehost: such a build confines nothing");
@@ -38,15 +38,21 @@ mod apple;
 #[cfg(target_os = "macos")]
 use apple as own;
 
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-mod stub;
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-use stub as platform;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as platform;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+compile_error!(
+    "pipehost runs on Linux, macOS and Windows: `host/src/sys` has nothing for this system"
+);
 
 pub(crate) use code::{Code, CodeKey, load as load_code};
 pub(crate) use errors::SystemError;
 pub use fifo::{FifoError, FifoOptions, FifoWarning, IsAFifo};
 pub use inherit::InheritError;
+pub(crate) use kinds::Holder;
 pub use kinds::{Direction, FileKind};
 pub(crate) use native::{MOST_OTHERS, Usage, descriptor_number};
 pub use native::{NativeCommand, NativeEnd};
@@ -57,14 +63,14 @@ pub use platform::{
     end_monitor, expect_folders, null, pipe_pair, renounce_files, standard, start_monitor,
 };
 pub(crate) use platform::{
-    CACHES, ERRORS, FifoWatch, Folder, FolderLock, NEEDS_UNWIND_INFO, Native, PIPE_BUF,
-    PrivateFile, PrivateFolder, ReaderWait, address_space_limit, anonymous, append, bytes,
-    check_direction, demand_standard_output, descriptors_left, file_size_limit, find_command,
-    ignore_file_size_signal, inherited_number, is_no_memory, kill_natives, kind_of, memory_file,
-    number_in_path, open_input_file, open_output_file, own_program, pipe_with_writers,
-    prepare_messages, read_at, read_file, read_small_file, retire_standard_input_and_output,
-    stop_requests, take_given, take_inherited, take_inherited_stream, text, thread_cpu_time,
-    write_at, write_message,
+    CACHES, ERRORS, FifoWatch, Folder, FolderLock, HOME, NEEDS_UNWIND_INFO, Native, PIPE_BUF,
+    PIPES_ARE_FILES, PrivateFile, PrivateFolder, ReaderWait, address_space_limit, allow_folders,
+    anonymous, append, bytes, check_direction, demand_standard_output, descriptors_left,
+    file_size_limit, find_command, ignore_file_size_signal, inherited_number, is_drive,
+    is_no_memory, kill_natives, kind_of, memory_file, number_in_path, open_input_file,
+    open_output_file, own_program, pipe_with_writers, prepare_messages, read_at, read_file,
+    read_small_file, retire_standard_input_and_output, stop_requests, take_given, take_inherited,
+    take_inherited_stream, text, thread_cpu_time, write_at, write_message,
 };
 pub(crate) use private::{FileInfo, PrivateError};
 pub use stop::Stop;

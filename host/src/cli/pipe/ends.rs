@@ -9,7 +9,7 @@ use super::super::exit::{Failure, OrStatus, Status};
 use super::plan::{EndRef, Plan};
 use crate::launch::{Opener, Stream, Streams};
 use crate::pipe::Grant;
-use crate::sys::{self, CapacityLease, Handle, NativeCommand};
+use crate::sys::{self, CapacityLease, Handle, Holder, NativeCommand};
 
 /// The ends of all pipes between stages, until the stages get them.
 pub(super) struct Ends {
@@ -22,10 +22,16 @@ impl Ends {
     pub(super) fn make(plan: &Plan) -> Result<Self, Failure> {
         let mut ends =
             Self { readers: BTreeMap::new(), writers: BTreeMap::new(), leases: Vec::new() };
+        let holder = |end: &EndRef| match plan.stages[end.stage].is_native() {
+            true => Holder::Native,
+            false => Holder::Guest,
+        };
         for (reader, pipes) in plan.by_reader() {
             let mut make = || {
                 let capacity = pipes.iter().find_map(|pipe| pipe.capacity);
-                let (end, writers, lease) = sys::pipe_with_writers(capacity, pipes.len())?;
+                let writers: Vec<_> = pipes.iter().map(|pipe| holder(&pipe.from)).collect();
+                let (end, writers, lease) =
+                    sys::pipe_with_writers(capacity, holder(reader), &writers)?;
                 for (pipe, writer) in pipes.iter().zip(writers) {
                     ends.writers.insert(pipe.from.clone(), writer);
                 }

@@ -211,7 +211,8 @@ impl Flow {
         Ok(!self.is_stuck)
     }
 
-    /// Writes accepted bytes, and returns whether none of them is left.
+    /// Writes accepted bytes, and returns whether none of them is left: not here, and not under way into the
+    /// system.
     pub(super) fn deliver(&mut self) -> Result<bool, Fault> {
         if !self.write_deferred()? {
             return Ok(false);
@@ -224,10 +225,20 @@ impl Flow {
                 None => return Ok(false),
             }
         }
-        match &self.state {
-            State::Failed(fault) => Err(*fault),
-            _ => Ok(true),
-        }
+        let settled = match &self.state {
+            State::Failed(fault) => return Err(*fault),
+            State::Waiting { .. } => return Ok(true),
+            State::Open(end) => end.has_settled(),
+        };
+        settled.map_err(|error| self.fail(error.into()))
+    }
+
+    /// Returns whether bytes wait here, or are under way into the system.
+    pub(super) fn is_behind(&self) -> bool {
+        let unsettled = |end: &End| matches!(end.has_settled(), Ok(false));
+        !self.outbox.is_empty()
+            || !self.deferred.is_empty()
+            || matches!(&self.state, State::Open(end) if unsettled(end))
     }
 
     pub(super) fn has_room(&mut self) -> Result<bool, Fault> {

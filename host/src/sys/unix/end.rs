@@ -255,6 +255,14 @@ impl End {
         })
     }
 
+    /// Returns whether the system has all that was written. It has: a write takes what there is room for.
+    ///
+    /// # Errors
+    /// None.
+    pub fn has_settled(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// Moves up to `most` bytes from this pipe into the pipe `to` without copying them: splice(2), which Linux has.
     /// `Ok(0)` means the same as for [`End::read`].
     ///

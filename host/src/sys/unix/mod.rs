@@ -76,6 +76,15 @@ pub use standard::standard;
 pub(crate) use standard::{demand_standard_output, retire_standard_input_and_output};
 pub(crate) use stop::stop_requests;
 
+/// The variable that names the user's home folder.
+pub(crate) const HOME: &str = "HOME";
+
+/// Whether a named pipe is a file in a folder.
+pub(crate) const PIPES_ARE_FILES: bool = true;
+
+/// How a missing FIFO comes to be.
+pub(super) const MAKE_IT: &str = "make it with mkfifo";
+
 /// Tells wasmtime whether to register unwind information for compiled code with the system. Neither
 /// wasmtime's backtraces nor loading the code need that here.
 pub(crate) const NEEDS_UNWIND_INFO: bool = false;
@@ -288,6 +297,19 @@ pub(crate) fn find_command(program: &std::ffi::OsStr) -> io::Result<()> {
         }
     }
     outcome
+}
+
+/// Returns an error where the engine does not keep a guest in the folders that it is granted.
+///
+/// # Errors
+/// None.
+pub(crate) fn allow_folders() -> io::Result<()> {
+    Ok(())
+}
+
+/// Returns whether the text before a `:` is a drive. There are none.
+pub(crate) fn is_drive(_: &OsStr) -> bool {
+    false
 }
 
 /// Returns whether this process ignores `signal`, as after nohup(1).

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
+use super::super::Holder;
 use super::super::own::{self, Lease};
 
 /// A pipe whose two ends are about to be given away. Both are blocking descriptors that are closed on
@@ -56,15 +57,16 @@ pub fn pipe_pair(capacity: Option<u64>) -> io::Result<PipePair> {
 }
 
 /// Makes a pipe as [`pipe_pair`] does, with several writers, one or more. Each has flags of its own: two
-/// programs that share a description would share O_NONBLOCK, too.
+/// programs that share a description would share O_NONBLOCK, too. Whoever has an end, it is the same.
 ///
 /// # Errors
 /// Those of [`pipe_pair`] and of opening a pipe anew.
 pub(crate) fn pipe_with_writers(
     capacity: Option<u64>,
-    writers: usize,
+    _: Holder,
+    writers: &[Holder],
 ) -> io::Result<(OwnedFd, Vec<OwnedFd>, CapacityLease)> {
-    let (reader, writers) = own::pipe_of(writers)?;
+    let (reader, writers) = own::pipe_of(writers.len())?;
     let lease = sized(&reader, capacity);
     Ok((reader, writers, lease))
 }
@@ -100,7 +102,8 @@ mod tests {
 
     #[test]
     fn writers_share_no_flags_and_all_have_to_go() {
-        let (reader, writers, _lease) = pipe_with_writers(None, 2).unwrap();
+        let (reader, writers, _lease) =
+            pipe_with_writers(None, Holder::Native, &[Holder::Native; 2]).unwrap();
         let [writer, other] = writers.try_into().unwrap();
         let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
         assert!(!flags.contains(OFlags::NONBLOCK));

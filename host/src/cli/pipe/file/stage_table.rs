@@ -15,6 +15,7 @@ use super::super::super::source::Source;
 use super::super::job::{GuestJob, Job, NativeJob, Streams, program_name};
 use super::unknown_key;
 use crate::launch::{StreamFifo, StreamSpec};
+use crate::sys;
 
 /// A table in the file.
 pub(super) type Table = BTreeMap<Spanned<String>, Value>;
@@ -236,14 +237,13 @@ fn from_folder(mut options: GuestOptions, folder: &Path) -> GuestOptions {
     let streams = [&mut options.stdin, &mut options.stdout, &mut options.stderr];
     for spec in streams.into_iter().flatten() {
         match spec {
-            StreamSpec::File(path) | StreamSpec::Fifo(StreamFifo { path, .. }) => {
-                *path = from(folder, path);
-            }
+            StreamSpec::File(path) => *path = from(folder, path),
+            StreamSpec::Fifo(StreamFifo { path, .. }) => *path = pipe_at(folder, path),
             StreamSpec::Inherit | StreamSpec::Null => {}
         }
     }
     for path in options.fifo.iter_mut().filter_map(|fifo| fifo.path.as_mut()) {
-        *path = from(folder, path);
+        *path = pipe_at(folder, path);
     }
     for dir in &mut options.dir {
         dir.host = from(folder, &dir.host);
@@ -265,9 +265,14 @@ fn from(folder: &Path, path: &Path) -> PathBuf {
     }
 }
 
+/// Makes a named pipe's path start from `folder`, where pipes are files.
+fn pipe_at(folder: &Path, path: &Path) -> PathBuf {
+    if sys::PIPES_ARE_FILES { from(folder, path) } else { path.into() }
+}
+
 /// Makes a command's path start from `folder`. A name without a slash stays, to be looked up on PATH.
 fn command_at(folder: &Path, program: &OsStr) -> OsString {
-    match program.as_encoded_bytes().contains(&b'/') {
+    match program.to_string_lossy().contains(std::path::is_separator) {
         true => from(folder, program.as_ref()).into(),
         false => program.into(),
     }

@@ -1,0 +1,170 @@
+//! Files by their paths, and NUL.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::windows::fs::OpenOptionsExt as _;
+use std::os::windows::io::{AsRawHandle as _, OwnedHandle};
+use std::path::{Component, Path, PathBuf, Prefix};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_DELETE_ON_CLOSE, FILE_TYPE_CHAR, FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType,
+    GetFinalPathNameByHandleW,
+};
+
+use super::super::{FileKind, IsAFifo};
+use super::handle::{Handle, Kind};
+use super::unique;
+
+/// Returns a handle of NUL, which gives the end of file to readers and drops what is written.
+///
+/// See the example of [`Setup`](crate::Setup).
+///
+/// # Errors
+/// The system's.
+pub fn null() -> io::Result<Handle> {
+    Ok(Handle { file: open_null(true, true)?, kind: Kind::Null })
+}
+
+pub(super) fn open_null(read: bool, write: bool) -> io::Result<OwnedHandle> {
+    Ok(File::options().read(read).write(write).open("NUL")?.into())
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// The system's. [`IsAFifo`] for a named pipe.
+pub(crate) fn open_input_file(path: &Path) -> io::Result<Handle> {
+    refuse_pipe(path)?;
+    match is_null(path) {
+        true => null(),
+        false => File::open(path).map(Handle::from),
+    }
+}
+
+/// Opens a file for writing: makes it, or empties it.
+///
+/// # Errors
+/// Those of [`open_input_file`].
+pub(crate) fn open_output_file(path: &Path) -> io::Result<Handle> {
+    refuse_pipe(path)?;
+    match is_null(path) {
+        true => null(),
+        false => File::create(path).map(Handle::from),
+    }
+}
+
+/// Refuses to open a named pipe as a file: that would make this process its client.
+fn refuse_pipe(path: &Path) -> io::Result<()> {
+    match path.components().next() {
+        Some(Component::Prefix(prefix)) if matches!(prefix.kind(), Prefix::DeviceNS(name) if name.eq_ignore_ascii_case("pipe")) => {
+            Err(io::Error::other(IsAFifo(path.into())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_null(path: &Path) -> bool {
+    path.as_os_str().eq_ignore_ascii_case("NUL")
+}
+
+/// Makes a file that vanishes with its last handle.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn memory_file(name: &str, size: u64) -> io::Result<Handle> {
+    let path = std::env::temp_dir().join(format!("pipehost-{}-{name}", unique()));
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true).share_mode(0);
+    let file = options.custom_flags(FILE_FLAG_DELETE_ON_CLOSE).open(path)?;
+    file.set_len(size)?;
+    Ok(file.into())
+}
+
+/// Reads a file of up to `most` bytes to its end, on a thread if there is a `deadline`.
+///
+/// # Errors
+/// `TimedOut` at the deadline; `FileTooLarge`; the system's.
+pub(crate) fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io::Result<Vec<u8>> {
+    let read = move |file: File| {
+        let mut bytes = Vec::new();
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > most {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => Ok(bytes),
+        }
+    };
+    let Some(deadline) = deadline else { return read(File::open(path)?) };
+    let (send, read_bytes) = mpsc::channel();
+    let path = PathBuf::from(path);
+    // If the deadline comes first, the thread ends with the process.
+    std::thread::Builder::new().name("file".into()).spawn(move || {
+        let _ = send.send(File::open(path).and_then(read));
+    })?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    read_bytes.recv_timeout(left).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Reads a regular file of up to `most` bytes. Returns `None` for any other file.
+pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    if !is_file(&file) || file.metadata().ok()?.len() > most {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= most).then_some(bytes)
+}
+
+/// Returns whether this is a file on a disk.
+pub(super) fn is_file(file: &File) -> bool {
+    // SAFETY: the handle is open.
+    unsafe { GetFileType(file.as_raw_handle()) == FILE_TYPE_DISK }
+}
+
+/// Returns the type of an open file.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn kind_of(file: &File) -> io::Result<FileKind> {
+    // SAFETY: the handle is open.
+    Ok(match unsafe { GetFileType(file.as_raw_handle()) } {
+        FILE_TYPE_DISK if file.metadata()?.is_dir() => FileKind::Folder,
+        FILE_TYPE_DISK => FileKind::Regular,
+        FILE_TYPE_PIPE => FileKind::Fifo,
+        FILE_TYPE_CHAR => FileKind::CharacterDevice,
+        _ => FileKind::Unknown,
+    })
+}
+
+/// Returns the path of an open file, without links in it; nothing if the system does not tell.
+pub(in crate::sys) fn path_of(file: &File) -> String {
+    let mut path = vec![0_u16; 1024];
+    loop {
+        let room = u32::try_from(path.len()).unwrap_or(u32::MAX);
+        // SAFETY: the handle is open, and the memory is as long as is said.
+        let length =
+            unsafe { GetFinalPathNameByHandleW(file.as_raw_handle(), path.as_mut_ptr(), room, 0) }
+                as usize;
+        match length {
+            0 => return String::new(),
+            length if length < path.len() => return String::from_utf16_lossy(&path[..length]),
+            length if length > 1 << 16 => return String::new(),
+            length => path.resize(length + 1, 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_pipe_is_no_file() {
+        for path in [r"\\.\pipe\x", r"\\.\PIPE\x"] {
+            let error = open_input_file(Path::new(path)).unwrap_err();
+            assert!(error.get_ref().is_some_and(|error| error.is::<IsAFifo>()), "{error}");
+        }
+    }
+}

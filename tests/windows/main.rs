@@ -1,0 +1,16 @@
+//! The tests for Windows: the built program on real named pipes, anonymous pipes and native commands. `.ci/windows`
+//! runs them under wine.
+#![cfg(windows)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod anonymous;
+mod clients;
+mod commands;
+mod ends;
+mod peer;
+mod refusals;
+mod servers;
+mod standard;
+mod support;
+mod tools;
+mod waiting;
