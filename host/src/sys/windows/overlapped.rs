@@ -137,7 +137,8 @@ impl std::fmt::Debug for Op {
 }
 
 /// Wakes those who wait at a [`Notify`] when an object is signalled: once, from a thread of the system's
-/// pool. Dropping it waits for a wake that is under way.
+/// pool. Dropping it wakes them, too: whoever finds first that a call is done drops it, and others may
+/// still wait for that.
 #[derive(Debug)]
 pub(super) struct Wake {
     wait: HANDLE,
@@ -181,7 +182,7 @@ impl Drop for Wake {
             if !self.wait.is_null() {
                 UnregisterWaitEx(self.wait, INVALID_HANDLE_VALUE);
             }
-            drop(Box::from_raw(self.context));
+            Box::from_raw(self.context).notify_waiters();
         }
     }
 }
