@@ -20,7 +20,7 @@ use windows_sys::Win32::Foundation::{
 use windows_sys::Win32::Storage::FileSystem::{ReadFile, WriteFile};
 use windows_sys::Win32::System::Pipes::{ConnectNamedPipe, GetNamedPipeInfo, PeekNamedPipe};
 
-use super::handle::done;
+use super::calls::done;
 use super::overlapped::{Op, Started};
 
 /// How many bytes are handed to the kernel at once. Bounds what is under way when the pipe is full.

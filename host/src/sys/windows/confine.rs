@@ -12,7 +12,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::super::Direction;
-use super::handle::done;
+use super::calls::done;
 use super::{Fifo, Handle};
 
 /// Whether guests may start native commands later.

@@ -9,7 +9,7 @@ use windows_sys::Win32::System::Console::{
     ENABLE_VIRTUAL_TERMINAL_PROCESSING, GetConsoleMode, ReadConsoleW, SetConsoleMode, WriteConsoleW,
 };
 
-use super::handle::done;
+use super::calls::done;
 
 /// The character that ends the input: Ctrl-Z at the start of a line.
 const END: u16 = 0x1a;

@@ -8,16 +8,15 @@ use std::os::windows::io::{AsHandle as _, AsRawHandle as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE, GENERIC_READ, GENERIC_WRITE,
-};
+use windows_sys::Win32::Foundation::{GENERIC_READ, GENERIC_WRITE};
 use windows_sys::Win32::Storage::FileSystem::{FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType};
 
 use super::super::Direction;
 use super::CapacityLease;
 use super::channel::Channel;
 use super::console;
-use super::fifo::Served;
+use super::errors::{not_open, not_open_for_this};
+use super::fifo::{Connection, Served};
 use super::handle::{Handle, Kind};
 use super::pump::{Input, Output};
 
@@ -75,7 +74,10 @@ impl End {
         let Handle { file, kind } = handle;
         let way = match kind {
             Kind::Overlapped => Way::Channel(Arc::new(Channel::connected(file)?), None),
-            Kind::Connected(channel, served) => Way::Channel(channel, Some(served)),
+            Kind::Connected(connection) => match connection.downcast::<Connection>() {
+                Ok(connection) => Way::Channel(connection.channel, Some(connection.served)),
+                Err(_) => return Err(io::ErrorKind::Unsupported.into()),
+            },
             Kind::Null => Way::Always(file.into()),
             Kind::Waits => {
                 // SAFETY: the handle is open.
@@ -383,18 +385,5 @@ impl fmt::Debug for End {
             .field("way", &way)
             .field("direction", &self.direction)
             .finish_non_exhaustive()
-    }
-}
-
-/// Returns the error of a handle that is not open for this direction.
-fn not_open() -> io::Error {
-    io::Error::from_raw_os_error(ERROR_INVALID_HANDLE.cast_signed())
-}
-
-/// Windows calls a handle that is not open for reading, or not for writing, one without permission.
-pub(super) fn not_open_for_this(error: io::Error) -> io::Error {
-    match error.raw_os_error() == Some(ERROR_ACCESS_DENIED.cast_signed()) {
-        true => not_open(),
-        false => error,
     }
 }

@@ -1,5 +1,7 @@
 //! The numbers of errors: GetLastError.
 
+use std::io;
+
 use windows_sys::Win32::Foundation as win;
 
 use super::super::SystemError;
@@ -34,3 +36,16 @@ pub(crate) const ERRORS: &[(SystemError, i32)] = &[
     (SystemError::NoSeek, win::ERROR_SEEK_ON_DEVICE.cast_signed()),
     (SystemError::TimedOut, win::ERROR_SEM_TIMEOUT.cast_signed()),
 ];
+
+/// Returns the error of a handle that is not open for this direction.
+pub(super) fn not_open() -> io::Error {
+    io::Error::from_raw_os_error(win::ERROR_INVALID_HANDLE.cast_signed())
+}
+
+/// Windows calls a handle that is not open for reading, or not for writing, one without permission.
+pub(super) fn not_open_for_this(error: io::Error) -> io::Error {
+    match error.raw_os_error() == Some(win::ERROR_ACCESS_DENIED.cast_signed()) {
+        true => not_open(),
+        false => error,
+    }
+}

@@ -20,8 +20,9 @@ use windows_sys::Win32::System::Pipes::WaitNamedPipeW;
 
 use super::super::{Direction, FifoError, FifoOptions, FifoWarning};
 use super::End;
+use super::calls::{done, wide};
 use super::channel::Channel;
-use super::handle::{Handle, Kind, done, wide};
+use super::handle::{Handle, Kind};
 use super::named_pipe::{BadName, CAPACITY, Server, open, pipe_name, serve, unguessable};
 use super::security;
 
@@ -368,6 +369,12 @@ impl fmt::Debug for Served {
     }
 }
 
+/// A connection that a [`ReaderWait`] has waited for, on its way to an [`End`].
+pub(super) struct Connection {
+    pub(super) channel: Arc<Channel>,
+    pub(super) served: Served,
+}
+
 /// Waits for a named pipe's peer. Dropping it calls the wait off.
 #[derive(Debug)]
 pub struct ReaderWait {
@@ -390,7 +397,8 @@ impl ReaderWait {
             Ok(true) => {
                 let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).take()?;
                 let file = self.channel.file()?.try_clone();
-                let kind = Kind::Connected(Arc::clone(&self.channel), served);
+                let connection = Connection { channel: Arc::clone(&self.channel), served };
+                let kind = Kind::Connected(Box::new(connection));
                 Some(file.map(|file| Handle { file, kind }))
             }
         }

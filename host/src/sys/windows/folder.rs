@@ -14,7 +14,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use super::super::FileKind;
-use super::handle::{done, taken};
+use super::calls::{done, taken};
 
 /// How many bytes of entries are read at once.
 const ROOM: usize = 32 * 1024;

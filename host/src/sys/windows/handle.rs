@@ -1,19 +1,13 @@
 //! An open handle, and how the handles of this process become another's.
 
+use std::any::Any;
 use std::fs::File;
 use std::io;
-use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
-use std::ptr::null_mut;
-use std::sync::Arc;
+use std::os::windows::io::{AsRawHandle, BorrowedHandle, OwnedHandle};
 
-use windows_sys::Win32::Foundation::{
-    DUPLICATE_SAME_ACCESS, DuplicateHandle, HANDLE, INVALID_HANDLE_VALUE,
-};
-use windows_sys::Win32::System::Threading::GetCurrentProcess;
-use windows_sys::core::BOOL;
+use windows_sys::Win32::Foundation::HANDLE;
 
-use super::channel::Channel;
-use super::fifo::Served;
+use super::calls::duplicate;
 
 /// An open handle: of a file, a pipe or a device. Dropping it closes it.
 ///
@@ -34,8 +28,8 @@ pub(super) enum Kind {
     Overlapped,
     /// The device that is always at its end, and drops what is written.
     Null,
-    /// A connection of a named pipe, which this process has waited for.
-    Connected(Arc<Channel>, Served),
+    /// A connection of a named pipe, which this process has waited for: a `Connection` of `fifo`'s.
+    Connected(Box<dyn Any + Send + Sync>),
 }
 
 impl Handle {
@@ -47,7 +41,7 @@ impl Handle {
         let kind = match self.kind {
             Kind::Waits => Kind::Waits,
             Kind::Null => Kind::Null,
-            Kind::Overlapped | Kind::Connected(..) => Kind::Overlapped,
+            Kind::Overlapped | Kind::Connected(_) => Kind::Overlapped,
         };
         Ok(Self { file: self.file.try_clone()?, kind })
     }
@@ -64,7 +58,7 @@ impl Handle {
 
     /// Returns whether calls on it do not wait.
     pub(super) fn is_overlapped(&self) -> bool {
-        matches!(self.kind, Kind::Overlapped | Kind::Connected(..))
+        matches!(self.kind, Kind::Overlapped | Kind::Connected(_))
     }
 
     pub(super) fn raw(&self) -> HANDLE {
@@ -81,70 +75,6 @@ impl From<File> for Handle {
 impl From<Handle> for File {
     fn from(handle: Handle) -> Self {
         handle.file.into()
-    }
-}
-
-/// Returns the error of the last call, if `answer` says that it failed.
-pub(super) fn done(answer: BOOL) -> io::Result<()> {
-    match answer {
-        0 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
-}
-
-/// Takes over a handle that a call has returned.
-///
-/// # Safety
-/// The handle is the caller's alone, or is one of the two values that say that the call failed.
-pub(super) unsafe fn taken(handle: HANDLE) -> io::Result<OwnedHandle> {
-    match handle.is_null() || handle == INVALID_HANDLE_VALUE {
-        true => Err(io::Error::last_os_error()),
-        // SAFETY: the caller says that nobody else closes it.
-        false => Ok(unsafe { OwnedHandle::from_raw_handle(handle) }),
-    }
-}
-
-/// Returns another handle of the same file, with this `access` or, for `None`, the same. Another
-/// process that this one starts gets it if it is `inheritable`.
-///
-/// # Errors
-/// Those of `DuplicateHandle`.
-pub(super) fn duplicate(
-    handle: BorrowedHandle<'_>,
-    access: Option<u32>,
-    inheritable: bool,
-) -> io::Result<OwnedHandle> {
-    let mut copy = null_mut();
-    let options = if access.is_none() { DUPLICATE_SAME_ACCESS } else { 0 };
-    // SAFETY: both processes are this one, the handle is open, and `copy` is a place for another.
-    unsafe {
-        let this = GetCurrentProcess();
-        done(DuplicateHandle(
-            this,
-            handle.as_raw_handle(),
-            this,
-            &raw mut copy,
-            access.unwrap_or(0),
-            inheritable.into(),
-            options,
-        ))?;
-        taken(copy)
-    }
-}
-
-/// Returns a text as the system takes it: UTF-16 and a zero.
-///
-/// # Errors
-/// `InvalidInput` for a text with a zero in it.
-pub(super) fn wide(text: &std::ffi::OsStr) -> io::Result<Vec<u16>> {
-    use std::os::windows::ffi::OsStrExt as _;
-    let mut wide: Vec<u16> = text.encode_wide().collect();
-    match wide.contains(&0) {
-        true => Err(io::Error::new(io::ErrorKind::InvalidInput, "there is a NUL in it")),
-        false => {
-            wide.push(0);
-            Ok(wide)
-        }
     }
 }
 

@@ -17,7 +17,8 @@ use windows_sys::Win32::System::Console::{
 };
 
 use super::super::{Direction, InheritError};
-use super::handle::{Handle, Kind, done, duplicate, taken};
+use super::calls::{done, duplicate, taken};
+use super::handle::{Handle, Kind};
 
 /// How the variables begin that name handles.
 pub(super) const GIVEN: &str = "PIPEHOST_FD_";

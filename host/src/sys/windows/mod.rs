@@ -4,6 +4,7 @@
 //! Each call that could wait is overlapped, or is made by a thread. It was run under wine, and never on
 //! a real Windows.
 
+mod calls;
 mod channel;
 mod confine;
 mod console;

@@ -19,7 +19,8 @@ use windows_sys::Win32::System::Pipes::{
 };
 
 use super::super::Holder;
-use super::handle::{Handle, taken, wide};
+use super::calls::{taken, wide};
+use super::handle::Handle;
 use super::security;
 
 /// The folder of all pipes of this machine.

@@ -27,7 +27,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::super::{MOST_OTHERS, NativeCommand, NativeEnd, Stop, Usage};
-use super::handle::{done, duplicate, taken};
+use super::calls::{done, duplicate, taken};
 use super::inherited::{GIVEN, keep_standard_handles};
 use super::overlapped::Wake;
 

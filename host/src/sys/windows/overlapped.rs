@@ -18,7 +18,7 @@ use windows_sys::Win32::System::Threading::{
 };
 use windows_sys::core::BOOL;
 
-use super::handle::{done, taken};
+use super::calls::{done, taken};
 
 /// A place for one call at a time. While a call is under way, the kernel writes to it.
 pub(super) struct Op {

@@ -18,7 +18,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use super::super::{FileInfo, PrivateError};
-use super::handle::{done, wide};
+use super::calls::{done, wide};
 use super::security::{self, Ownership};
 
 /// The prefix of the name of a file that is still being written. 16 hexadecimal digits follow.

@@ -16,10 +16,11 @@ use windows_sys::Win32::Storage::FileSystem::ReadFile;
 use windows_sys::Win32::System::IO::CancelSynchronousIo;
 use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 
+use super::calls::done;
 use super::channel::{broken, is_gone};
 use super::console;
-use super::end::not_open_for_this;
-use super::handle::{Handle, done};
+use super::errors::not_open_for_this;
+use super::handle::Handle;
 
 /// How many bytes a thread holds at most.
 const PIECE: usize = 64 * 1024;

@@ -23,7 +23,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::SystemServices::ACCESS_ALLOWED_ACE_TYPE;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
-use super::handle::{done, taken};
+use super::calls::{done, taken};
 
 /// The rights by which another user could change a folder, or what lies in it.
 const CHANGES: u32 =
@@ -117,7 +117,7 @@ fn attributes(
     let descriptor = match made.get() {
         Some(descriptor) => *descriptor,
         None => {
-            let text = super::handle::wide(text(&user_text()?).as_ref())?;
+            let text = super::calls::wide(text(&user_text()?).as_ref())?;
             let mut descriptor = null_mut();
             // SAFETY: the text ends with a zero. What comes of it is kept for ever.
             unsafe {

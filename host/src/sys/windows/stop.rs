@@ -11,7 +11,7 @@ use windows_sys::Win32::System::Console::{
 use windows_sys::core::BOOL;
 
 use super::super::Stop;
-use super::handle::done;
+use super::calls::done;
 
 static REQUESTS: Mutex<Option<Sender<Stop>>> = Mutex::new(None);
 
