@@ -236,9 +236,9 @@ fn what_a_child_leaves_behind_is_its_own() {
         let (a, b) = (dir.fifo("a"), dir.fifo("b"));
         let grants =
             [child("p", "probe2", ""), fifo("from", &a, ",r"), fifo("to", &b, ",w")].concat();
-        let _writer = sh(&format!("sleep 1000 > {}", a.display())).start();
+        let _writer = sh(&format!("exec sleep 1000 > {}", a.display())).start();
         let _reader =
-            sh(&format!("exec 3< {}; sleep 1; exec 3<&-; sleep 1000", b.display())).start();
+            sh(&format!("exec 3< {}; sleep 1; exec 3<&-; exec sleep 1000", b.display())).start();
         let args = ["--", "give", "p", "from", "to", "leave-behind", "out"];
         let ended = run(family, grants).args(args).end();
         let ended = ended.expect_line(0, &["child `p`"]);
