@@ -135,7 +135,7 @@ fn a_conversation_by_one_pipe() {
     let _dog = watchdog();
     let name = name();
     let running = run("probe2", ["--fifo", &format!("x={}", path(&name))])
-        .args(["--", "echo-lines", "x", "x"])
+        .args(["--", "copy", "x", "x"])
         .start();
     let mut client = until("a server", || {
         std::fs::File::options().read(true).write(true).open(path(&name)).ok()
