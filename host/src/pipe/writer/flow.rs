@@ -198,6 +198,9 @@ impl Flow {
 
     /// Writes the deferred bytes, and returns whether none of them is left.
     fn write_deferred(&mut self) -> Result<bool, Fault> {
+        if self.deferred.is_empty() {
+            return Ok(true);
+        }
         let mut deferred = std::mem::take(&mut self.deferred);
         while !deferred.is_empty() {
             // If this fails, the bytes are lost with the end.
