@@ -31,15 +31,7 @@ fn a_flush_of_a_full_pipe_waits_for_nobody() {
 fn large_transfers_are_whole() {
     let _dog = watchdog();
     for probe in PROBES {
-        let (from, to) = (name(), name());
-        let running = run(probe, ["--fifo", &format!("in={},r", path(&from))])
-            .args(["--fifo", &format!("out={},w", path(&to)), "--", "through", "in", "out"])
-            .start();
-        let source = writer_of(&from);
-        let fed = std::thread::spawn(move || feed(source, LARGE));
-        assert_eq!(sum(reader_of(&to)), expected(LARGE), "{probe}");
-        fed.join().unwrap().unwrap();
-        running.end().expect(0);
+        passes_whole(probe, &["through", "in", "out"], LARGE);
     }
 }
 

@@ -56,15 +56,7 @@ fn the_last_bytes_outlive_the_host() {
 fn large_transfers_are_whole() {
     let _dog = watchdog();
     for probe in PROBES {
-        let (from, to) = (name(), name());
-        let running = run(probe, ["--fifo", &format!("in={},r", path(&from))])
-            .args(["--fifo", &format!("out={},w", path(&to)), "--", "copy", "in", "out"])
-            .start();
-        let source = writer_of(&from);
-        let fed = std::thread::spawn(move || feed(source, LARGE));
-        assert_eq!(sum(reader_of(&to)), expected(LARGE), "{probe}");
-        fed.join().unwrap().unwrap();
-        running.end().expect(0);
+        passes_whole(probe, &["copy", "in", "out"], LARGE);
     }
 }
 
@@ -72,15 +64,7 @@ fn large_transfers_are_whole() {
 fn forwarding_is_whole() {
     let _dog = watchdog();
     for probe in PROBES {
-        let (from, to) = (name(), name());
-        let running = run(probe, ["--fifo", &format!("in={},r", path(&from))])
-            .args(["--fifo", &format!("out={},w", path(&to)), "--", "forward", "in", "out"])
-            .start();
-        let source = writer_of(&from);
-        let fed = std::thread::spawn(move || feed(source, 10 << 20));
-        assert_eq!(sum(reader_of(&to)), expected(10 << 20), "{probe}");
-        fed.join().unwrap().unwrap();
-        running.end().expect(0);
+        passes_whole(probe, &["forward", "in", "out"], 10 << 20);
     }
 }
 
@@ -88,30 +72,14 @@ fn forwarding_is_whole() {
 fn reads_of_all_sizes_lose_nothing() {
     let _dog = watchdog();
     for probe in PROBES {
-        let (from, to) = (name(), name());
-        let running = run(probe, ["--fifo", &format!("in={},r", path(&from))])
-            .args(["--fifo", &format!("out={},w", path(&to)), "--", "sizes", "in", "out", "300"])
-            .start();
-        let source = writer_of(&from);
-        let fed = std::thread::spawn(move || feed(source, 200_000));
-        assert_eq!(sum(reader_of(&to)), expected(200_000), "{probe}");
-        fed.join().unwrap().unwrap();
-        running.end().expect(0);
+        passes_whole(probe, &["sizes", "in", "out", "300"], 200_000);
     }
 }
 
 #[test]
 fn reads_that_are_called_off_lose_nothing() {
     let _dog = watchdog();
-    let (from, to) = (name(), name());
-    let running = run("probe3", ["--fifo", &format!("in={},r", path(&from))])
-        .args(["--fifo", &format!("out={},w", path(&to)), "--", "cancel", "in", "out"])
-        .start();
-    let source = writer_of(&from);
-    let fed = std::thread::spawn(move || feed(source, 4 << 20));
-    assert_eq!(sum(reader_of(&to)), expected(4 << 20));
-    fed.join().unwrap().unwrap();
-    let ended = running.end().expect(0);
+    let ended = passes_whole("probe3", &["cancel", "in", "out"], 4 << 20);
     assert!(ended.stderr.starts_with("called off "), "{ended:?}");
 }
 

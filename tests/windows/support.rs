@@ -265,6 +265,22 @@ pub(crate) fn expected(length: u64) -> (u64, String) {
     sum(Pattern::new(length))
 }
 
+/// Runs a guest that is granted `in` and `out`, and checks that so many bytes come through it whole.
+/// Returns how it has ended: well.
+#[track_caller]
+pub(crate) fn passes_whole(probe: &str, args: &[&str], length: u64) -> Ended {
+    let (from, to) = (name(), name());
+    let running = run(probe, ["--fifo", &format!("in={},r", path(&from))])
+        .args(["--fifo", &format!("out={},w", path(&to)), "--"])
+        .args(args)
+        .start();
+    let source = writer_of(&from);
+    let fed = std::thread::spawn(move || feed(source, length));
+    assert_eq!(sum(reader_of(&to)), expected(length), "{probe}");
+    fed.join().unwrap().unwrap();
+    running.end().expect(0)
+}
+
 /// Returns the command that runs this test program as a native command: see `peer.rs`.
 pub(crate) fn peer(words: &[&str]) -> Vec<String> {
     let program = std::env::current_exe().unwrap().to_string_lossy().replace('\\', "/");

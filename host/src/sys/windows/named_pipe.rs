@@ -2,7 +2,6 @@
 //! name that nobody can guess.
 
 use std::ffi::{OsStr, OsString};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::windows::io::OwnedHandle;
 use std::path::{Path, PathBuf};
@@ -82,8 +81,7 @@ fn is_device(name: &str) -> bool {
 
 /// Returns the path of a pipe whose name nobody can guess.
 pub(super) fn unguessable(suffix: &str) -> PathBuf {
-    let digits = || RandomState::new().build_hasher().finish();
-    format!("{FOLDER}pipehost-{:016x}{:016x}{suffix}", digits(), digits()).into()
+    format!("{FOLDER}pipehost-{}{}{suffix}", super::unique(), super::unique()).into()
 }
 
 /// What a server's end of a named pipe is for.
