@@ -17,6 +17,8 @@ mod kinds;
 mod native;
 mod private;
 mod stop;
+#[cfg(any(windows, target_os = "macos", feature = "portable"))]
+mod without;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod unix;

@@ -1,15 +1,12 @@
 //! Linux without what only Linux has, for tests: what macOS uses runs here, too.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
-use super::Fifo;
-
 pub use super::unix::plain::*;
+pub(crate) use super::without::FifoWatch;
 
 /// PIPE_BUF of pipe(7).
 pub(crate) const PIPE_BUF: usize = 4096;
@@ -34,23 +31,4 @@ pub(super) fn is_always_ready(_: &OwnedFd) -> bool {
 /// Those of mkfifoat(3).
 pub(super) fn make_fifo(folder: impl AsFd, name: &str, mode: Mode) -> Result<(), Errno> {
     rustix::fs::mknodat(folder, name, FileType::Fifo, mode, 0)
-}
-
-/// Watches nothing: [`Fifo::remove`] still looks whether a FIFO is in its place.
-#[derive(Debug)]
-pub(crate) struct FifoWatch(());
-
-impl FifoWatch {
-    /// Starts nothing.
-    pub(crate) fn start() -> Self {
-        Self(())
-    }
-
-    /// Does nothing.
-    ///
-    /// # Errors
-    /// None.
-    pub(crate) fn add(&self, _: &Arc<Fifo>) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use windows_sys::Win32::System::Threading::{
@@ -11,18 +10,12 @@ use windows_sys::Win32::System::Threading::{
     ProcessExtensionPointDisablePolicy, ProcessImageLoadPolicy, SetProcessMitigationPolicy,
 };
 
-use super::super::Direction;
 use super::calls::done;
-use super::{Fifo, Handle};
+
+pub use super::super::without::{SandboxPolicy, expect_folders, renounce_files};
 
 /// Whether guests may start native commands later.
 static COMMANDS: AtomicBool = AtomicBool::new(false);
-
-/// What a process keeps when it confines itself.
-///
-/// See the example of [`sandbox`](crate::sandbox).
-#[derive(Debug, Default)]
-pub struct SandboxPolicy(());
 
 /// A part of the sandbox that [`confine`] could not set up.
 ///
@@ -58,40 +51,6 @@ impl Missing {
     }
 }
 
-impl SandboxPolicy {
-    /// Keeps a named pipe.
-    ///
-    /// # Errors
-    /// None.
-    pub fn fifo(&mut self, _: &Fifo, _: &[Direction]) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Keeps a standard stream.
-    ///
-    /// # Errors
-    /// None.
-    pub fn stream(&mut self, _: &Handle, _: Direction) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Keeps a folder.
-    ///
-    /// # Errors
-    /// None.
-    pub fn folder(&mut self, _: &Path, _: bool) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Keeps native commands that were started before.
-    pub fn natives(&mut self) {}
-
-    /// Bounds which files can be opened. [`confine`] says that nothing does.
-    pub fn bound_files(&mut self) -> Vec<Missing> {
-        Vec::new()
-    }
-}
-
 /// A policy of a process: which one, its first flag or flags, and what they forbid.
 const POLICIES: [(PROCESS_MITIGATION_POLICY, u32, &str); 4] = [
     // NoRemoteImages, NoLowMandatoryLabelImages.
@@ -122,16 +81,6 @@ pub fn confine(_: SandboxPolicy) -> Vec<Missing> {
     }
     missing
 }
-
-/// Says that the guests of this process will have folders. Nothing depends on that here.
-///
-/// See the example of [`sandbox`](crate::sandbox).
-pub fn expect_folders() {}
-
-/// Forbids this thread to open files. Nothing does that here.
-///
-/// See the example of [`sandbox`](crate::sandbox).
-pub fn renounce_files() {}
 
 /// Notes which commands guests may start. This process starts them itself, and there is no monitor: the
 /// system removes its pipes and ends its commands, however it ends.

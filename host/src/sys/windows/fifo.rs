@@ -404,22 +404,3 @@ impl ReaderWait {
         }
     }
 }
-
-/// Watches nothing: nobody can take a name away that is served.
-#[derive(Debug)]
-pub(crate) struct FifoWatch(());
-
-impl FifoWatch {
-    /// Starts nothing.
-    pub(crate) fn start() -> Self {
-        Self(())
-    }
-
-    /// Does nothing.
-    ///
-    /// # Errors
-    /// None.
-    pub(crate) fn add(&self, _: &Arc<Fifo>) -> io::Result<()> {
-        Ok(())
-    }
-}

@@ -38,6 +38,7 @@ use windows_sys::Win32::Foundation::FILETIME;
 use windows_sys::Win32::System::Threading::{GetCurrentThread, GetThreadTimes};
 
 use super::Holder;
+pub(crate) use super::without::FifoWatch;
 
 pub use confine::{
     Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,
@@ -45,7 +46,7 @@ pub use confine::{
 pub use end::End;
 pub(crate) use errors::ERRORS;
 pub use fifo::Fifo;
-pub(crate) use fifo::{FifoWatch, ReaderWait};
+pub(crate) use fifo::ReaderWait;
 pub use files::null;
 pub(in crate::sys) use files::path_of;
 use files::{is_file, open_null};

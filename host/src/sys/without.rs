@@ -1,0 +1,78 @@
+//! Takes the place of what a system does not have: fences around this process, and a watch on FIFOs.
+
+use std::io;
+use std::path::Path;
+
+use super::{Direction, Fifo, Handle, Missing};
+
+/// What a process keeps when it confines itself.
+///
+/// See the example of [`sandbox`](crate::sandbox).
+#[derive(Debug, Default)]
+pub struct SandboxPolicy(());
+
+impl SandboxPolicy {
+    /// Keeps a FIFO.
+    ///
+    /// # Errors
+    /// None.
+    pub fn fifo(&mut self, _: &Fifo, _: &[Direction]) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Keeps a standard stream.
+    ///
+    /// # Errors
+    /// None.
+    pub fn stream(&mut self, _: &Handle, _: Direction) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Keeps a folder.
+    ///
+    /// # Errors
+    /// None.
+    pub fn folder(&mut self, _: &Path, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Keeps native commands that were started before.
+    pub fn natives(&mut self) {}
+
+    /// Bounds which files can be opened. [`confine`](super::confine) says that nothing does.
+    pub fn bound_files(&mut self) -> Vec<Missing> {
+        Vec::new()
+    }
+}
+
+/// Says that the guests of this process will have folders.
+///
+/// See the example of [`sandbox`](crate::sandbox).
+pub fn expect_folders() {}
+
+/// Forbids this thread to open files. Nothing does that here.
+///
+/// See the example of [`sandbox`](crate::sandbox).
+pub fn renounce_files() {}
+
+/// Watches nothing: [`Fifo::remove`] still looks whether a FIFO is in its place, and nobody can take a
+/// name away that Windows serves.
+#[cfg(not(target_os = "macos"))]
+#[derive(Debug)]
+pub(crate) struct FifoWatch(());
+
+#[cfg(not(target_os = "macos"))]
+impl FifoWatch {
+    /// Starts nothing.
+    pub(crate) fn start() -> Self {
+        Self(())
+    }
+
+    /// Does nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn add(&self, _: &std::sync::Arc<Fifo>) -> io::Result<()> {
+        Ok(())
+    }
+}
