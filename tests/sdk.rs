@@ -110,6 +110,49 @@ fn each_record_is_answered_before_the_next_is_sent() {
 }
 
 #[test]
+fn the_same_is_true_of_streams() {
+    let _dog = watchdog();
+    for (way, question, answer) in [("filter", "one\n", "ONE\n"), ("lines", "one\n", "one\none\n")]
+    {
+        let mut peer = Peer::of(&mut run("sdk3", ["--", way]));
+        for _ in 0..20 {
+            peer.ask(question, answer);
+        }
+        peer.send("o");
+        peer.ask("ne\n", answer);
+        peer.send("last");
+        let last = peer.end().expect(0).stdout;
+        assert_eq!(last, answer.replace("one\n", "last").replace("ONE\n", "LAST"), "{way}");
+    }
+    // A reader that has enough.
+    let script = "yes | pipehost run GUEST -- filter | head -2; echo ${PIPESTATUS[1]}";
+    let ended = sh(&script.replace("GUEST", guest("sdk3").to_str().unwrap())).end().expect(0);
+    assert_eq!((&*ended.stdout, &*ended.stderr), ("Y\nY\n0\n", ""));
+    let script = "yes | head -c 3M | tr -d '\\n' | pipehost run GUEST -- filter";
+    let ended = sh(&script.replace("GUEST", guest("sdk3").to_str().unwrap())).end().expect(1);
+    assert!(
+        ended.stderr.contains("record 1, at byte 0, is longer than 1048576 bytes"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn the_traits_of_futures_lose_nothing() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    for way in ["copy", "turns"] {
+        let (from, to) = (dir.path("from"), dir.path("to"));
+        let args = [fifo("in", &from, ",r"), fifo("out", &to, ",w")].concat();
+        let copying = run("sdk3", args).args(["--", way]).start();
+        until("the FIFOs are there", || from.exists() && to.exists());
+        let (writer, reader) = (cat_into(big_file(), &from), sum_of(&to));
+        copying.end().expect(0);
+        writer.end().expect(0);
+        assert_eq!(reader.end().expect(0).stdout, big_sum(), "{way}");
+    }
+}
+
+#[test]
 fn records_go_through_fifos_unharmed() {
     let _dog = watchdog();
     let dir = Dir::new();

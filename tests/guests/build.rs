@@ -5,7 +5,7 @@ use std::path::Path;
 
 mod build_guests;
 
-const GUESTS: [&str; 19] = [
+const GUESTS: [&str; 20] = [
     "calls2",
     "calls3",
     "cat",
@@ -22,6 +22,7 @@ const GUESTS: [&str; 19] = [
     "probe3",
     "redact",
     "sdk2",
+    "sdk3",
     "shell",
     "tee",
     "upper",
