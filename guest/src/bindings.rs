@@ -4,6 +4,7 @@
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::mock::interfaces as p2;
 
+/// Interfaces are as std has them, whole: the linker merges the two.
 #[cfg(target_family = "wasm")]
 pub(crate) mod p2 {
     #![allow(missing_docs, reason = "generated; the WIT has the documentation")]
@@ -27,7 +28,11 @@ pub(crate) mod p2 {
             package wasi:clocks@0.2.0 {
                 interface monotonic-clock {
                     use wasi:io/poll@0.2.0.{pollable};
+                    type instant = u64;
                     type duration = u64;
+                    now: func() -> instant;
+                    resolution: func() -> duration;
+                    subscribe-instant: func(when: instant) -> pollable;
                     subscribe-duration: func(when: duration) -> pollable;
                 }
             }
