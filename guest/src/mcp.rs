@@ -258,7 +258,6 @@ impl<'a> Server<'a> {
     }
 
     /// Returns the outcome of a call; `None` if it was cancelled.
-    #[expect(clippy::type_complexity, reason = "three things can come of a call")]
     fn call<R: TryRead, W: Write>(
         &mut self,
         id: &Value,

@@ -108,8 +108,6 @@ pub fn pipe() -> io::Result<Pipe> {
 /// # fn main() -> std::io::Result<()> {
 /// use std::io::{ErrorKind, Read};
 ///
-/// use pipehost_guest::TryRead;
-///
 /// let mut reader = pipehost_guest::open_reader("in")?;
 /// let mut buf = [0; 4096];
 /// let read = match reader.try_read(&mut buf) {
@@ -184,6 +182,17 @@ impl Reader {
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+
+    /// Reads the bytes that are there, without waiting. Returns `Ok(0)` at the end of file.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there are none; else those of [`Read::read`].
+    pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match taken(self.stream().read(buf.len() as u64), buf)? {
+            Some(0) if !buf.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+            read => Ok(read.unwrap_or(0)),
+        }
+    }
 }
 
 /// Reads without waiting.
@@ -212,10 +221,7 @@ impl<T: TryRead + ?Sized> TryRead for &mut T {
 
 impl TryRead for Reader {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match taken(self.stream().read(buf.len() as u64), buf)? {
-            Some(0) if !buf.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
-            read => Ok(read.unwrap_or(0)),
-        }
+        self.try_read(buf)
     }
 }
 

@@ -71,7 +71,6 @@ impl<R: TryRead, W: Write> Connection<R, W> {
     }
 
     /// Takes a line apart, which is not empty.
-    #[expect(clippy::type_complexity, reason = "private, and used at once")]
     fn understand(line: &[u8]) -> Option<(Result<Incoming, Failure>, usize)> {
         let is_empty = line.iter().all(u8::is_ascii_whitespace);
         (!is_empty).then(|| (parse(line), line.len()))

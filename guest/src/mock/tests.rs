@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::process::Command;
 use crate::records::{Lines, filter};
-use crate::{
-    TryRead, forward, granted, input, open_reader, open_writer, output, pipe, wait, wait_for,
-};
+use crate::{forward, granted, input, open_reader, open_writer, output, pipe, wait, wait_for};
 
 #[test]
 fn a_filter_has_the_pipes_that_it_is_granted() {
