@@ -111,7 +111,7 @@ fn defined(line: &str) -> Option<&str> {
 /// Returns the names in `pub use path::{..};`, except those of other crates.
 fn exports(statement: &str) -> Vec<&str> {
     let path = statement.trim_start_matches("pub use ").trim_end_matches([';', '}', ',', ' ']);
-    if ["{wasmtime", "futures::"].iter().any(|other| path.starts_with(other)) {
+    if ["{wasmtime", "futures::", "{serde"].iter().any(|other| path.starts_with(other)) {
         return Vec::new();
     }
     let (_, names) = path.rsplit_once('{').or_else(|| path.rsplit_once("::")).unwrap();

@@ -2,8 +2,6 @@
 
 use std::io::{self, Write as _};
 
-use crate::bindings::exit::exit_with_code;
-
 /// Ends the program with this status, 0 to 255, after flushing stdout.
 ///
 /// [`std::process::exit`] makes every status but 0 a 1 in WASI 0.2 and 0.3. This function needs a
@@ -19,7 +17,8 @@ use crate::bindings::exit::exit_with_code;
 pub fn exit(code: u8) -> ! {
     // The program ends, so it cannot act on an error.
     let _ = io::stdout().flush();
-    exit_with_code(code);
+    #[cfg(target_family = "wasm")]
+    crate::bindings::exit::exit_with_code(code);
     // The host does not return.
     std::process::exit(code.into())
 }

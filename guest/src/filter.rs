@@ -1,29 +1,49 @@
 //! The pipes, or the standard streams, that a filter reads and writes.
 
-use std::io::{self, Read, Stdin, Stdout, Write};
+use std::io::{self, Read, Stdout, Write};
 
-use crate::{Reader, Writer, granted, open_reader, open_writer};
+use crate::bindings::p2::poll::Pollable;
+use crate::{Reader, Readiness, TryRead, Writer, granted, open_reader, open_writer};
 
 /// The pipe that a filter reads, or stdin.
 ///
-/// Returned by [`input`], which has an example.
+/// Returned by [`input`], which has an example. Unlike [`std::io::Stdin`], it holds no bytes back: what
+/// it has not given out can still be read by others, and by it only what those have left.
 #[derive(Debug)]
-pub enum Input {
-    /// A granted pipe.
-    Pipe(Reader),
-    /// Standard input.
-    Stdin(Stdin),
+pub struct Input {
+    reader: Reader,
+}
+
+impl Input {
+    /// Returns standard input, whatever pipes are granted.
+    pub fn stdin() -> Self {
+        Self { reader: Reader::stdin() }
+    }
 }
 
 /// The pipe that a filter writes, or stdout.
 ///
 /// Returned by [`output`]: see the example of [`input`].
 #[derive(Debug)]
-pub enum Output {
-    /// A granted pipe.
+pub struct Output {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
     Pipe(Writer),
-    /// Standard output.
     Stdout(Stdout),
+}
+
+impl Output {
+    /// Returns standard output, whatever pipes are granted.
+    pub fn stdout() -> Self {
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(end) = crate::mock::interfaces::stdout::of_test() {
+            return Self { kind: Kind::Pipe(Writer::new(end)) };
+        }
+        Self { kind: Kind::Stdout(io::stdout()) }
+    }
 }
 
 /// Opens what a filter reads: the granted pipe named `in`, or the only granted pipe that may be
@@ -41,8 +61,8 @@ pub enum Output {
 /// Those of [`open_reader`].
 pub fn input() -> io::Result<Input> {
     match input_name() {
-        Some(name) => open_reader(&name).map(Input::Pipe),
-        None => Ok(Input::Stdin(io::stdin())),
+        Some(name) => open_reader(&name).map(|reader| Input { reader }),
+        None => Ok(Input::stdin()),
     }
 }
 
@@ -54,8 +74,8 @@ pub fn input() -> io::Result<Input> {
 /// Those of [`open_writer`].
 pub fn output() -> io::Result<Output> {
     match output_name() {
-        Some(name) => open_writer(name).map(Output::Pipe),
-        None => Ok(Output::Stdout(io::stdout())),
+        Some(name) => open_writer(name).map(|writer| Output { kind: Kind::Pipe(writer) }),
+        None => Ok(Output::stdout()),
     }
 }
 
@@ -78,25 +98,34 @@ pub(crate) fn output_name() -> Option<&'static str> {
 
 impl Read for Input {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Pipe(reader) => reader.read(buf),
-            Self::Stdin(stdin) => stdin.read(buf),
-        }
+        self.reader.read(buf)
+    }
+}
+
+impl TryRead for Input {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reader.try_read(buf)
+    }
+}
+
+impl Readiness for Input {
+    fn subscribe(&mut self) -> Pollable {
+        self.reader.subscribe()
     }
 }
 
 impl Write for Output {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Pipe(writer) => writer.write(buf),
-            Self::Stdout(stdout) => stdout.write(buf),
+        match &mut self.kind {
+            Kind::Pipe(writer) => writer.write(buf),
+            Kind::Stdout(stdout) => stdout.write(buf),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Pipe(writer) => writer.flush(),
-            Self::Stdout(stdout) => stdout.flush(),
+        match &mut self.kind {
+            Kind::Pipe(writer) => writer.flush(),
+            Kind::Stdout(stdout) => stdout.flush(),
         }
     }
 }

@@ -17,11 +17,17 @@
 //!
 //! There are two faces to the same pipes:
 //! - here at the root, blocking [`std::io::Read`] and [`std::io::Write`] over WASI 0.2, for
-//!   programs with a `fn main`; [`wait`] waits for several ends at once;
+//!   programs with a `fn main`; [`wait`] and [`wait_for`] wait for several ends at once;
 //! - in [`stream`], `async` over the streams of WASI 0.3, for programs started by
-//!   [`async_main!`].
+//!   [`async_main!`]; its ends are `AsyncRead` and `AsyncWrite` of the `futures` crate.
 //!
 //! A guest starts the programs that its operator lets it start with [`process::Command`].
+//!
+//! A filter is one function over its [`records`]: lines, JSON values, whatever has a beginning and an
+//! end. With the feature `mcp`, a server of the Model Context Protocol is some functions, too.
+//!
+//! `cargo test` tests a guest natively, without a host: the pipes that it is granted are then those of a
+//! [`mock`].
 //!
 //! For a status other than 0 and 1, call [`exit`]: [`std::process::exit`] knows no others in WASI
 //! 0.2 and 0.3.
@@ -41,16 +47,25 @@ mod command;
 mod error;
 mod exit;
 mod filter;
+#[cfg(feature = "mcp")]
+pub mod mcp;
+#[cfg(not(target_family = "wasm"))]
+pub mod mock;
 mod pipe;
 pub mod process;
+pub mod records;
 pub mod stream;
 
 pub use exit::exit;
 pub use filter::{Input, Output, input, output};
 pub use pipe::{
-    Directions, Granted, Pipe, Reader, Readiness, Writer, forward, granted, open_reader,
-    open_writer, pipe, wait,
+    Directions, Granted, Pipe, Reader, Readiness, TryRead, Writer, forward, granted, open_reader,
+    open_writer, pipe, wait, wait_for,
 };
+
+/// The crates whose traits and values are a part of this one's interface.
+#[cfg(feature = "json")]
+pub use {serde, serde_json};
 
 #[doc(hidden)]
 pub use command::__private;

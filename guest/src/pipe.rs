@@ -2,10 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
+use std::time::Duration;
 
 use crate::bindings::p2::streams::{InputStream, OutputStream, StreamError};
 use crate::bindings::p2::types::{PipeReader, PipeWriter};
-use crate::bindings::p2::{anonymous, named, poll};
+use crate::bindings::p2::{anonymous, monotonic_clock, named, poll, stdin};
 use crate::error::{of_open, of_stream};
 
 /// A granted pipe.
@@ -134,6 +135,11 @@ impl Reader {
         Self { source: Source::End(end) }
     }
 
+    /// Returns standard input, which is a stream from the start.
+    pub(crate) fn stdin() -> Self {
+        Self { source: Source::Stream(stdin::get_stdin()) }
+    }
+
     /// Returns the end itself, to be given away.
     pub(crate) fn into_end(self) -> io::Result<PipeReader> {
         match self.source {
@@ -177,7 +183,7 @@ impl Reader {
         }
     }
 
-    /// Reads the bytes that are there, without waiting.
+    /// Reads the bytes that are there, without waiting. Returns `Ok(0)` at the end of file.
     ///
     /// # Errors
     /// `WouldBlock` if there are none; else those of [`Read::read`].
@@ -186,6 +192,36 @@ impl Reader {
             Some(0) if !buf.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
             read => Ok(read.unwrap_or(0)),
         }
+    }
+}
+
+/// Reads without waiting.
+///
+/// See the example of [`Reader`].
+pub trait TryRead: Read {
+    /// Reads the bytes that are there, without waiting. Returns `Ok(0)` at the end of file.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there are none; else those of [`Read::read`].
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+}
+
+/// Bytes in memory are there.
+impl TryRead for &[u8] {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read(buf)
+    }
+}
+
+impl<T: TryRead + ?Sized> TryRead for &mut T {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).try_read(buf)
+    }
+}
+
+impl TryRead for Reader {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.try_read(buf)
     }
 }
 
@@ -244,7 +280,7 @@ enum Sink {
 }
 
 impl Writer {
-    fn new(end: PipeWriter) -> Self {
+    pub(crate) fn new(end: PipeWriter) -> Self {
         Self { sink: Sink::End(end) }
     }
 
@@ -379,6 +415,12 @@ impl Readiness for Writer {
     }
 }
 
+impl<T: Readiness + ?Sized> Readiness for &mut T {
+    fn subscribe(&mut self) -> poll::Pollable {
+        (**self).subscribe()
+    }
+}
+
 /// Waits until at least one of `ends` is ready, and returns the indices of all that are: poll(2).
 ///
 /// ```no_run
@@ -396,7 +438,32 @@ impl Readiness for Writer {
 /// Panics if `ends` is empty: that would wait for ever.
 pub fn wait(ends: &mut [&mut dyn Readiness]) -> Vec<usize> {
     assert!(!ends.is_empty(), "waiting for nothing never ends");
-    let pollables: Vec<_> = ends.iter_mut().map(|end| end.subscribe()).collect();
+    poll(ends, None)
+}
+
+/// Waits as [`wait`] does, but no longer than `time`: returns nothing if none is ready then. Of no time,
+/// it only looks.
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// use std::time::Duration;
+///
+/// let mut input = pipehost_guest::input()?;
+/// if pipehost_guest::wait_for(&mut [&mut input], Duration::from_secs(1)).is_empty() {
+///     eprintln!("nothing for a second");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn wait_for(ends: &mut [&mut dyn Readiness], time: Duration) -> Vec<usize> {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    poll(ends, Some(monotonic_clock::subscribe_duration(nanos)))
+}
+
+fn poll(ends: &mut [&mut dyn Readiness], timer: Option<poll::Pollable>) -> Vec<usize> {
+    let mut pollables: Vec<_> = ends.iter_mut().map(|end| end.subscribe()).collect();
+    let count = pollables.len();
+    pollables.extend(timer);
     let ready = poll::poll(&pollables.iter().collect::<Vec<_>>());
-    ready.into_iter().map(|index| index as usize).collect()
+    ready.into_iter().map(|index| index as usize).filter(|&index| index < count).collect()
 }

@@ -1,8 +1,11 @@
 //! `async` ends over the streams of WASI 0.3. See [`async_main!`](crate::async_main) for how to
 //! start a program that uses them, and [`future`] for how to do several things at once.
 
+mod async_io;
+mod filter;
 pub mod process;
 
+use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::Pin;
@@ -14,6 +17,12 @@ use crate::bindings::p3::types::{PipeReader, PipeWriter};
 use crate::bindings::p3::{anonymous, cli, named, types, wit_stream};
 use crate::error::of_open;
 use crate::filter::{input_name, output_name};
+use async_io::{Busy, ReadDone, WriteDone};
+
+pub use filter::filter;
+pub use futures::io::{
+    AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
+};
 
 /// The parts of the `futures` crate that a filter needs to do several things at once. The example of
 /// [`pipe()`] uses one.
@@ -99,7 +108,7 @@ pub fn input() -> io::Result<Reader> {
         None => {
             let (stream, outcome) = cli::stdin::read_via_stream();
             let source = Source::Stream(stream, Some(Outcome::Stdio(outcome)));
-            Ok(Reader { source })
+            Ok(Reader { source, rest: Vec::new() })
         }
     }
 }
@@ -135,6 +144,8 @@ impl Outcome {
 
 /// The reading end of a pipe. Dropping it closes it: the other side's next write meets EPIPE.
 ///
+/// It is [`AsyncRead`], too, for what is written for that: `BufReader` and its lines, for example.
+///
 /// ```no_run
 /// # async fn run() -> std::io::Result<()> {
 /// use pipehost_guest::stream::{open_reader, open_writer};
@@ -152,18 +163,21 @@ impl Outcome {
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
+    /// What was read for a [`AsyncRead::poll_read`] that has not come back for it.
+    rest: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Source {
     End(PipeReader),
     Stream(StreamReader<u8>, Option<Outcome>),
+    Busy(Busy<ReadDone>),
     Ended,
 }
 
 impl Reader {
     fn new(end: PipeReader) -> Self {
-        Self { source: Source::End(end) }
+        Self { source: Source::End(end), rest: Vec::new() }
     }
 
     /// Returns how many bytes can be read now without waiting. Call it before the first read.
@@ -206,7 +220,7 @@ impl Reader {
         }
         match &mut self.source {
             Source::Stream(stream, _) => Some(stream),
-            Source::End(_) | Source::Ended => None,
+            Source::End(_) | Source::Busy(_) | Source::Ended => None,
         }
     }
 
@@ -222,6 +236,12 @@ impl Reader {
             buf.reserve(BUFFER);
         }
         let before = buf.len();
+        poll_fn(|cx| self.poll_settled(cx)).await?;
+        if !self.rest.is_empty() {
+            let len = self.rest.len().min(buf.capacity() - before);
+            buf.extend(self.rest.drain(..len));
+            return Ok(len);
+        }
         let Some(stream) = self.stream() else {
             return Ok(0);
         };
@@ -245,7 +265,11 @@ impl Reader {
     /// Waits until a read can get on: there are bytes, or the end of file. Takes no bytes out.
     /// Cancel safe.
     pub async fn ready(&mut self) {
-        if let Some(stream) = self.stream() {
+        let settled = poll_fn(|cx| self.poll_settled(cx)).await;
+        if settled.is_ok()
+            && self.rest.is_empty()
+            && let Some(stream) = self.stream()
+        {
             stream.read(Vec::new()).await;
         }
     }
@@ -292,6 +316,8 @@ impl Drop for Reading<'_> {
 
 /// The writing end of a pipe. Dropping it closes it; [`Writer::close`] also returns how that went.
 ///
+/// It is [`AsyncWrite`], too: what is written by that trait must be flushed, or the end be closed.
+///
 /// See the example of [`Reader`].
 #[derive(Debug)]
 pub struct Writer {
@@ -303,6 +329,7 @@ enum Sink {
     End(PipeWriter),
     Stdout,
     Stream(StreamWriter<u8>, Outcome),
+    Busy(Busy<WriteDone>),
     Closed,
 }
 
@@ -335,7 +362,7 @@ impl Writer {
         match self.sink {
             Sink::End(end) => Some(Outcome::Pipe(PipeWriter::write_via_stream(end, data))),
             Sink::Stdout => Some(Outcome::Stdio(cli::stdout::write_via_stream(data))),
-            Sink::Stream(..) | Sink::Closed => None,
+            Sink::Stream(..) | Sink::Busy(_) | Sink::Closed => None,
         }
     }
 
@@ -362,6 +389,7 @@ impl Writer {
     /// `BrokenPipe` if the reader is gone, `TimedOut` if no reader came within the time that the
     /// operator set.
     pub async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        poll_fn(|cx| self.poll_settled(cx)).await?;
         let Some(stream) = self.stream() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
@@ -376,7 +404,9 @@ impl Writer {
 
     /// Waits until a write can get on: there is room, or an error. Cancel safe.
     pub async fn ready(&mut self) {
-        if let Some(stream) = self.stream() {
+        if poll_fn(|cx| self.poll_settled(cx)).await.is_ok()
+            && let Some(stream) = self.stream()
+        {
             stream.write(Vec::new()).await;
         }
     }
@@ -386,6 +416,7 @@ impl Writer {
     /// # Errors
     /// Those of [`Writer::write_all`].
     pub async fn close(mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_settled(cx)).await?;
         self.end().await
     }
 
@@ -395,7 +426,7 @@ impl Writer {
                 drop(stream);
                 outcome.wait().await
             }
-            Sink::End(_) | Sink::Stdout | Sink::Closed => Ok(()),
+            Sink::End(_) | Sink::Stdout | Sink::Busy(_) | Sink::Closed => Ok(()),
         }
     }
 }
@@ -426,7 +457,10 @@ pub async fn copy(reader: &mut Reader, writer: &mut Writer) -> io::Result<u64> {
 /// # Errors
 /// Those of [`copy`].
 pub async fn forward(mut reader: Reader, mut writer: Writer) -> io::Result<()> {
-    if let Sink::Stream(..) | Sink::Closed = writer.sink {
+    poll_fn(|cx| reader.poll_settled(cx)).await?;
+    if !reader.rest.is_empty()
+        || matches!(writer.sink, Sink::Stream(..) | Sink::Busy(_) | Sink::Closed)
+    {
         copy(&mut reader, &mut writer).await?;
         return writer.close().await;
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 mod build_guests;
 
-const GUESTS: [&str; 18] = [
+const GUESTS: [&str; 20] = [
     "calls2",
     "calls3",
     "cat",
@@ -21,6 +21,8 @@ const GUESTS: [&str; 18] = [
     "probe2",
     "probe3",
     "redact",
+    "sdk2",
+    "sdk3",
     "shell",
     "tee",
     "upper",

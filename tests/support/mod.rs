@@ -223,7 +223,11 @@ impl Start for Command {
 impl Running {
     /// Starts the command with its streams as they are set.
     pub fn new(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
+        Self::of(command.spawn().unwrap())
+    }
+
+    /// Takes what was started.
+    pub fn of(mut child: Child) -> Self {
         let mut collectors = Vec::new();
         if let Some(stdout) = child.stdout.take() {
             collectors.push((true, collect(stdout)));

@@ -1,8 +1,9 @@
 //! Masks e-mail addresses, tokens, passwords and card numbers in a text log, from the pipe `in` (or
 //! stdin) to the pipe `out` (or stdout). With `--strict` IP addresses and long random words, too.
 
-use std::io::{self, Error, ErrorKind, Read, Write};
+use std::io::{self, Error, ErrorKind, Write};
 
+use pipehost_guest::records::Filter;
 use redact::{Masker, WINDOW};
 
 const USAGE: &str = "\
@@ -31,25 +32,13 @@ fn main() -> io::Result<()> {
         }
     }
 
-    let mut input = pipehost_guest::input()?;
-    let mut output = pipehost_guest::output()?;
     let mut masker = Masker::new(strict);
     let mut masked = Vec::new();
-    // The masker leaves less than a window, so there is always room for another.
-    let mut buf = vec![0; 2 * WINDOW];
-    let mut held = 0;
-    loop {
-        let n = input.read(&mut buf[held..])?;
-        let filled = held + n;
-        let done = masker.mask(&buf[..filled], n == 0, &mut masked);
-        // The next read may wait: whoever reads should have what is decided.
-        output.write_all(&masked)?;
-        output.flush()?;
-        if n == 0 {
-            return Ok(());
-        }
+    // The masker leaves less than a window.
+    Filter::open()?.bound(WINDOW).pieces(|text, is_last, out| {
+        let done = masker.mask(text, is_last, &mut masked);
+        out.put(&masked)?;
         masked.clear();
-        buf.copy_within(done..filled, 0);
-        held = filled - done;
-    }
+        Ok(done)
+    })
 }
