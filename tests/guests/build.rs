@@ -5,7 +5,8 @@ use std::path::Path;
 
 mod build_guests;
 
-const GUESTS: [&str; 19] = [
+<<<<<<< HEAD
+const GUESTS: [&str; 23] = [
     "calls2",
     "calls3",
     "cat",
@@ -13,7 +14,10 @@ const GUESTS: [&str; 19] = [
     "family3",
     "files2",
     "files3",
+    "git-filter",
     "lines",
+    "lsp-todo",
+    "mcp-notes",
     "merge",
     "ping-pong",
     "plain",
@@ -24,6 +28,7 @@ const GUESTS: [&str; 19] = [
     "sdk2",
     "shell",
     "tee",
+    "tidy",
     "upper",
 ];
 
