@@ -5,7 +5,6 @@ use std::path::Path;
 
 mod build_guests;
 
-<<<<<<< HEAD
 const GUESTS: [&str; 23] = [
     "calls2",
     "calls3",
