@@ -134,7 +134,7 @@ fn a_server_that_is_restarted_loses_no_line() {
 #[test]
 fn a_plugin_that_traps_is_started_again() {
     let _dog = watchdog_after(Duration::from_secs(200));
-    let server = Server::start("--fuel 3M");
+    let server = Server::start("--fuel 1000000");
     let is_over = |log: &str| log.matches("fuel").count() >= 3;
     let mut asked = 0;
     while !is_over(&server.kitchen.read("error.log")) {

@@ -96,7 +96,7 @@ fn files_of_any_size_by_one_process() {
 #[test]
 fn a_filter_that_traps_or_meets_a_limit() {
     let _dog = watchdog();
-    for limit in ["--fuel 1M", "--timeout 1ms", "--max-memory 1M", "--max-bytes 2000"] {
+    for limit in ["--fuel 1000000", "--timeout 1ms", "--max-memory 1M", "--max-bytes 2000"] {
         let process = format!("pipehost run git-filter.wasm {limit} -- process");
         let clean = format!("pipehost run git-filter.wasm {limit} -- clean");
         for filter in [("process", &process), ("clean", &clean)] {

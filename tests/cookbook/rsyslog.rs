@@ -78,7 +78,7 @@ impl Daemon {
 
     /// Returns the process of pipehost's that the daemon has started.
     fn plugin(&self, daemon: &Running) -> Option<u32> {
-        let children = children_of(daemon.pid()).into_iter();
+        let children = children_of(daemon.pid());
         children.into_iter().find(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             name.trim() == "pipehost"
@@ -101,7 +101,7 @@ fn a_burst_of_messages_comes_through_whole_and_once() {
 #[test]
 fn a_plugin_that_traps_loses_nothing() {
     let _dog = watchdog();
-    let daemon = Daemon::new("--fuel 2M");
+    let daemon = Daemon::new("--fuel 1000000");
     let running = daemon.start();
     daemon.log(0..1000);
     until("all messages", || daemon.has_all(1000));

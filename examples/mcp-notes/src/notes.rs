@@ -37,7 +37,7 @@ impl Notes {
 
     /// Returns the text of a note, up to [`MOST`] bytes of it.
     pub fn read(&self, name: &Path) -> io::Result<String> {
-        let read = || {
+        let read = || -> io::Result<String> {
             let mut bytes = Vec::new();
             File::open(self.folder.join(name))?.take(MOST).read_to_end(&mut bytes)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
