@@ -155,3 +155,35 @@ fn what_is_open_for_both_serves() {
     let mut command = run("@cat", [""; 0]);
     assert_eq!(command.stdin(Stdio::null()).end().expect(0).stdout, "");
 }
+
+/// A program that is started again, as those of log daemons are, keeps what it wrote before.
+#[test]
+fn appending_keeps_what_is_there() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let script = format!(
+        "cd {}
+        for guest in @upper @cat @tee {}; do echo hi | pipehost run $guest --stdout append:log; done
+        echo hi | pipehost pipe @upper ! @cat --stdout append:log
+        echo hi | pipehost pipe --isolate @upper ! @cat --stdout append:log
+        echo hi | pipehost run @cat --stdout append:/dev/stdout
+        echo hi | pipehost run @cat --stdout append:/dev/null
+        pipehost run @cat --stdin fifo:in,eof=close --stdout append:log & echo hi > in; wait
+        cat log; stat -c %a log",
+        dir.path(".").display(),
+        guest("redact").display(),
+    );
+    let script = format!("umask 022; mkfifo {}; {script}", dir.path("in").display());
+    let ended = sh(&script).end().expect(0);
+    assert_eq!(ended.stdout, "hi\nHI\nhi\nhi\nhi\nHI\nHI\nhi\n644\n", "{ended:#?}");
+    // Two at once: neither writes over the other.
+    let script = format!(
+        "cd {}; one() {{ yes $1 | head -c 1000000 | pipehost run @cat --stdout append:both; }}
+        one a & one b; wait; tr -d '\\n' < both | wc -c; tr -d 'a\\n' < both | wc -c",
+        dir.path(".").display(),
+    );
+    assert_eq!(sh(&script).end().expect(0).stdout, "1000000\n500000\n");
+    let folder = dir.path(".").display().to_string();
+    run("@cat", ["--stdout", &format!("append:{folder}")]).end().expect_line(74, &[&folder]);
+    pipehost(["run", "@cat", "--stdin", "append:x"]).end().expect_line(2, &["--stdin FILE"]);
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 mod build_guests;
 
-const GUESTS: [&str; 20] = [
+const GUESTS: [&str; 24] = [
     "calls2",
     "calls3",
     "cat",
@@ -13,7 +13,10 @@ const GUESTS: [&str; 20] = [
     "family3",
     "files2",
     "files3",
+    "git-filter",
     "lines",
+    "lsp-todo",
+    "mcp-notes",
     "merge",
     "ping-pong",
     "plain",
@@ -25,6 +28,7 @@ const GUESTS: [&str; 20] = [
     "sdk3",
     "shell",
     "tee",
+    "tidy",
     "upper",
 ];
 

@@ -223,18 +223,40 @@ pub(crate) fn output(text: impl AsRef<OsStr>) -> Parsed<StreamSpec> {
 fn stdio(text: &OsStr, reads: bool) -> Parsed<StreamSpec> {
     let spec = match text.to_str() {
         Some("") => {
-            return Err("the value is missing; there are inherit, null, FILE and fifo:PATH".into());
+            return Err("the value is missing; there are inherit, null, FILE, append:FILE and \
+                        fifo:PATH"
+                .into());
         }
         Some("inherit") => StreamSpec::Inherit,
         Some("null") => StreamSpec::Null,
-        _ => match split_once(text, "fifo:") {
-            Some((before, fifo)) if before.is_empty() => {
+        _ => {
+            let after = |word| split_once(text, word).filter(|(before, _)| before.is_empty());
+            if let Some((_, fifo)) = after("fifo:") {
                 StreamSpec::Fifo(standard_fifo(&fifo, reads)?)
+            } else if let Some((_, file)) = after("append:") {
+                StreamSpec::Append(appended(&file, reads)?)
+            } else {
+                StreamSpec::File(text.into())
             }
-            _ => StreamSpec::File(text.into()),
-        },
+        }
     };
     Ok(spec)
+}
+
+/// Parses what follows `append:`.
+fn appended(text: &OsStr, reads: bool) -> Parsed<PathBuf> {
+    if reads {
+        return Err("a guest only reads its stdin; write --stdin FILE".into());
+    }
+    let mut parts = parts(text).into_iter();
+    let path = PathBuf::from(parts.next().unwrap_or_default());
+    match keys(parts).first() {
+        Some(key) => Err(format!(
+            "unknown key `{key}`; there are none; a comma of the path's is written `,,`"
+        )),
+        None if path.as_os_str().is_empty() => Err("the path is missing; write append:FILE".into()),
+        None => Ok(path),
+    }
 }
 
 /// Parses what follows `fifo:`.
@@ -408,6 +430,11 @@ mod tests {
         assert_eq!(spec.path, Path::new("a,b"));
         assert_eq!(stdin("a,b"), Ok(StreamSpec::File("a,b".into())));
         assert_eq!(stdin("x/fifo:y"), Ok(StreamSpec::File("x/fifo:y".into())));
+        assert_eq!(output("append:a,,b"), Ok(StreamSpec::Append("a,b".into())));
+        assert_eq!(output("x/append:y"), Ok(StreamSpec::File("x/append:y".into())));
+        assert!(output("append:a,keep").unwrap_err().contains("`keep`"));
+        assert!(output("append:").unwrap_err().contains("append:FILE"));
+        assert!(stdin("append:a").unwrap_err().contains("--stdin FILE"));
     }
 
     #[test]

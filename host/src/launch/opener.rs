@@ -158,11 +158,12 @@ impl Opener {
             None => otherwise(),
             Some(StreamSpec::Inherit) => sys::standard(number).map(Stream::Shared),
             Some(StreamSpec::Null) => sys::null().map(Stream::Shared),
-            Some(StreamSpec::File(path)) => {
+            Some(StreamSpec::File(path) | StreamSpec::Append(path)) => {
+                let appends = matches!(spec, Some(StreamSpec::Append(_)));
                 let file = match (sys::inherited_number(path), way) {
                     (Some(number), _) => return self.inherited(number, way, what),
                     (None, Direction::Read) => sys::open_input_file(path),
-                    (None, Direction::Write) => self.output_file(path),
+                    (None, Direction::Write) => self.output_file(path, appends),
                 };
                 return file.map(Stream::Shared).map_err(LaunchError::file(what, path));
             }
@@ -171,11 +172,11 @@ impl Opener {
         stream.map_err(LaunchError::resources(what.to_string()))
     }
 
-    fn output_file(&mut self, path: &Path) -> io::Result<Handle> {
+    fn output_file(&mut self, path: &Path, appends: bool) -> io::Result<Handle> {
         if let Some((_, file)) = self.outputs.iter().find(|(known, _)| known == path) {
             return file.try_clone();
         }
-        let file = sys::open_output_file(path)?;
+        let file = sys::open_output_file(path, appends)?;
         self.outputs.push((path.into(), file.try_clone()?));
         Ok(file)
     }

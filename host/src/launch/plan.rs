@@ -128,6 +128,9 @@ pub enum StreamSpec {
     Null,
     /// A file. It is emptied or made if the stream is written to.
     File(PathBuf),
+    /// A file that is made where it is missing, and written to from its end on (O_APPEND). Stdin
+    /// reads it as it does [`StreamSpec::File`].
+    Append(PathBuf),
     /// A FIFO, opened when the guest starts.
     Fifo(StreamFifo),
 }

@@ -34,11 +34,13 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "WHAT", value_parser = path(values::stdin))]
     pub(crate) stdin: Option<StreamSpec>,
 
-    /// What the guest writes to: inherit (the default), null, a file's path, or fifo:PATH.
+    /// What the guest writes to: inherit (the default), null, a file's path, append:FILE to keep
+    /// what is in it, or fifo:PATH.
     #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
     pub(crate) stdout: Option<StreamSpec>,
 
-    /// Where the guest's messages go: inherit (the default), null, a file's path, or fifo:PATH.
+    /// Where the guest's messages go: inherit (the default), null, a file's path, append:FILE, or
+    /// fifo:PATH.
     #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
     pub(crate) stderr: Option<StreamSpec>,
 

@@ -29,7 +29,9 @@ impl Plan {
             let outside = |number, inherited: &str| match stage.redirection(number) {
                 None | Some(StreamSpec::Inherit) => Some(inherited.to_owned()),
                 Some(StreamSpec::Null) => None,
-                Some(StreamSpec::File(path)) => Some(path.display().to_string()),
+                Some(StreamSpec::File(path) | StreamSpec::Append(path)) => {
+                    Some(path.display().to_string())
+                }
                 Some(StreamSpec::Fifo(spec)) => Some(spec.path.display().to_string()),
             };
             if !joined(&EndRef::new(at, "stdin"))

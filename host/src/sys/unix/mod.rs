@@ -187,22 +187,26 @@ pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
     (bytes.len() as u64 <= most).then_some(bytes)
 }
 
-/// Opens a file for writing: makes it, or empties it.
+/// Opens a file for writing: makes it, or empties it, or with `appends` has all writes go to its end.
 ///
 /// # Errors
 /// Those of [`open_input_file`].
-pub(crate) fn open_output_file(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_output_file(path: &Path, appends: bool) -> io::Result<OwnedFd> {
+    let how = if appends { OFlags::APPEND } else { OFlags::TRUNC };
     match FoundFile::look(path) {
         Ok(found) => {
             refuse_fifo(found.kind()?, path)?;
-            blocking(found.open(OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK)?)
+            blocking(found.open(OFlags::WRONLY | OFlags::NONBLOCK | how)?)
         }
         Err(Errno::NOENT) => {
             let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).custom_flags(NONBLOCK).open(path)?;
+            options.write(true).append(appends).create(true).custom_flags(NONBLOCK);
+            let file = options.open(path)?;
             // A FIFO may have been made in between. Nothing is written to it then.
             refuse_fifo(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode), path)?;
-            file.set_len(0)?;
+            if !appends {
+                file.set_len(0)?;
+            }
             blocking(file.into())
         }
         Err(error) => Err(error.into()),

@@ -43,15 +43,16 @@ pub(crate) fn open_input_file(path: &Path) -> io::Result<Handle> {
     }
 }
 
-/// Opens a file for writing: makes it, or empties it.
+/// Opens a file for writing: makes it, or empties it, or with `appends` has all writes go to its end.
 ///
 /// # Errors
 /// Those of [`open_input_file`].
-pub(crate) fn open_output_file(path: &Path) -> io::Result<Handle> {
+pub(crate) fn open_output_file(path: &Path, appends: bool) -> io::Result<Handle> {
     refuse_pipe(path)?;
-    match is_null(path) {
-        true => null(),
-        false => File::create(path).map(Handle::from),
+    match (is_null(path), appends) {
+        (true, _) => null(),
+        (false, true) => File::options().append(true).create(true).open(path).map(Handle::from),
+        (false, false) => File::create(path).map(Handle::from),
     }
 }
 

@@ -237,7 +237,7 @@ fn from_folder(mut options: GuestOptions, folder: &Path) -> GuestOptions {
     let streams = [&mut options.stdin, &mut options.stdout, &mut options.stderr];
     for spec in streams.into_iter().flatten() {
         match spec {
-            StreamSpec::File(path) => *path = from(folder, path),
+            StreamSpec::File(path) | StreamSpec::Append(path) => *path = from(folder, path),
             StreamSpec::Fifo(StreamFifo { path, .. }) => *path = pipe_at(folder, path),
             StreamSpec::Inherit | StreamSpec::Null => {}
         }
