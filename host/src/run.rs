@@ -45,8 +45,8 @@ impl Setup {
             let end = self.run_guest(engine, guest).await;
             pending_writes.idle().await;
             let end = end?;
-            if let GuestEnd::Trapped(error) = &end {
-                journal.events().tell(&Event::Trapped(in_full(error)));
+            if let GuestEnd::Trapped(trap) = &end {
+                journal.events().tell(&Event::Trapped(in_full(trap.error())));
             }
             let mut notes = journal.notes();
             for (label, journal) in &inherited {

@@ -16,7 +16,7 @@ use crate::children::{Children, MAX_DEPTH, Program};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::{HeldBytes, Permit};
-use crate::outcome::{GuestEnd, Outcome};
+use crate::outcome::Outcome;
 use crate::pipe::Label;
 use crate::pipe::{
     Child, ChildFailure, ChildRun, ChildStatus, ChildStream, ErrorCode, Event, Events, Family,
@@ -365,10 +365,10 @@ fn run_guest(ended: Ended, run: Run) -> Job {
             () = run.child.killed() => ChildStatus::Killed,
             ended = ended => match ended {
                 Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
-                Ok(Outcome::Trapped(error)) => {
-                    let failure = match GuestEnd::is_out_of_fuel(&error) {
+                Ok(Outcome::Trapped(trap)) => {
+                    let failure = match trap.is_out_of_fuel() {
                         true => ChildFailure::OutOfFuel,
-                        false => ChildFailure::Trapped(GuestEnd::trap_summary(&error)),
+                        false => ChildFailure::Trapped(trap.to_string()),
                     };
                     run.complaints.tell(&run.name, failure);
                     ChildStatus::Trapped

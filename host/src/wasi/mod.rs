@@ -46,12 +46,8 @@ pub struct PipesCtxView<'a> {
     pub table: &'a mut ResourceTable,
 }
 
-/// Names [`PipesCtxView`] to `add_to_linker` functions, as `wasmtime_wasi::cli::WasiCli` does for
-/// `wasi:cli`.
-///
-/// [`add_to_linker`] uses it. The second example of [the crate](crate) calls that.
-#[derive(Debug)]
-pub struct HasPipes;
+/// Names [`PipesCtxView`] to the generated `add_to_linker` functions.
+pub(crate) struct HasPipes;
 
 impl HasData for HasPipes {
     type Data<'a> = PipesCtxView<'a>;

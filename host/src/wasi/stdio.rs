@@ -60,7 +60,7 @@ impl Stdio {
     /// Returns what the guest said on stderr when its stdout's reader had just left. SIGPIPE would
     /// have ended a native program before it said this, so it is kept back: up to 8 KiB, for 250
     /// ms, or until the returned value is dropped.
-    pub fn hushed(&self) -> HushedStderr {
+    pub(crate) fn hushed(&self) -> HushedStderr {
         HushedStderr(self.stderr.clone())
     }
 
@@ -96,12 +96,12 @@ impl Stdio {
 /// Holds what [`Stdio::hushed`] keeps back, and keeps stderr open. Dropping it shows what is kept
 /// back.
 #[derive(Debug)]
-pub struct HushedStderr(SharedWriter);
+pub(crate) struct HushedStderr(SharedWriter);
 
 impl HushedStderr {
     /// Drops what is kept back of the failure: the guest has ended like a program that SIGPIPE
     /// ends.
-    pub fn discard(self) {
+    pub(crate) fn discard(self) {
         self.0.discard();
     }
 }
