@@ -10,7 +10,8 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::sys::{self, Code, CodeKey, FolderLock, PrivateError, PrivateFolder};
+pub use crate::sys::PrivateError;
+use crate::sys::{self, Code, CodeKey, FolderLock, PrivateFolder};
 
 /// How many bytes the cache may hold by default.
 const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;

@@ -2,8 +2,14 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc;
 
 use crate::guest::Guest;
 use crate::pipe::PipeName;
@@ -34,6 +40,8 @@ pub const MAX_DEPTH: usize = 8;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// In a store of your own, [`Children::grant_to`] takes the place of [`Setup`](crate::Setup), and has an example.
 #[derive(Clone)]
 pub struct Children {
     pub(crate) grants: Arc<[(PipeName, Program)]>,
@@ -79,5 +87,56 @@ impl Children {
     /// [`GuestLimits::max_children`](crate::GuestLimits::max_children) says how many may run at once.
     pub fn new(grants: Vec<(PipeName, Program)>) -> Self {
         Self { grants: grants.into(), depth: 0 }
+    }
+}
+
+/// A future that runs one child to its end.
+pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The children that a guest has started and that are to be run.
+///
+/// Returned by [`Children::grant_to`], which has an example.
+#[must_use = "children run only while `beside` is awaited"]
+pub struct ChildRuns {
+    /// The number of children is bounded, so the queue is, too.
+    jobs: mpsc::UnboundedReceiver<Job>,
+}
+
+impl fmt::Debug for ChildRuns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildRuns").finish_non_exhaustive()
+    }
+}
+
+impl ChildRuns {
+    /// Returns the queue of a guest's children, and its other side.
+    pub(crate) fn new() -> (mpsc::UnboundedSender<Job>, Self) {
+        let (queue, jobs) = mpsc::unbounded_channel();
+        (queue, Self { jobs })
+    }
+
+    /// Awaits `guest`, a future in which the guest executes, and runs the children that it starts
+    /// beside it, on the same thread. Children that still run when `guest` is done are ended, native
+    /// commands by SIGKILL.
+    ///
+    /// Dropping the future ends the guest and its children. See the example of [`Children::grant_to`].
+    pub async fn beside<T>(self, guest: impl Future<Output = T>) -> T {
+        let mut jobs = self.jobs;
+        let mut guest = std::pin::pin!(guest);
+        let mut running = FuturesUnordered::new();
+        // One turn for each poll: the caller has time limits and signals to check in between.
+        std::future::poll_fn(move |cx| {
+            if let Poll::Ready(ended) = guest.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            while let Poll::Ready(Some(job)) = jobs.poll_recv(cx) {
+                running.push(job);
+            }
+            if let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await
     }
 }

@@ -59,6 +59,8 @@
     not(all(feature = "cli", feature = "p1", feature = "p2", feature = "p3")),
     allow(dead_code, unreachable_pub, unused_imports, reason = "what is left out uses them")
 )]
+// A type in a public signature that nobody outside can name cannot be stored there.
+#![warn(unnameable_types)]
 
 #[cfg(feature = "cli")]
 mod bundled;
@@ -93,11 +95,11 @@ pub use guest::{Guest, GuestError, Kept};
 pub use interfaces::{PACKAGES, WasiVersion};
 pub use limits::GuestLimits;
 pub use names::{InvalidName, Label, PipeName};
-pub use outcome::{GuestEnd, Outcome};
+pub use outcome::{Outcome, Trap};
 pub use pipe::{ChildFailure, Directions, EofPolicy, Event, Grant, Pipes, PipesBuilder};
 pub use setup::Setup;
 pub use sys::{Fifo, FifoOptions};
-pub use wasi::{HasPipes, PipesCtxView, PipesView, Stdio, add_to_linker};
+pub use wasi::{PipesCtxView, PipesView, Stdio, add_to_linker};
 
 // The engine's types are part of this crate's signatures: the versions must be the same.
 pub use {wasmtime, wasmtime_wasi};

@@ -1,8 +1,8 @@
 //! The result of a run, and the reason for it.
 
+use std::fmt;
 use std::time::Duration;
 
-use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
 use crate::engine_names;
@@ -26,16 +26,16 @@ use crate::sys::Direction;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use pipehost::{Engine, Guest, GuestEnd, Outcome, Pipes, Setup, pipes};
+/// use pipehost::{Engine, Guest, Outcome, Pipes, Setup, pipes};
 ///
 /// let engine = Engine::new()?;
 /// let guest = Guest::from_bytes(&engine, b"(module (func (export \"_start\") unreachable))")?;
 /// let pipes = Pipes::builder().build();
 /// let setup = Setup::between(pipes, pipes::null()?, pipes::null()?, pipes::null()?)?;
 /// match setup.run(&engine, &guest).await? {
-///     Outcome::Exited(status) => println!("exit status {status}"),
-///     Outcome::Trapped(error) => println!("trapped: {}", GuestEnd::trap_summary(&error)),
-///     other => println!("{other:?}"),
+///     Outcome::Exited(0) => println!("done"),
+///     Outcome::Trapped(trap) if trap.is_out_of_fuel() => println!("give it more fuel"),
+///     other => println!("{other}"), // "trapped: wasm `unreachable` instruction executed"
 /// }
 /// # Ok(())
 /// # }
@@ -45,8 +45,8 @@ use crate::sys::Direction;
 pub enum Outcome {
     /// The guest ended by itself, with this status: 0 to 255.
     Exited(u8),
-    /// The guest trapped. The error's chain has the WebAssembly backtrace.
-    Trapped(wasmtime::Error),
+    /// The guest trapped.
+    Trapped(Trap),
     /// Its stdout's reader left. A native program would have got SIGPIPE.
     BrokenPipe,
     /// No peer came within the time that the operator allows.
@@ -71,15 +71,76 @@ pub enum Outcome {
     },
 }
 
-/// How a guest ended.
+impl fmt::Display for Outcome {
+    /// Writes the outcome in a few words, without the guest's name and without a line break.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exit status {status}"),
+            Self::Trapped(trap) => write!(f, "trapped: {trap}"),
+            Self::BrokenPipe => f.write_str("the reader of stdout left"),
+            Self::NoPeer { label, direction: Direction::Read } => {
+                write!(f, "`{label}`: no writer came in time")
+            }
+            Self::NoPeer { label, direction: Direction::Write } => {
+                write!(f, "`{label}`: no reader came in time")
+            }
+            Self::Silent(limit) => write!(f, "nothing moved for {limit:?}"),
+            Self::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
+            Self::Failed { label, fault } => write!(f, "`{label}`: {fault}"),
+        }
+    }
+}
+
+/// Why a guest trapped. Its text is the reason in a few words.
 ///
-/// Its functions on traps are of use with an [`Outcome`], which has an example.
+/// A part of an [`Outcome`], which has an example.
 #[derive(Debug)]
-pub enum GuestEnd {
+pub struct Trap(wasmtime::Error);
+
+impl Trap {
+    /// Returns whether the guest has burnt its [fuel](crate::GuestLimits::fuel).
+    pub fn is_out_of_fuel(&self) -> bool {
+        self.code() == Some(&wasmtime::Trap::OutOfFuel)
+    }
+
+    /// Returns the engine's error. Its chain has the WebAssembly backtrace.
+    pub fn error(&self) -> &wasmtime::Error {
+        &self.0
+    }
+
+    fn code(&self) -> Option<&wasmtime::Trap> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(code) = self.code() {
+            return f.write_str(code.to_string().trim_start_matches("wasm trap: "));
+        }
+        let text = one_line(&self.0.root_cause());
+        f.write_str(&text)?;
+        match &*text {
+            it if engine_names::HANDLES.iter().any(|text| it.contains(text)) => {
+                write!(f, "; a guest may have {MAX_HANDLES} handles")
+            }
+            it if it.contains(engine_names::CALL_BYTES) => {
+                write!(f, "; a call may pass {} MiB", MAX_CALL_BYTES >> 20)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Trap {}
+
+/// How a guest's code ended.
+#[derive(Debug)]
+pub(crate) enum GuestEnd {
     /// By itself, with this status: 0 to 255.
     Exited(u8),
-    /// By a trap. The error's chain has the WebAssembly backtrace.
-    Trapped(wasmtime::Error),
+    /// By a trap.
+    Trapped(Trap),
 }
 
 impl GuestEnd {
@@ -91,33 +152,8 @@ impl GuestEnd {
             Err(error) => match error.downcast_ref::<I32Exit>() {
                 // As with exit(3), a parent sees the low eight bits of a status.
                 Some(I32Exit(status)) => Self::Exited((status & 0xff) as u8),
-                None => Self::Trapped(error),
+                None => Self::Trapped(Trap(error)),
             },
-        }
-    }
-
-    /// Returns whether the trap says that the guest has burnt its fuel.
-    pub fn is_out_of_fuel(error: &wasmtime::Error) -> bool {
-        error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel)
-    }
-
-    /// Describes the trap in a few words.
-    pub fn trap_summary(error: &wasmtime::Error) -> String {
-        match error.downcast_ref::<Trap>() {
-            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
-            None => {
-                let text = one_line(&error.root_cause());
-                let limit = match &*text {
-                    it if engine_names::HANDLES.iter().any(|text| it.contains(text)) => {
-                        format!("; a guest may have {MAX_HANDLES} handles")
-                    }
-                    it if it.contains(engine_names::CALL_BYTES) => {
-                        format!("; a call may pass {} MiB", MAX_CALL_BYTES >> 20)
-                    }
-                    _ => String::new(),
-                };
-                text + &limit
-            }
         }
     }
 }
@@ -137,7 +173,7 @@ impl Outcome {
         match (reason, end) {
             (Some(reason), _) => reason,
             (None, GuestEnd::Exited(status)) => Self::Exited(status),
-            (None, GuestEnd::Trapped(error)) => Self::Trapped(error),
+            (None, GuestEnd::Trapped(trap)) => Self::Trapped(trap),
         }
     }
 }
@@ -165,6 +201,36 @@ mod tests {
         let fault = Fault::from(ErrorCode::BrokenPipe);
         let note = Note { label, direction: Direction::Write, fault, left_behind: false };
         Outcome::of(GuestEnd::Exited(status), &[note])
+    }
+
+    #[test]
+    fn outcomes_have_words() {
+        let trap = |error: wasmtime::Error| match GuestEnd::of_command(Err(error)) {
+            GuestEnd::Trapped(trap) => trap,
+            GuestEnd::Exited(status) => panic!("exited with {status}"),
+        };
+        let fuel = trap(wasmtime::Trap::OutOfFuel.into());
+        assert!(fuel.is_out_of_fuel());
+        assert_eq!(fuel.error().downcast_ref(), Some(&wasmtime::Trap::OutOfFuel));
+        let other = trap(wasmtime::Error::msg("a\nbug").context("while calling"));
+        assert!(!other.is_out_of_fuel());
+        assert_eq!(other.error().to_string(), "while calling");
+        let limit = Duration::from_millis(1500);
+        let direction = Direction::Read;
+        let label = Label::Pipe("in".into());
+        let fault = Fault::from(ErrorCode::BrokenPipe);
+        for (outcome, text) in [
+            (Outcome::Exited(3), "exit status 3"),
+            (Outcome::Trapped(fuel), "trapped: all fuel consumed by WebAssembly"),
+            (Outcome::Trapped(other), "trapped: a bug"),
+            (Outcome::BrokenPipe, "the reader of stdout left"),
+            (Outcome::NoPeer { label, direction }, "`in`: no writer came in time"),
+            (Outcome::Silent(limit), "nothing moved for 1.5s"),
+            (Outcome::TimedOut(limit), "took longer than 1.5s"),
+            (Outcome::Failed { label: Label::Stdin, fault }, "`stdin`: broken pipe"),
+        ] {
+            assert_eq!(outcome.to_string(), text);
+        }
     }
 
     /// A child may be passed a pipe that has the name of a standard stream.

@@ -6,19 +6,59 @@ mod component;
 mod module;
 mod store;
 
+use crate::children::{ChildRuns, Children};
 use crate::deadlines::after;
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError, Kind};
 use crate::limits::{Limit, Reached};
 use crate::needs;
 use crate::outcome::{GuestEnd, Outcome};
-use crate::pipe::{ErrorCode, Event, Events, Note};
+use crate::pipe::{ErrorCode, Event, Events, Note, Pipes};
 use crate::setup::Setup;
-use crate::spawning::{self, with_children};
+use crate::spawning;
+use crate::wasi::Stdio;
 
 /// Runs a child of a running guest, as [`Setup::run`] does.
 fn run_boxed(setup: Setup, engine: Engine, guest: Guest) -> spawning::Ended {
     Box::pin(async move { setup.run(&engine, &guest).await })
+}
+
+impl Children {
+    /// Lets the guest that has `pipes` start these children, where it runs in a store of the host's own.
+    /// Without this call, such a guest may start nothing: each attempt is `not-permitted`. A [`Setup`]
+    /// does this by itself, for [`Setup::children`].
+    ///
+    /// Children that are guests run on `engine`, each in a store that pipehost makes. What they use up
+    /// counts as of `pipes`: memory, pipes and children, within the limits that were set there. A
+    /// standard stream that a child inherits is one of `stdio`. Children run while
+    /// [`ChildRuns::beside`] is awaited, and at no other time.
+    ///
+    /// ```no_run
+    /// use pipehost::children::{Children, Program};
+    /// use pipehost::pipes::standard;
+    /// use pipehost::{Pipes, PipesView, Stdio};
+    /// use pipehost::wasmtime::{self, Store};
+    /// use pipehost::wasmtime_wasi::p2::bindings::Command;
+    ///
+    /// async fn run<T: PipesView + 'static>(
+    ///     mut store: Store<T>,
+    ///     guest: Command,
+    ///     children: Children,
+    ///     engine: &pipehost::Engine, // of the children, not of the store
+    /// ) -> wasmtime::Result<()> {
+    ///     let pipes = store.data_mut().pipes().ctx;
+    ///     let stdio = Stdio::between(pipes, standard(0)?, standard(1)?, standard(2)?)?;
+    ///     let children = children.grant_to(pipes, engine, &stdio);
+    ///     let running = guest.wasi_cli_run().call_run(&mut store);
+    ///     let _ended = children.beside(running).await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn grant_to(self, pipes: &mut Pipes, engine: &Engine, stdio: &Stdio) -> ChildRuns {
+        let (spawner, runs) = spawning::spawner(self, engine, stdio, pipes, run_boxed);
+        pipes.set_spawner(spawner);
+        runs
+    }
 }
 
 impl Setup {
@@ -45,8 +85,8 @@ impl Setup {
             let end = self.run_guest(engine, guest).await;
             pending_writes.idle().await;
             let end = end?;
-            if let GuestEnd::Trapped(error) = &end {
-                journal.events().tell(&Event::Trapped(in_full(error)));
+            if let GuestEnd::Trapped(trap) = &end {
+                journal.events().tell(&Event::Trapped(in_full(trap.error())));
             }
             let mut notes = journal.notes();
             for (label, journal) in &inherited {
@@ -108,12 +148,8 @@ impl Setup {
 
     async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<GuestEnd, GuestError> {
         let reached = self.reached();
-        let jobs = self.children.take().map(|children| {
-            let (spawner, jobs) =
-                spawning::spawner(children, engine, &self.stdio, &self.pipes, run_boxed);
-            self.pipes.set_spawner(spawner);
-            jobs
-        });
+        let children = self.children.take();
+        let children = children.map(|it| it.grant_to(&mut self.pipes, engine, &self.stdio));
         let running = async {
             match &guest.kind {
                 #[cfg(any(feature = "p2", feature = "p3"))]
@@ -127,9 +163,9 @@ impl Setup {
                 Kind::Library => Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
             }
         };
-        let ended = match jobs {
+        let ended = match children {
             None => running.await,
-            Some(jobs) => with_children(running, jobs).await,
+            Some(children) => children.beside(running).await,
         };
         match ended {
             Err(mismatch @ GuestError::Mismatch(_)) if is_short_of_memory(&reached) => {

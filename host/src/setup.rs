@@ -7,8 +7,8 @@ use wasmtime_wasi::WasiCtxBuilder;
 use crate::children::Children;
 use crate::deadlines::LAST_DELIVERY;
 use crate::limits::{MemoryUse, Reached};
-use crate::pipe::{Journal, Label, PendingWrites, Pipes, Reader, Writer};
-use crate::sys::{self, Direction, Handle};
+use crate::pipe::{Journal, Label, PendingWrites, Pipes};
+use crate::sys::Handle;
 use crate::wasi::Stdio;
 
 /// How many random bytes a call may ask for; a call for more is a trap. Bounds how long a call
@@ -88,9 +88,8 @@ impl Setup {
         }
     }
 
-    /// Sets up a guest as [`Setup::new`] does, with standard streams over these handles: pipes,
-    /// files, or anything else that can be read and written. Other processes may share them; their
-    /// flags stay as they are. Must be called inside the tokio runtime that runs the guest.
+    /// Sets up a guest as [`Setup::new`] does, with standard streams over these handles, as
+    /// [`Stdio::between`] makes them. Must be called inside the tokio runtime that runs the guest.
     ///
     /// # Errors
     /// Fails if no descriptor is left.
@@ -100,17 +99,7 @@ impl Setup {
         stdout: Handle,
         stderr: Handle,
     ) -> std::io::Result<Self> {
-        let (writes, journal) = (pipes.pending_writes(), pipes.journal());
-        let writer = |handle, label| {
-            let end = sys::End::shared(handle, Direction::Write)?;
-            std::io::Result::Ok(Writer::new(end, None, label, writes, journal))
-        };
-        let stdin = sys::End::shared(stdin, Direction::Read)?;
-        let stdio = Stdio::new(
-            Reader::new(stdin, None, Label::Stdin, journal),
-            writer(stdout, Label::Stdout)?,
-            writer(stderr, Label::Stderr)?,
-        );
+        let stdio = Stdio::between(&pipes, stdin, stdout, stderr)?;
         Ok(Self::new(pipes, stdio))
     }
 

@@ -5,18 +5,15 @@ use std::ffi::OsString;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
-use crate::children::{Children, MAX_DEPTH, Program};
+use crate::children::{ChildRuns, Children, Job, MAX_DEPTH, Program};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::{HeldBytes, Permit};
-use crate::outcome::{GuestEnd, Outcome};
+use crate::outcome::Outcome;
 use crate::pipe::Label;
 use crate::pipe::{
     Child, ChildFailure, ChildRun, ChildStatus, ChildStream, ErrorCode, Event, Events, Family,
@@ -40,16 +37,16 @@ pub(crate) type Runner = fn(Setup, Engine, Guest) -> Ended;
 /// A future that runs a guest to its end.
 pub(crate) type Ended = Pin<Box<dyn Future<Output = Result<Outcome, GuestError>> + Send>>;
 
-/// Returns what starts children for a guest with these streams and pipes, and the queue of children to
-/// run.
+/// Returns what starts children for a guest with these streams and pipes, and what
+/// runs them.
 pub(crate) fn spawner(
     children: Children,
     engine: &Engine,
     stdio: &Stdio,
     pipes: &Pipes,
     runner: Runner,
-) -> (Box<dyn Spawn>, Jobs) {
-    let (queue, jobs) = mpsc::unbounded_channel();
+) -> (Box<dyn Spawn>, ChildRuns) {
+    let (queue, runs) = ChildRuns::new();
     let spawner = Spawner {
         children,
         engine: engine.clone(),
@@ -59,34 +56,7 @@ pub(crate) fn spawner(
         runner,
         queue,
     };
-    (Box::new(spawner), jobs)
-}
-
-/// The queue of children that have been started and must be run. The number of children is bounded, so
-/// the queue is too.
-pub(crate) type Jobs = mpsc::UnboundedReceiver<Job>;
-
-/// A future that runs one child to its end.
-pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Runs a guest, and the children that it starts, until the guest ends.
-pub(crate) async fn with_children<T>(guest: impl Future<Output = T>, mut jobs: Jobs) -> T {
-    let mut guest = std::pin::pin!(guest);
-    let mut running = FuturesUnordered::new();
-    // One turn for each poll: the caller has time limits and signals to check in between.
-    std::future::poll_fn(move |cx| {
-        if let Poll::Ready(ended) = guest.as_mut().poll(cx) {
-            return Poll::Ready(ended);
-        }
-        while let Poll::Ready(Some(job)) = jobs.poll_recv(cx) {
-            running.push(job);
-        }
-        if let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    })
-    .await
+    (Box::new(spawner), runs)
 }
 
 struct Spawner {
@@ -365,10 +335,10 @@ fn run_guest(ended: Ended, run: Run) -> Job {
             () = run.child.killed() => ChildStatus::Killed,
             ended = ended => match ended {
                 Ok(Outcome::Exited(status)) => ChildStatus::Exited(status),
-                Ok(Outcome::Trapped(error)) => {
-                    let failure = match GuestEnd::is_out_of_fuel(&error) {
+                Ok(Outcome::Trapped(trap)) => {
+                    let failure = match trap.is_out_of_fuel() {
                         true => ChildFailure::OutOfFuel,
-                        false => ChildFailure::Trapped(GuestEnd::trap_summary(&error)),
+                        false => ChildFailure::Trapped(trap.to_string()),
                     };
                     run.complaints.tell(&run.name, failure);
                     ChildStatus::Trapped

@@ -7,7 +7,7 @@ use tracing::Level;
 use super::exit::Status;
 use super::limit_names::option_of;
 use crate::limits::{GuestLimits, Limit};
-use crate::outcome::{GuestEnd, Outcome};
+use crate::outcome::Outcome;
 use crate::pipe::{ErrorCode, Label};
 use crate::sys::Direction;
 
@@ -34,7 +34,7 @@ pub(crate) fn of(
 fn of_end(outcome: &Outcome, limits: &GuestLimits) -> (Status, Option<String>) {
     match outcome {
         Outcome::Exited(status) => (Status::Exited(*status), None),
-        Outcome::Trapped(error) if GuestEnd::is_out_of_fuel(error) => {
+        Outcome::Trapped(trap) if trap.is_out_of_fuel() => {
             let limit = limits.fuel.unwrap_or_default();
             (
                 Status::Trapped,
@@ -46,13 +46,12 @@ fn of_end(outcome: &Outcome, limits: &GuestLimits) -> (Status, Option<String>) {
             let limit = humantime::format_duration(*limit);
             (Status::TimedOut, Some(format!("it took longer than its --timeout {limit}")))
         }
-        Outcome::Trapped(error) => {
+        Outcome::Trapped(trap) => {
             let hint = match tracing::enabled!(Level::INFO) {
                 true => "",
                 false => " (-v shows where)",
             };
-            let line = format!("the guest trapped: {}{hint}", GuestEnd::trap_summary(error));
-            (Status::Trapped, Some(line))
+            (Status::Trapped, Some(format!("the guest trapped: {trap}{hint}")))
         }
         Outcome::BrokenPipe => (Status::BrokenPipe, None),
         Outcome::NoPeer { label, direction } => {

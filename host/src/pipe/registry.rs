@@ -211,6 +211,9 @@ impl Pipes {
 
     /// Starts a child on the ends in `request`. They are given away, even if this fails.
     ///
+    /// What may be started is granted by [`Setup::children`](crate::Setup::children), or by
+    /// [`Children::grant_to`](crate::children::Children::grant_to).
+    ///
     /// # Errors
     /// `invalid-name`, `not-permitted`, `limit-exceeded`, `unsupported`, `io`.
     pub fn spawn(&mut self, request: SpawnRequest) -> Result<Child, Fault> {

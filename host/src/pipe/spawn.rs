@@ -35,7 +35,7 @@ pub(crate) trait Spawn: Send + fmt::Debug {
 ///     stderr: ChildStream::Null,
 ///     pipes: vec![("log".into(), PassedEnd::Writer(writer))],
 /// };
-/// // These pipes are of no guest that runs and may start children.
+/// // Nothing was granted: see `Children::grant_to`.
 /// assert_eq!(pipes.spawn(request).unwrap_err().code, ErrorCode::NotPermitted);
 /// # Ok(())
 /// # }

@@ -23,11 +23,13 @@ pub enum Transfer {
 /// Which side of a transfer failed.
 ///
 /// Returned by [`transfer()`], which has an example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferFault {
     /// The reader failed, as in [`Reader::try_read`].
+    #[error("reading: {0}")]
     Reading(Fault),
     /// The writer failed, as in [`Writer::try_write`].
+    #[error("writing: {0}")]
     Writing(Fault),
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 /// An error of the system that pipehost handles apart from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SystemError {
+pub(crate) enum SystemError {
     /// Access is denied: EACCES.
     Access,
     /// No more threads or processes are available now: EAGAIN.
@@ -55,13 +55,13 @@ pub enum SystemError {
 
 impl SystemError {
     /// Returns the error of this number, or `None` if pipehost has no name for it.
-    pub fn of_number(number: i32) -> Option<Self> {
+    pub(crate) fn of_number(number: i32) -> Option<Self> {
         let named = super::ERRORS.iter().find(|(_, known)| *known == number);
         named.map(|(error, _)| *error)
     }
 
     /// Returns the system's error that `error` holds.
-    pub fn of(error: &io::Error) -> Option<Self> {
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
         Self::of_number(error.raw_os_error()?)
     }
 }

@@ -74,5 +74,6 @@ pub(crate) use platform::{
     read_small_file, retire_standard_input_and_output, stop_requests, take_given, take_inherited,
     take_inherited_stream, text, thread_cpu_time, write_at, write_message,
 };
-pub(crate) use private::{FileInfo, PrivateError};
+pub(crate) use private::FileInfo;
+pub use private::PrivateError;
 pub use stop::Stop;

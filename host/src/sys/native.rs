@@ -48,7 +48,7 @@ impl NativeEnd {
 
 /// What a native command used, including its own children that it has waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// The time on a processor.
     pub cpu: Duration,
     /// The most memory that was resident at once, in bytes.

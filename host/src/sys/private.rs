@@ -18,6 +18,9 @@ pub(crate) struct FileInfo {
 }
 
 /// Why a folder cannot be used as a private one.
+///
+/// A part of a [`CacheError`](crate::cache::CacheError): see the example of
+/// [`Cache`](crate::cache::Cache).
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateError {
     /// The folder, or a file in it, belongs to another user.

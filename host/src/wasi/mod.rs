@@ -46,19 +46,19 @@ pub struct PipesCtxView<'a> {
     pub table: &'a mut ResourceTable,
 }
 
-/// Names [`PipesCtxView`] to `add_to_linker` functions, as `wasmtime_wasi::cli::WasiCli` does for
-/// `wasi:cli`.
-///
-/// [`add_to_linker`] uses it. The second example of [the crate](crate) calls that.
-#[derive(Debug)]
-pub struct HasPipes;
+/// Names [`PipesCtxView`] to the generated `add_to_linker` functions.
+pub(crate) struct HasPipes;
 
 impl HasData for HasPipes {
     type Data<'a> = PipesCtxView<'a>;
 }
 
-/// Adds `pipehost:pipes` to `linker`, both 0.2.0 and 0.3.0. Does not add `wasi:io`:
+/// Adds `pipehost:pipes` to `linker`, both 0.2.0 and 0.3.0; only 0.2.0 where the linker's engine has
+/// no concurrency ([`wasmtime::Config::concurrency_support`]). Does not add `wasi:io`:
 /// `wasmtime_wasi::p2::add_to_linker_async` does.
+///
+/// The guest may start no children, unless
+/// [`Children::grant_to`](crate::children::Children::grant_to) says which.
 ///
 /// When the guest has ended and its store is dropped, await
 /// [`PendingWrites::idle`](crate::pipe::PendingWrites::idle): its last writes may be under way.
@@ -71,7 +71,17 @@ pub fn add_to_linker<T: PipesView + 'static>(linker: &mut Linker<T>) -> wasmtime
     #[cfg(feature = "p2")]
     p2::add_to_linker(linker)?;
     #[cfg(feature = "p3")]
-    p3::add_to_linker(linker)?;
+    if is_concurrent(linker.engine()) {
+        p3::add_to_linker(linker)?;
+    }
     let _ = linker;
     Ok(())
+}
+
+/// Returns whether components on this engine can use concurrency. An engine does not say so itself, but
+/// refuses functions that need it.
+#[cfg(feature = "p3")]
+fn is_concurrent(engine: &wasmtime::Engine) -> bool {
+    let mut probe = Linker::<()>::new(engine);
+    probe.root().func_wrap_concurrent("probe", |_, (): ()| Box::pin(async { Ok(()) })).is_ok()
 }

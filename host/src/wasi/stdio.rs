@@ -9,21 +9,26 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 use super::p2::{Eof, InputStream, OutputStream};
 use super::{SharedReader, SharedWriter};
-use crate::pipe::{Reader, Writer};
+use crate::pipe::{Label, Pipes, Reader, Writer};
+use crate::sys::{Direction, End, Handle};
 
 #[cfg(feature = "p3")]
 pub(crate) use v0_3::{StdioCtxView, StdioView, add_to_linker};
 
 /// The standard streams of a guest.
 ///
-/// Over descriptors, [`Setup::between`](crate::Setup::between) makes them. Over ends that the host
-/// has made:
+/// [`Setup::between`](crate::Setup::between) makes them by itself. To keep a handle of them, or for
+/// ends that the host has made:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use pipehost::pipes::{Direction, End, Reader, Writer, null};
+/// use pipehost::pipes::{Direction, End, Reader, Writer, null, standard};
 /// use pipehost::{Label, Pipes, Setup, Stdio};
+///
+/// let pipes = Pipes::builder().build();
+/// let stdio = Stdio::between(&pipes, null()?, standard(1)?, standard(2)?)?;
+/// let setup = Setup::new(pipes, stdio);
 ///
 /// let pipes = Pipes::builder().build();
 /// let (writes, journal) = (pipes.pending_writes(), pipes.journal());
@@ -51,6 +56,32 @@ impl Stdio {
         Self::of(SharedReader::new(stdin), SharedWriter::new(stdout), SharedWriter::new(stderr))
     }
 
+    /// Makes standard streams over these handles: pipes, files, or anything else that can be read and
+    /// written. Other processes may share them; their flags stay as they are. Failures are noted in the
+    /// journal of `pipes`, and the limits there hold. Must be called inside the tokio runtime that runs
+    /// the guest.
+    ///
+    /// # Errors
+    /// Fails if no descriptor is left.
+    pub fn between(
+        pipes: &Pipes,
+        stdin: Handle,
+        stdout: Handle,
+        stderr: Handle,
+    ) -> std::io::Result<Self> {
+        let (writes, journal) = (pipes.pending_writes(), pipes.journal());
+        let writer = |handle, label| {
+            let end = End::shared(handle, Direction::Write)?;
+            std::io::Result::Ok(Writer::new(end, None, label, writes, journal))
+        };
+        let stdin = End::shared(stdin, Direction::Read)?;
+        Ok(Self::new(
+            Reader::new(stdin, None, Label::Stdin, journal),
+            writer(stdout, Label::Stdout)?,
+            writer(stderr, Label::Stderr)?,
+        ))
+    }
+
     /// Makes standard streams over ends that other guests may use, too.
     pub(crate) fn of(stdin: SharedReader, stdout: SharedWriter, stderr: SharedWriter) -> Self {
         let stderr = stderr.hushed_by(&stdout, &stdin);
@@ -60,7 +91,7 @@ impl Stdio {
     /// Returns what the guest said on stderr when its stdout's reader had just left. SIGPIPE would
     /// have ended a native program before it said this, so it is kept back: up to 8 KiB, for 250
     /// ms, or until the returned value is dropped.
-    pub fn hushed(&self) -> HushedStderr {
+    pub(crate) fn hushed(&self) -> HushedStderr {
         HushedStderr(self.stderr.clone())
     }
 
@@ -96,12 +127,12 @@ impl Stdio {
 /// Holds what [`Stdio::hushed`] keeps back, and keeps stderr open. Dropping it shows what is kept
 /// back.
 #[derive(Debug)]
-pub struct HushedStderr(SharedWriter);
+pub(crate) struct HushedStderr(SharedWriter);
 
 impl HushedStderr {
     /// Drops what is kept back of the failure: the guest has ended like a program that SIGPIPE
     /// ends.
-    pub fn discard(self) {
+    pub(crate) fn discard(self) {
         self.0.discard();
     }
 }

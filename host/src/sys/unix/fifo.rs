@@ -262,7 +262,7 @@ impl Fifo {
     }
 
     /// Waits for a reader on a thread. [`End::owned`] makes an end of the descriptor that comes of it.
-    pub fn wait_for_reader(&self) -> io::Result<ReaderWait> {
+    pub(crate) fn wait_for_reader(&self) -> io::Result<ReaderWait> {
         match self.monitored() {
             Some(id) => ReaderWait::in_monitor(id),
             None => ReaderWait::on_thread(self.handle.try_clone()?),

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 /// A running native command. Dropping it kills the command, and reaps it in the background.
 #[derive(Debug)]
-pub struct Native {
+pub(crate) struct Native {
     pid: Pid,
     /// True if the command leads a process group of its own.
     leads: bool,
@@ -80,7 +80,7 @@ impl NativeCommand {
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied` and all others of execve(2) and fork(2).
-    pub fn start(self) -> io::Result<Native> {
+    pub(crate) fn start(self) -> io::Result<Native> {
         if monitor::is_there() && monitor::is_sealed() {
             return self.start_by_monitor();
         }
@@ -229,13 +229,13 @@ impl Native {
 
     /// Asks the command to end, and its whole process group if it leads one: kill(2). Also sends
     /// SIGCONT, as a stopped process would not see the signal.
-    pub fn stop(&self, stop: Stop) {
+    pub(crate) fn stop(&self, stop: Stop) {
         self.send(stop.number().into());
         self.send(libc::SIGCONT);
     }
 
     /// Kills the command, and its whole process group if it leads one: SIGKILL.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.send(libc::SIGKILL);
     }
 
@@ -255,7 +255,7 @@ impl Native {
     }
 
     /// Returns whether the command leads a process group of its own.
-    pub fn leads(&self) -> bool {
+    pub(crate) fn leads(&self) -> bool {
         self.leads
     }
 
@@ -264,7 +264,7 @@ impl Native {
     ///
     /// # Errors
     /// Those of wait4(2).
-    pub async fn wait(&mut self) -> io::Result<(NativeEnd, Usage)> {
+    pub(crate) async fn wait(&mut self) -> io::Result<(NativeEnd, Usage)> {
         loop {
             if let Some(ended) = self.reap()? {
                 return Ok(ended);

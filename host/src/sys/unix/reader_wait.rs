@@ -21,7 +21,7 @@ use super::end::register;
 ///
 /// Dropping it calls the open off.
 #[derive(Debug)]
-pub struct ReaderWait(Place);
+pub(crate) struct ReaderWait(Place);
 
 /// Where the open is under way.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl ReaderWait {
     }
 
     /// Returns a future that resolves when [`ReaderWait::take`] has something to return. Cancel safe.
-    pub fn done(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn done(&self) -> impl Future<Output = ()> + Send + use<> {
         let place = match &self.0 {
             Place::Thread { done, .. } => Ok(done.clone()),
             Place::Monitor(socket) => Err(Arc::clone(socket)),
@@ -76,7 +76,7 @@ impl ReaderWait {
     }
 
     /// Returns the opened descriptor or the error, once. Returns `None` while there is no reader yet.
-    pub fn take(&self) -> Option<io::Result<OwnedFd>> {
+    pub(crate) fn take(&self) -> Option<io::Result<OwnedFd>> {
         match &self.0 {
             Place::Thread { opened, .. } => {
                 opened.lock().unwrap_or_else(PoisonError::into_inner).take()

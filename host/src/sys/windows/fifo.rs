@@ -169,7 +169,7 @@ impl Fifo {
     ///
     /// # Errors
     /// The system's.
-    pub fn wait_for_reader(&self) -> io::Result<ReaderWait> {
+    pub(crate) fn wait_for_reader(&self) -> io::Result<ReaderWait> {
         let (channel, served) = self.line.open(Direction::Write)?;
         Ok(ReaderWait { channel, served: Mutex::new(Some(served)) })
     }
@@ -377,20 +377,20 @@ pub(super) struct Connection {
 
 /// Waits for a named pipe's peer. Dropping it calls the wait off.
 #[derive(Debug)]
-pub struct ReaderWait {
+pub(crate) struct ReaderWait {
     channel: Arc<Channel>,
     served: Mutex<Option<Served>>,
 }
 
 impl ReaderWait {
     /// Returns a future that resolves when [`ReaderWait::take`] has something to return. Cancel safe.
-    pub fn done(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn done(&self) -> impl Future<Output = ()> + Send + use<> {
         let channel = Arc::clone(&self.channel);
         async move { channel.met().await }
     }
 
     /// Returns the connection or the error, once. Returns `None` while there is no peer yet.
-    pub fn take(&self) -> Option<io::Result<Handle>> {
+    pub(crate) fn take(&self) -> Option<io::Result<Handle>> {
         match self.channel.has_met() {
             Ok(false) => None,
             Err(error) => Some(Err(error)),

@@ -52,7 +52,7 @@ unsafe extern "system" {
 
 /// A running native command. Dropping it ends the command, and all that it has started.
 #[derive(Debug)]
-pub struct Native {
+pub(crate) struct Native {
     // Dropped first: it waits for the process.
     wake: Option<Wake>,
     process: OwnedHandle,
@@ -103,7 +103,7 @@ impl NativeCommand {
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied` and all others of `CreateProcessW`.
-    pub fn start(self) -> io::Result<Native> {
+    pub(crate) fn start(self) -> io::Result<Native> {
         if self.others.len() > MOST_OTHERS {
             return Err(io::Error::other("a command can be given 64 descriptors at most"));
         }
@@ -166,14 +166,14 @@ fn has_console() -> bool {
 impl Native {
     /// Ends the command and all that it has started. Windows has no request to end that every program
     /// would understand: what is typed at the console reaches the command from there.
-    pub fn stop(&self, stop: Stop) {
+    pub(crate) fn stop(&self, stop: Stop) {
         if self.leads || !stop.is_typed() {
             self.end(stop.number().into());
         }
     }
 
     /// Ends the command and all that it has started, at once.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.end(KILL);
     }
 
@@ -186,7 +186,7 @@ impl Native {
     }
 
     /// Returns whether the command does not get what is typed at a console.
-    pub fn leads(&self) -> bool {
+    pub(crate) fn leads(&self) -> bool {
         self.leads
     }
 
@@ -194,7 +194,7 @@ impl Native {
     ///
     /// # Errors
     /// The system's.
-    pub async fn wait(&mut self) -> io::Result<(NativeEnd, Usage)> {
+    pub(crate) async fn wait(&mut self) -> io::Result<(NativeEnd, Usage)> {
         loop {
             let mut woken = std::pin::pin!(self.ended.notified());
             woken.as_mut().enable();
