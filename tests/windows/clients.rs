@@ -105,7 +105,7 @@ fn a_conversation_by_one_pipe() {
     let running = run("probe2", ["--fifo", &format!("x={}", path(&name))])
         .args(["--", "copy", "x", "x"])
         .start();
-    let mut client = until("a server", || {
+    let mut client = until_some("a server", || {
         std::fs::File::options().read(true).write(true).open(path(&name)).ok()
     });
     for line in [b"one\n", b"two\n"] {
@@ -206,7 +206,7 @@ fn a_client_that_does_nothing_is_waited_for() {
         let started = std::time::Instant::now();
         until("half a second passes", || {
             assert!(!running.is_over());
-            (started.elapsed().as_millis() > 500).then_some(())
+            started.elapsed().as_millis() > 500
         });
         client.write_all(b"late").unwrap();
         drop(client);
@@ -258,7 +258,7 @@ fn what_a_client_says_to_a_writer_is_dropped() {
     let _dog = watchdog();
     let name = name();
     let running = run("probe2", fifo(&name, ",w")).args(["--", "flood", "x"]).start();
-    let mut client = until("a server", || {
+    let mut client = until_some("a server", || {
         std::fs::File::options().read(true).write(true).open(path(&name)).ok()
     });
     client.write_all(b"to nobody").unwrap();
