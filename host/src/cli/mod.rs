@@ -3,7 +3,7 @@
 
 mod args;
 #[cfg(test)]
-#[cfg(not(feature = "portable"))]
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod breakout;
 mod compile;
 mod confining;
@@ -136,6 +136,8 @@ fn usage(error: &clap::Error) -> Status {
 mod tests {
     use super::{SystemError, with_remedy, without_error_numbers};
 
+    /// In the words of a Unix.
+    #[cfg(unix)]
     #[test]
     fn what_is_short_is_named() {
         let error = std::io::Error::from(SystemError::ProcessHandles);

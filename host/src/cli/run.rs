@@ -137,7 +137,7 @@ async fn run(
     confine(args.sandbox.sandbox, opener.into_policy())?;
     reserve_for_files(&plan.folders)?;
     #[cfg(test)]
-    #[cfg(not(feature = "portable"))]
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
     super::breakout::broken_out();
     tracing::debug!("running {}", source.display());
     let reached = setup.reached();

@@ -337,6 +337,8 @@ mod tests {
         }
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn bad_values_are_answered_by_what_to_write() {
         for bad in [
@@ -387,6 +389,8 @@ mod tests {
         assert_eq!(spec.args, ["-t", "=", "-k", "2"]);
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn descriptors_and_folders() {
         assert_eq!(fd("log=4,w").unwrap().number, 4);
@@ -410,6 +414,8 @@ mod tests {
         assert_eq!(stdin("x/fifo:y"), Ok(StreamSpec::File("x/fifo:y".into())));
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn paths_may_hold_commas_and_any_bytes() {
         assert_eq!(fifo("in=/a,,b,r").unwrap().path.as_deref(), Some(Path::new("/a,b")));

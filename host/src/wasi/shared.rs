@@ -392,7 +392,8 @@ mod tests {
     use crate::sys;
 
     /// Bytes that one guest was permitted to write are taken, even if another guest has filled the
-    /// pipe since. Bytes without a permit are not.
+    /// pipe since. Bytes without a permit are not. On Windows, a writer is one piece ahead.
+    #[cfg(unix)]
     #[tokio::test]
     async fn a_permit_is_kept_to_those_who_share() {
         let (_reader, writer) = sys::anonymous().unwrap();

@@ -182,6 +182,8 @@ mod tests {
             .map_err(|failure| format!("{:#}", failure.error))
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn a_pipeline_in_full() {
         let plan = read(

@@ -208,7 +208,7 @@ async fn supervise(
     pipeline.prepare().await;
     confine(args.sandbox.sandbox, policy)?;
     #[cfg(test)]
-    #[cfg(not(feature = "portable"))]
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
     super::breakout::broken_out();
     pipeline.go();
     let (mut stopped, mut was_silent) = (None, false);
