@@ -127,7 +127,11 @@ fn ctrl_c_at_a_console_ends_native_commands() {
     let name = name();
     let server = Server::new(&name);
     let command = [vec!["exec".into()], peer(&["stay", &name])].concat();
-    let command = pipeline(&[], &[vec!["@cat".into()], command]);
+    // The guest waits for what never comes. wine ends commands with 0, which alone would end the run.
+    let fifo = format!("x={},r", path(&super::support::name()));
+    let probe = guest("probe2").display().to_string();
+    let waiting = [probe.as_str(), "drain", "x"].map(String::from).to_vec();
+    let command = pipeline(&["--fifo", &fifo], &[command, waiting]);
     let (running, typing) = Running::fed(&mut at_a_console(&command));
     let server = server.wait_for_peer();
     let began = Instant::now();

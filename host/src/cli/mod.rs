@@ -2,7 +2,8 @@
 //! anyhow.
 
 mod args;
-#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod breakout;
 mod compile;
 mod confining;

@@ -393,7 +393,7 @@ mod tests {
 
     /// Bytes that one guest was permitted to write are taken, even if another guest has filled the
     /// pipe since. Bytes without a permit are not. On Windows, a writer is one piece ahead.
-    #[cfg(unix)]
+    #[cfg(all(test, unix))]
     #[tokio::test]
     async fn a_permit_is_kept_to_those_who_share() {
         use crate::pipe::PERMIT;
