@@ -31,11 +31,12 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns the lines before the tests, without comments.
+/// Returns the lines before the tests, without comments, and without conditions for tests alone.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().enumerate();
     lines
         .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("#[cfg(all(test, "))
         .map(|(at, line)| (at + 1, line.split("//").next().unwrap()))
 }
 

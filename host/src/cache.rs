@@ -305,11 +305,14 @@ mod tests {
 
     #[test]
     fn the_environment_names_the_place() {
-        let os = |text: &str| Some(OsString::from(text));
-        assert_eq!(place(os("/c"), os("/h")), Some("/c/pipehost".into()));
-        assert_eq!(place(None, os("/h")), Some("/h/.cache/pipehost".into()));
-        assert_eq!(place(os(""), os("/h")), Some("/h/.cache/pipehost".into()));
-        assert_eq!(place(os("c"), os("/h")), Some("/h/.cache/pipehost".into()));
+        let top = if cfg!(windows) { "C:\\" } else { "/" };
+        let os = |text: &str| Some(OsString::from(text.replace('/', top)));
+        let in_cache = PathBuf::from(top).join("c/pipehost");
+        let in_home = PathBuf::from(top).join("h").join(sys::CACHES).join("pipehost");
+        assert_eq!(place(os("/c"), os("/h")), Some(in_cache));
+        assert_eq!(place(None, os("/h")), Some(in_home.clone()));
+        assert_eq!(place(os(""), os("/h")), Some(in_home.clone()));
+        assert_eq!(place(os("c"), os("/h")), Some(in_home));
         assert_eq!(place(None, os("")), None);
         assert_eq!(place(None, None), None);
     }

@@ -4,18 +4,18 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+mod running;
 
 pub use pipehost_test_guests::guest;
+pub use running::*;
 
 /// The probes, one for each version of the package.
 pub const PROBES: [&str; 2] = ["probe2", "probe3"];
@@ -49,42 +49,8 @@ pub const COPY_MODULE: &str = r#"(module
         (br_if $more (local.get $left)))
       (br $next))))"#;
 
-/// Ends the whole test process if a test hangs. The last line then names that test.
-pub struct Watchdog {
-    _alive: mpsc::Sender<()>,
-}
-
 pub fn watchdog() -> Watchdog {
     watchdog_after(Duration::from_secs(120))
-}
-
-pub fn watchdog_after(limit: Duration) -> Watchdog {
-    let (alive, dropped) = mpsc::channel();
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    thread::spawn(move || {
-        if dropped.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("watchdog: {test} hangs");
-            std::process::abort();
-        }
-    });
-    Watchdog { _alive: alive }
-}
-
-/// How long an end at a limit or by a signal may take. On a machine that does nothing else
-/// (`PIPEHOST_QUIET=1 cargo test`), the promised time; otherwise long enough to tell an end from
-/// none.
-pub const SOON: Duration = match option_env!("PIPEHOST_QUIET") {
-    Some(_) => Duration::from_millis(250),
-    None => Duration::from_secs(5),
-};
-
-/// Waits until `condition` is true, for as long as the watchdog permits.
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(60), "never: {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// A folder that only one test uses.
@@ -117,9 +83,15 @@ impl Dir {
     }
 }
 
+/// The tested program: the built one, or, for a build that only an emulator runs, the one that is named.
+pub fn program() -> PathBuf {
+    std::env::var_os("PIPEHOST_TEST_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_pipehost").into(), PathBuf::from)
+}
+
 /// Returns the command `pipehost ARGS...`, with an empty stdin.
 pub fn pipehost<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    let mut command = undisturbed(env!("CARGO_BIN_EXE_pipehost"));
+    let mut command = undisturbed(program());
     command.args(args).stdin(Stdio::null());
     command
 }
@@ -127,7 +99,7 @@ pub fn pipehost<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
 /// Returns a command with the default reactions to signals, and with the tests' own cache. The
 /// process that runs the tests may ignore some signals, as a shell makes background processes
 /// ignore SIGINT, and children would inherit that.
-pub fn undisturbed(program: &str) -> Command {
+pub fn undisturbed(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("env");
     command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(program);
     command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("caches"));
@@ -159,89 +131,16 @@ pub fn run<I: AsRef<OsStr>>(guest_name: &str, args: impl IntoIterator<Item = I>)
 
 /// Returns a command that a shell runs, with the tested `pipehost` on its PATH.
 pub fn sh(script: &str) -> Command {
-    let bin = Path::new(env!("CARGO_BIN_EXE_pipehost")).parent().unwrap();
+    let program = program();
+    let bin = program.parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut command = undisturbed("bash");
     command.arg("-c").arg(script).env("PATH", path).stdin(Stdio::null());
     command
 }
 
-/// How a process ended, and what it wrote.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub signal: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Ended {
-    #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{self:#?}");
-        self
-    }
-
-    /// Expects this status, and one line of pipehost's on stderr that contains all of `parts`.
-    #[track_caller]
-    pub fn expect_line(self, code: i32, parts: &[&str]) -> Self {
-        assert_eq!(self.code, Some(code), "{self:#?}");
-        let ours: Vec<_> =
-            self.stderr.lines().filter(|line| line.starts_with("pipehost: ")).collect();
-        assert_eq!(ours.len(), 1, "one line says why: {self:#?}");
-        for part in parts {
-            assert!(ours[0].contains(part), "{part:?} is in the line: {self:#?}");
-        }
-        self
-    }
-}
-
-/// A process that is killed when the test is over, however the test ends.
-pub struct Running {
-    child: Child,
-    collectors: Vec<(bool, thread::JoinHandle<String>)>,
-}
-
-pub trait Start {
-    /// Starts the command. A thread for each stream collects its output, unless it was redirected
-    /// before.
-    fn start(&mut self) -> Running;
-    /// Runs the command to its end.
-    fn end(&mut self) -> Ended;
-}
-
-impl Start for Command {
-    fn start(&mut self) -> Running {
-        Running::new(self.stdout(Stdio::piped()).stderr(Stdio::piped()))
-    }
-
-    fn end(&mut self) -> Ended {
-        self.start().end()
-    }
-}
-
+/// What Linux tells of a process.
 impl Running {
-    /// Starts the command with its streams as they are set.
-    pub fn new(command: &mut Command) -> Self {
-        Self::of(command.spawn().unwrap())
-    }
-
-    /// Takes what was started.
-    pub fn of(mut child: Child) -> Self {
-        let mut collectors = Vec::new();
-        if let Some(stdout) = child.stdout.take() {
-            collectors.push((true, collect(stdout)));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            collectors.push((false, collect(stderr)));
-        }
-        Self { child, collectors }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Kills the process that removes what this process made. It must be the only child: no guest
     /// has started another.
     pub fn kill_helper(&self) {
@@ -250,28 +149,10 @@ impl Running {
         assert!(Command::new("kill").args(["-KILL", &helper]).status().unwrap().success());
     }
 
-    pub fn stdin(&mut self) -> std::process::ChildStdin {
-        self.child.stdin.take().unwrap()
-    }
-
     pub fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");
         kill.arg(format!("-{name}")).arg(self.pid().to_string());
         assert!(kill.status().unwrap().success());
-    }
-
-    pub fn is_over(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
-    pub fn end(mut self) -> Ended {
-        let status = self.child.wait().unwrap();
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        for (is_stdout, collector) in self.collectors.drain(..) {
-            let text = collector.join().unwrap();
-            if is_stdout { stdout = text } else { stderr = text }
-        }
-        Ended { code: status.code(), signal: status.signal(), stdout, stderr }
     }
 
     /// Returns whether the process, or its monitor, has a thread of that name.
@@ -324,21 +205,6 @@ impl Running {
         });
         Duration::from_nanos(nanos.sum())
     }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
 }
 
 /// Returns the path of 100 MB in which no two places are alike. They are made once.
@@ -405,7 +271,7 @@ pub fn as_nobody(dir: &Dir, script: &str) -> Ended {
     // The binary is where only root may look.
     let copy = dir.path("pipehost");
     if !copy.exists() {
-        copy_program(env!("CARGO_BIN_EXE_pipehost"), &copy);
+        copy_program(program(), &copy);
     }
     let mut command = std::process::Command::new("setpriv");
     command

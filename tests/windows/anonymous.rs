@@ -73,7 +73,7 @@ fn ends_that_are_not_granted() {
 #[test]
 fn guests_start_guests() {
     let _dog = watchdog();
-    for family in ["family2", "family3"] {
+    for family in FAMILIES {
         let ended = run(family, ["--child", "upper=@upper", "--", "list"]).end().expect(0);
         assert_eq!(ended.stdout, "upper\n", "{family}");
         let ended = run(family, ["--child", "upper=@upper", "--", "feed", "upper", "hello"]).end();
@@ -84,7 +84,7 @@ fn guests_start_guests() {
 #[test]
 fn a_child_that_is_not_granted() {
     let _dog = watchdog();
-    for family in ["family2", "family3"] {
+    for family in FAMILIES {
         let ended = run(family, ["--", "try", "x"]).end().expect(0);
         assert_eq!(ended.stdout, "PermissionDenied\n", "{family}");
     }
@@ -93,7 +93,7 @@ fn a_child_that_is_not_granted() {
 #[test]
 fn children_are_killed() {
     let _dog = watchdog();
-    for family in ["family2", "family3"] {
+    for family in FAMILIES {
         let child = format!("probe={}", guest("probe2").display());
         let ended = run(family, ["--child", &child, "--", "kill", "probe", "spin"]).end().expect(0);
         assert_eq!(
@@ -107,7 +107,7 @@ fn children_are_killed() {
 #[test]
 fn ends_are_given_to_children() {
     let _dog = watchdog();
-    for family in ["family2", "family3"] {
+    for family in FAMILIES {
         let (from, to) = (name(), name());
         let running =
             run(family, ["--child", "cat=@cat", "--fifo", &format!("in={},r", path(&from))])
@@ -125,7 +125,7 @@ fn ends_are_given_to_children() {
 #[test]
 fn a_native_command_gets_a_guest_s_pipe() {
     let _dog = watchdog();
-    for family in ["family2", "family3"] {
+    for family in FAMILIES {
         let exec = format!("copy={}", peer(&["copy"]).join(" "));
         let ended = run(family, ["--exec", &exec, "--", "feed", "copy", "hello"]).end().expect(0);
         assert!(ended.stdout.ends_with("hello\n"), "{family}: {ended:?}");
@@ -135,7 +135,7 @@ fn a_native_command_gets_a_guest_s_pipe() {
 #[test]
 fn a_native_command_s_status_is_told() {
     let _dog = watchdog();
-    for family in ["family2", "family3"] {
+    for family in FAMILIES {
         let exec = format!("seven={}", peer(&["exit", "7"]).join(" "));
         let ended = run(family, ["--exec", &exec, "--", "run", "seven"]).end().expect(0);
         assert!(ended.stdout.contains('7'), "{family}: {ended:?}");

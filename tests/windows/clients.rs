@@ -1,5 +1,6 @@
 //! The host is the server of a named pipe, and serves clients.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 
 use super::support::*;
@@ -105,9 +106,8 @@ fn a_conversation_by_one_pipe() {
     let running = run("probe2", ["--fifo", &format!("x={}", path(&name))])
         .args(["--", "copy", "x", "x"])
         .start();
-    let mut client = until("a server", || {
-        std::fs::File::options().read(true).write(true).open(path(&name)).ok()
-    });
+    let mut client =
+        until_some("a server", || File::options().read(true).write(true).open(path(&name)).ok());
     for line in [b"one\n", b"two\n"] {
         client.write_all(line).unwrap();
         let mut answer = [0; 4];
@@ -160,6 +160,43 @@ fn the_end_of_a_client_is_the_end_of_file() {
     }
 }
 
+/// With `eof=close`, a guest that opens the pipe again serves the next client, also one that has come, written
+/// and left before it looked.
+#[test]
+fn each_client_in_turn_has_its_own_end_of_file() {
+    let _dog = watchdog();
+    for probe in PROBES {
+        let name = name();
+        let running = run(probe, fifo(&name, ",r")).args(["--", "drain-each", "x", "20"]).start();
+        let said = |turn| format!("client {turn:02}\n");
+        for turn in 0..20 {
+            writer_of(&name).write_all(said(turn).as_bytes()).unwrap();
+        }
+        let all: String = (0..20).map(|turn| said(turn) + "\n").collect();
+        assert_eq!(running.end().expect(0).stdout, all, "{probe}");
+    }
+}
+
+/// A client that has looked for the pipe since before there was a host gets it.
+#[test]
+fn a_client_may_come_first() {
+    let _dog = watchdog();
+    for probe in PROBES {
+        let name = name();
+        let waiting = name.clone();
+        let (looks, looked) = std::sync::mpsc::channel();
+        let client = std::thread::spawn(move || {
+            File::open(path(&waiting)).unwrap_err();
+            looks.send(()).unwrap();
+            read_all(reader_of(&waiting))
+        });
+        looked.recv().unwrap();
+        let running = run(probe, fifo(&name, ",w")).args(["--", "write", "x", "hello"]).start();
+        assert_eq!(client.join().unwrap(), "hello", "{probe}");
+        running.end().expect(0);
+    }
+}
+
 /// With `eof=reopen`, client after client is served, and no byte is lost.
 #[test]
 fn many_clients_in_turn() {
@@ -206,7 +243,7 @@ fn a_client_that_does_nothing_is_waited_for() {
         let started = std::time::Instant::now();
         until("half a second passes", || {
             assert!(!running.is_over());
-            (started.elapsed().as_millis() > 500).then_some(())
+            started.elapsed().as_millis() > 500
         });
         client.write_all(b"late").unwrap();
         drop(client);
@@ -258,9 +295,8 @@ fn what_a_client_says_to_a_writer_is_dropped() {
     let _dog = watchdog();
     let name = name();
     let running = run("probe2", fifo(&name, ",w")).args(["--", "flood", "x"]).start();
-    let mut client = until("a server", || {
-        std::fs::File::options().read(true).write(true).open(path(&name)).ok()
-    });
+    let mut client =
+        until_some("a server", || File::options().read(true).write(true).open(path(&name)).ok());
     client.write_all(b"to nobody").unwrap();
     client.read_exact(&mut [0; 100]).unwrap();
     drop(client);

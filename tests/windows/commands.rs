@@ -1,6 +1,9 @@
 //! Pipelines of guests and native commands.
 
 use std::io::Write as _;
+use std::os::windows::io::AsRawHandle as _;
+
+use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
 
 use super::support::*;
 
@@ -86,6 +89,19 @@ fn a_command_that_is_missing() {
     pipeline(&[], &stages).end().expect(127);
 }
 
+/// No quoting makes the arguments of a batch file safe.
+#[test]
+fn a_batch_file_is_refused() {
+    let _dog = watchdog();
+    let folder = folder();
+    for name in ["x.bat", "x.CMD"] {
+        let batch = folder.path().join(name);
+        std::fs::write(&batch, "@echo off\r\n").unwrap();
+        let stages = [stage(&["@cat"]), stage(&["exec", batch.to_str().unwrap(), "a&b"])];
+        pipeline(&[], &stages).end().expect_line(126, &["a batch file", "cmd.exe /d /c"]);
+    }
+}
+
 /// A reader that leaves ends a guest before it, and that is no failure.
 #[test]
 fn a_reader_that_leaves() {
@@ -117,6 +133,33 @@ fn a_pipeline_in_a_file() {
 fn a_command_gets_no_handles_of_others() {
     let _dog = watchdog();
     let stages = [stage(&["@cat"]), exec(&["variable", "PIPEHOST_FD_77"])];
-    let ended = pipeline(&[], &stages).env("PIPEHOST_FD_77", "1").end().expect(0);
-    assert!(ended.stderr.contains("variable false"), "{ended:?}");
+    for name in ["PIPEHOST_FD_77", "Pipehost_Fd_77"] {
+        let ended = pipeline(&[], &stages).env(name, "1").end().expect(0);
+        assert!(ended.stderr.contains("variable false"), "{name}: {ended:?}");
+    }
+}
+
+/// What the host has inherited itself, its commands do not get.
+#[test]
+#[allow(unsafe_code, reason = "a call of the system's")]
+fn a_command_inherits_only_what_it_is_given() {
+    let _dog = watchdog();
+    let folder = folder();
+    let leaked = std::fs::File::create(folder.path().join("leaked")).unwrap();
+    let raw = leaked.as_raw_handle();
+    // SAFETY: the handle is open.
+    unsafe { SetHandleInformation(raw, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT) };
+    let words = ["handle".to_owned(), raw.addr().to_string()];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // This test's children have it.
+    let direct = peer(&words);
+    let ended = std::process::Command::new(&direct[0]).args(&direct[1..]).end().expect(0);
+    assert!(ended.stderr.contains("handle true"), "{ended:?}");
+    let ended = pipeline(&[], &[stage(&["@cat"]), exec(&words)]).end().expect(0);
+    assert!(ended.stderr.contains("handle false"), "{ended:?}");
+    for family in FAMILIES {
+        let look = format!("look={}", peer(&words).join(" "));
+        let ended = run(family, ["--exec", &look, "--", "run", "look"]).end().expect(0);
+        assert!(ended.stderr.contains("handle false"), "{family}: {ended:?}");
+    }
 }

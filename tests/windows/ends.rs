@@ -1,14 +1,6 @@
-//! How runs end: statuses, Ctrl-C, and the end of the host while commands run.
+//! How runs end: statuses, and the end of the host while commands run.
 
 use std::io::Read as _;
-use std::os::windows::process::CommandExt as _;
-use std::time::{Duration, Instant};
-
-use tokio::net::windows::named_pipe::ServerOptions;
-use windows_sys::Win32::System::Console::{
-    AllocConsole, CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent, GetConsoleCP,
-};
-use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
 
 use super::support::*;
 
@@ -42,54 +34,35 @@ fn statuses_of_the_host() {
     command.arg("run").arg(&file).end().expect(65);
 }
 
-/// Ctrl-Break, which can be sent to one process group. wine has no console without a terminal or a window;
-/// `.ci/windows` tries Ctrl-C there.
-#[test]
-#[allow(unsafe_code, reason = "a call of the system's")]
-fn a_request_to_end() {
-    let _dog = watchdog();
-    // SAFETY: asks for a number, which is 0 without a console; then makes one.
-    let has_console = unsafe { GetConsoleCP() != 0 || AllocConsole() != 0 };
-    if !has_console {
-        eprintln!("not tested: there is no console");
-        return;
-    }
-    let name = name();
-    let mut command = run("@cat", ["--fifo", &format!("in={},r", path(&name))]);
-    command.creation_flags(CREATE_NEW_PROCESS_GROUP);
-    let running = command.start();
-    let client = writer_of(&name);
-    let began = Instant::now();
-    // SAFETY: numbers alone.
-    let sent = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, running.id()) };
-    assert_ne!(sent, 0, "{}", std::io::Error::last_os_error());
-    running.end().expect_line(131, &["ended by signal 3"]);
-    assert!(began.elapsed() < Duration::from_secs(5));
-    drop(client);
-}
-
 /// A native command, and what it has started, end with the host, even if that is killed.
 #[test]
 fn commands_end_with_a_host_that_is_killed() {
     let _dog = watchdog();
     let name = name();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let server = runtime.block_on(async { ServerOptions::new().create(path(&name)).unwrap() });
+    let server = Server::new(&name);
     let mut inner = peer(&["run"]);
     inner.extend(peer(&["stay", &name]));
     inner.insert(0, "exec".into());
     let mut host = pipeline(&[], &[vec!["@cat".into()], inner]).start();
-    runtime.block_on(async {
-        let mut server = server;
-        use tokio::io::AsyncReadExt as _;
-        server.connect().await.unwrap();
-        let mut word = [0; 4];
-        server.read_exact(&mut word).await.unwrap();
-        assert_eq!(&word, b"here");
+    let server = server.wait_for_peer();
+    host.kill();
+    server.wait_for_its_end();
+}
+
+/// A native command that a guest has started ends with the host, too.
+#[test]
+fn commands_of_guests_end_with_a_host_that_is_killed() {
+    let _dog = watchdog();
+    for family in FAMILIES {
+        let name = name();
+        let server = Server::new(&name);
+        let stay = peer(&["stay", &name]).join(" ");
+        let mut host =
+            run(family, ["--exec", &format!("stay={stay}"), "--", "run", "stay"]).start();
+        let server = server.wait_for_peer();
         host.kill();
-        // The end of the grandchild.
-        assert!(matches!(server.read(&mut word).await, Ok(0) | Err(_)));
-    });
+        server.wait_for_its_end();
+    }
 }
 
 /// The same at the time limit.
@@ -98,17 +71,9 @@ fn commands_end_at_the_time_limit() {
     let _dog = watchdog();
     let name = name();
     let command = [vec!["exec".into()], peer(&["stay", &name])].concat();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let server = runtime.block_on(async { ServerOptions::new().create(path(&name)).unwrap() });
+    let server = Server::new(&name);
     let host = pipeline(&["--timeout", "5s"], &[vec!["@cat".into()], command]).start();
-    runtime.block_on(async {
-        let mut server = server;
-        use tokio::io::AsyncReadExt as _;
-        server.connect().await.unwrap();
-        let mut word = [0; 4];
-        server.read_exact(&mut word).await.unwrap();
-        assert!(matches!(server.read(&mut word).await, Ok(0) | Err(_)));
-    });
+    server.wait_for_peer().wait_for_its_end();
     host.end().expect_line(124, &["--timeout 5s"]);
 }
 
@@ -122,7 +87,7 @@ fn a_killed_host_leaves_no_pipe() {
     host.kill();
     host.end();
     drop(client);
-    let again = until("the name is free", || {
+    let again = until_some("the name is free", || {
         let mut running = run("probe2", ["--fifo", &format!("x={},w", path(&name))])
             .args(["--", "write", "x", "hello"])
             .start();

@@ -1,6 +1,12 @@
 //! A native command for the tests, as wine has few: this test program, started with `peer` and words that say what to do.
 
 use std::io::{self, Read, Write};
+use std::process::{Command, Stdio};
+
+use windows_sys::Win32::Storage::FileSystem::{FILE_TYPE_DISK, GetFileType};
+use windows_sys::Win32::System::Console::{
+    CTRL_C_EVENT, GenerateConsoleCtrlEvent, SetConsoleCtrlHandler,
+};
 
 use super::support::{feed, sum, writer_of};
 
@@ -44,6 +50,11 @@ fn main() {
             eprintln!("variable {}", std::env::var(name).is_ok());
             0
         }
+        // Says whether the handle of this number is open here, and is a file's.
+        ["handle", number] => {
+            eprintln!("handle {}", is_file(number.parse().unwrap()));
+            0
+        }
         // Says that it is there through a named pipe, and stays as long as it is let.
         ["stay", name] => {
             let mut pipe = writer_of(name);
@@ -60,10 +71,35 @@ fn main() {
         }
         // Runs another program with this one's handles.
         ["run", program, ref args @ ..] => {
-            let status = std::process::Command::new(program).args(args).status().unwrap();
+            let status = Command::new(program).args(args).status().unwrap();
             status.code().unwrap_or(1)
+        }
+        // Runs another program and, at the end of its own input, types Ctrl-C at the console of both.
+        ["type-ctrl-c", program, ref args @ ..] => {
+            let mut command = Command::new(program);
+            let mut child = command.args(args).stdin(Stdio::null()).spawn().unwrap();
+            io::copy(&mut stdin, &mut io::sink()).unwrap();
+            type_ctrl_c();
+            child.wait().unwrap().code().unwrap_or(1)
         }
         _ => panic!("unknown words {words:?}"),
     };
     std::process::exit(status);
+}
+
+#[allow(unsafe_code, reason = "a call of the system's")]
+fn is_file(number: usize) -> bool {
+    // SAFETY: asks about a number.
+    unsafe { GetFileType(std::ptr::without_provenance_mut(number)) == FILE_TYPE_DISK }
+}
+
+/// Sends Ctrl-C to all programs at this one's console but this one.
+#[allow(unsafe_code, reason = "calls of the system's")]
+fn type_ctrl_c() {
+    // SAFETY: numbers alone. No handler stands for ignoring Ctrl-C.
+    let sent = unsafe {
+        SetConsoleCtrlHandler(None, 1);
+        GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0)
+    };
+    assert_ne!(sent, 0, "{}", io::Error::last_os_error());
 }

@@ -50,7 +50,7 @@ fn a_name_that_another_host_has() {
     let first = run("@cat", ["--fifo", &format!("in={},r", path(&name))]).start();
     // It is there once a client can come. That one leaves at once, which ends the guest's input, so look
     // for the second host's answer while the first still waits.
-    let answer = until("the first host", || {
+    let answer = until_some("the first host", || {
         let ended = run("@cat", ["--fifo", &format!("in={},r", path(&name))])
             .args(["--open-timeout", "50ms"])
             .end();

@@ -98,6 +98,6 @@ fn two_hosts_have_a_pipe_between_them() {
     let started = run("probe2", ["--fifo", &format!("x={},w,existing", path(&name))]);
     let mut started = started;
     started.args(["--", "write", "x", "hello"]);
-    until("the server", || started.end().code.filter(|code| *code == 0));
+    until_some("the server", || started.end().code.filter(|code| *code == 0));
     assert_eq!(reader.end().expect(0).stdout, "hello");
 }

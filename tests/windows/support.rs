@@ -1,41 +1,31 @@
-//! What the tests share: the built program, the built guests, peers, and a watchdog.
+//! What the tests share: the built program, the built guests, and peers.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
+use tokio::net::windows::named_pipe::{NamedPipeServer, ServerOptions};
+use tokio::runtime::{Builder, Runtime};
+
+pub(crate) use super::running::*;
 pub(crate) use pipehost_test_guests::guest;
 
 /// The probes, one for each version of the package.
 pub(crate) const PROBES: [&str; 2] = ["probe2", "probe3"];
 
+/// The guests that start others, one for each version of the package.
+pub(crate) const FAMILIES: [&str; 2] = ["family2", "family3"];
+
 /// How many bytes the large transfers have.
 pub(crate) const LARGE: u64 = 100 << 20;
 
-/// How long a step of a test may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Ends the whole test process if a test hangs. The last line then names that test.
-pub(crate) struct Watchdog {
-    _alive: mpsc::Sender<()>,
-}
-
 pub(crate) fn watchdog() -> Watchdog {
-    let (alive, dropped) = mpsc::channel();
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    std::thread::spawn(move || {
-        if dropped.recv_timeout(Duration::from_secs(240)) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("watchdog: {test} hangs");
-            std::process::abort();
-        }
-    });
-    Watchdog { _alive: alive }
+    watchdog_after(Duration::from_secs(240))
 }
 
 /// Returns a name that no other test has.
@@ -53,9 +43,10 @@ pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
+/// Returns the command `pipehost`, without input.
 pub(crate) fn pipehost() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipehost"));
-    command.env("XDG_CACHE_HOME", cache()).env("PIPEHOST_SANDBOX", "off");
+    command.env("XDG_CACHE_HOME", cache()).env("PIPEHOST_SANDBOX", "off").stdin(Stdio::null());
     command
 }
 
@@ -76,138 +67,53 @@ pub(crate) fn run<I: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = I>
     command
 }
 
-/// How a program has ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ended {
-    #[track_caller]
-    pub(crate) fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        self
-    }
-
-    /// Expects the status, and one line of pipehost's with these parts.
-    #[track_caller]
-    pub(crate) fn expect_line(self, code: i32, parts: &[&str]) -> Self {
-        let ended = self.expect(code);
-        let line = ended.stderr.lines().find(|line| line.starts_with("pipehost: "));
-        let line = line.unwrap_or_else(|| panic!("no line: {ended:?}"));
-        for part in parts {
-            assert!(line.contains(part), "no {part:?} in {line:?}");
-        }
-        ended
-    }
-}
-
-/// A program that runs, and what it says.
-pub(crate) struct Running {
-    child: Child,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
-}
-
-pub(crate) trait CommandExt {
-    fn start(&mut self) -> Running;
-    fn end(&mut self) -> Ended;
-}
-
-impl CommandExt for Command {
-    /// Starts it without input.
-    fn start(&mut self) -> Running {
-        self.stdin(Stdio::null());
-        Running::new(self)
-    }
-
-    fn end(&mut self) -> Ended {
-        self.start().end()
-    }
-}
-
-fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut all = Vec::new();
-        let _ = from.read_to_end(&mut all);
-        all
-    })
-}
-
-impl Running {
-    /// Starts a command, and collects its output.
-    pub(crate) fn new(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (stdout, stderr) = (child.stdout.take().map(drain), child.stderr.take().map(drain));
-        Self { child, stdout, stderr }
-    }
-
-    /// Starts a command with a pipe as its input, and collects its output.
-    pub(crate) fn fed(command: &mut Command) -> (Self, std::process::ChildStdin) {
-        let mut running = Self::new(command.stdin(Stdio::piped()));
-        let stdin = running.child.stdin.take().unwrap();
-        (running, stdin)
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-    }
-
-    pub(crate) fn is_over(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
-    pub(crate) fn end(mut self) -> Ended {
-        let text = |output: Option<JoinHandle<Vec<u8>>>| {
-            let bytes = output.map(|it| it.join().unwrap()).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
-        };
-        let code = self.child.wait().unwrap().code();
-        Ended { code, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-    }
-}
-
-/// Tries again until there is a result.
-#[track_caller]
-pub(crate) fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(result) = attempt() {
-            return result;
-        }
-        assert!(started.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// Opens a pipe as a client that writes, once there is a server.
 #[track_caller]
 pub(crate) fn writer_of(name: &str) -> File {
-    until(name, || File::options().write(true).open(path(name)).ok())
+    until_some(name, || File::options().write(true).open(path(name)).ok())
 }
 
 /// Opens a pipe as a client that reads, once there is a server.
 #[track_caller]
 pub(crate) fn reader_of(name: &str) -> File {
-    until(name, || File::open(path(name)).ok())
+    until_some(name, || File::open(path(name)).ok())
 }
 
 pub(crate) fn read_all(mut from: impl Read) -> String {
     let mut text = String::new();
     from.read_to_string(&mut text).unwrap();
     text
+}
+
+/// The server of a pipe to which a peer says that it is there: `stay` in `peer.rs`.
+pub(crate) struct Server {
+    runtime: Runtime,
+    pipe: NamedPipeServer,
+}
+
+impl Server {
+    pub(crate) fn new(name: &str) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let pipe = runtime.block_on(async { ServerOptions::new().create(path(name)).unwrap() });
+        Self { runtime, pipe }
+    }
+
+    pub(crate) fn wait_for_peer(self) -> Self {
+        let Self { runtime, mut pipe } = self;
+        runtime.block_on(async {
+            pipe.connect().await.unwrap();
+            let mut word = [0; 4];
+            pipe.read_exact(&mut word).await.unwrap();
+            assert_eq!(&word, b"here");
+        });
+        Self { runtime, pipe }
+    }
+
+    pub(crate) fn wait_for_its_end(self) {
+        let Self { runtime, mut pipe } = self;
+        let read = runtime.block_on(pipe.read(&mut [0]));
+        assert!(matches!(read, Ok(0) | Err(_)), "it said more");
+    }
 }
 
 /// Bytes of which no two places are alike.

@@ -3,7 +3,7 @@
 
 mod args;
 #[cfg(test)]
-#[cfg(not(feature = "portable"))]
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod breakout;
 mod compile;
 mod confining;
@@ -134,11 +134,14 @@ fn usage(error: &clap::Error) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use super::{SystemError, with_remedy, without_error_numbers};
+    use super::without_error_numbers;
 
+    /// In the words of a Unix.
+    #[cfg(unix)]
     #[test]
     fn what_is_short_is_named() {
-        let error = std::io::Error::from(SystemError::ProcessHandles);
+        use super::with_remedy;
+        let error = std::io::Error::from(super::SystemError::ProcessHandles);
         let line = with_remedy(format!("a pipe cannot be made: {error}"));
         assert!(line.ends_with("Too many open files (os error 24); raise `ulimit -n`"), "{line}");
         let said = format!("a pipe cannot be made: {error}; do this");

@@ -136,8 +136,7 @@ async fn run(
         .or_status(Status::Io)?;
     confine(args.sandbox.sandbox, opener.into_policy())?;
     reserve_for_files(&plan.folders)?;
-    #[cfg(test)]
-    #[cfg(not(feature = "portable"))]
+    #[cfg(all(test, target_os = "linux", not(feature = "portable")))]
     super::breakout::broken_out();
     tracing::debug!("running {}", source.display());
     let reached = setup.reached();

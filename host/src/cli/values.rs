@@ -359,6 +359,8 @@ mod tests {
         }
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn bad_values_are_answered_by_what_to_write() {
         for bad in [
@@ -409,6 +411,8 @@ mod tests {
         assert_eq!(spec.args, ["-t", "=", "-k", "2"]);
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn descriptors_and_folders() {
         assert_eq!(fd("log=4,w").unwrap().number, 4);
@@ -437,6 +441,8 @@ mod tests {
         assert!(stdin("append:a").unwrap_err().contains("--stdin FILE"));
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn paths_may_hold_commas_and_any_bytes() {
         assert_eq!(fifo("in=/a,,b,r").unwrap().path.as_deref(), Some(Path::new("/a,b")));

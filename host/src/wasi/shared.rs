@@ -388,13 +388,15 @@ impl SharedWriter {
 #[cfg(all(test, not(feature = "portable")))]
 mod tests {
     use super::*;
-    use crate::pipe::{Journal, PERMIT, PendingWrites};
+    use crate::pipe::{Journal, PendingWrites};
     use crate::sys;
 
     /// Bytes that one guest was permitted to write are taken, even if another guest has filled the
-    /// pipe since. Bytes without a permit are not.
+    /// pipe since. Bytes without a permit are not. On Windows, a writer is one piece ahead.
+    #[cfg(all(test, unix))]
     #[tokio::test]
     async fn a_permit_is_kept_to_those_who_share() {
+        use crate::pipe::PERMIT;
         let (_reader, writer) = sys::anonymous().unwrap();
         let room = usize::try_from(writer.capacity().unwrap()).unwrap();
         let writer = Writer::new(

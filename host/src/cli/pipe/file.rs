@@ -173,7 +173,6 @@ fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::job::GuestJob;
     use super::*;
     use proptest::prelude::*;
 
@@ -182,8 +181,12 @@ mod tests {
             .map_err(|failure| format!("{:#}", failure.error))
     }
 
+    /// As Unix writes paths.
+    #[cfg(unix)]
     #[test]
     fn a_pipeline_in_full() {
+        use super::super::job::GuestJob;
+
         let plan = read(
             r#"
             [[stage]]

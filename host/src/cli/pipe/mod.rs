@@ -207,8 +207,7 @@ async fn supervise(
     // Files that the guests need are open before the process confines itself.
     pipeline.prepare().await;
     confine(args.sandbox.sandbox, policy)?;
-    #[cfg(test)]
-    #[cfg(not(feature = "portable"))]
+    #[cfg(all(test, target_os = "linux", not(feature = "portable")))]
     super::breakout::broken_out();
     pipeline.go();
     let (mut stopped, mut was_silent) = (None, false);

@@ -41,6 +41,7 @@ fn not_started(error: &std::io::Error, program: &str) -> (Status, String) {
         std::io::ErrorKind::NotADirectory => {
             (Status::NotExecutable, format!("{program}: a part of its path is no folder"))
         }
+        std::io::ErrorKind::InvalidInput => (Status::NotExecutable, format!("{program}: {error}")),
         _ if SystemError::of(error) == Some(SystemError::NotExecutable) => {
             let text = "is no program, and no script that begins with #! and an interpreter";
             (Status::NotExecutable, format!("{program}: {text}"))

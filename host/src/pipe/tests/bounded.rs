@@ -1,11 +1,9 @@
 //! Tests ends with a limited number of bytes.
 
-use std::io::{Read as _, Write as _};
-
 use super::super::journal::{Bounds, Journal};
 use super::super::*;
 use crate::limits::{Allowance, EndLimits};
-use crate::sys::{Direction, End};
+use crate::sys::{self, Direction, End};
 
 /// Returns a journal whose guest may move `max_bytes` through each end.
 fn journal(max_bytes: u64) -> Journal {
@@ -26,52 +24,49 @@ fn an_end_that_is_opened_again_or_passed_on_has_what_is_left() {
     assert_eq!(again.passed_on(childs).allow(100), Allowance::Bytes(3));
 }
 
+fn feed(end: &End, bytes: &[u8]) {
+    assert_eq!(end.write(bytes).unwrap(), bytes.len());
+}
+
 /// If only the writer is bounded, one byte too many is an error only when it is there. The byte
 /// stays in its pipe.
 #[tokio::test]
 async fn a_writer_that_may_write_no_more_takes_nothing_from_the_reader() {
-    let (from, mut feed) = os_pipe::pipe().unwrap();
-    let (mut drain, to) = os_pipe::pipe().unwrap();
+    let (from, source) = sys::anonymous().unwrap();
+    let (drain, to) = sys::anonymous().unwrap();
     let free = Journal::new();
-    let mut reader = Reader::new(
-        End::owned(from.into(), Direction::Read).unwrap(),
-        None,
-        Label::Pipe("from".into()),
-        &free,
-    );
-    let to = End::owned(to.into(), Direction::Write).unwrap();
+    let mut reader = Reader::new(from, None, Label::Pipe("from".into()), &free);
     let journal = journal(5);
     let mut writer =
         Writer::new(to, None, Label::Pipe("to".into()), &PendingWrites::new(), &journal);
-    feed.write_all(b"123").unwrap();
+    feed(&source, b"123");
     assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
-    feed.write_all(b"45").unwrap();
+    feed(&source, b"45");
     assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(2)));
     assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::NoBytes));
     assert!(journal.reached().limits().is_empty());
-    feed.write_all(b"6").unwrap();
+    feed(&source, b"6");
     let fault = TransferFault::Writing(ErrorCode::LimitExceeded.into());
     assert_eq!(transfer(&mut reader, &mut writer, 100), Err(fault));
     assert_eq!(reader.available(), Ok(1));
     assert_eq!(journal.reached().limits().len(), 1);
     // The failure has closed the writer.
-    let mut all = String::new();
-    drain.read_to_string(&mut all).unwrap();
-    assert_eq!(all, "12345");
+    let mut all = [0; 8];
+    assert_eq!(drain.read(&mut all).unwrap(), 5);
+    assert_eq!(&all[..5], b"12345");
+    assert_eq!(drain.read(&mut all).unwrap(), 0);
 }
 
 #[tokio::test]
 async fn the_end_of_file_is_one_though_nothing_more_may_move() {
-    let (from, mut feed) = os_pipe::pipe().unwrap();
-    let (_drain, to) = os_pipe::pipe().unwrap();
+    let (from, source) = sys::anonymous().unwrap();
+    let (_drain, to) = sys::anonymous().unwrap();
     let (free, bounded) = (Journal::new(), journal(3));
-    let from = End::owned(from.into(), Direction::Read).unwrap();
     let mut reader = Reader::new(from, None, Label::Pipe("from".into()), &free);
-    let to = End::owned(to.into(), Direction::Write).unwrap();
     let mut writer =
         Writer::new(to, None, Label::Pipe("to".into()), &PendingWrites::new(), &bounded);
-    feed.write_all(b"123").unwrap();
-    drop(feed);
+    feed(&source, b"123");
+    drop(source);
     assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::Bytes(3)));
     assert_eq!(transfer(&mut reader, &mut writer, 100), Ok(Transfer::End));
     // The permit is the full one. The next byte is then refused.

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use windows_sys::Win32::Foundation::{
-    ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_OPERATION_ABORTED, ERROR_PIPE_CONNECTED,
-    ERROR_PIPE_NOT_CONNECTED, HANDLE,
+    ERROR_NO_DATA, ERROR_OPERATION_ABORTED, ERROR_PIPE_CONNECTED, HANDLE,
 };
 use windows_sys::Win32::Storage::FileSystem::{ReadFile, WriteFile};
 use windows_sys::Win32::System::Pipes::{ConnectNamedPipe, GetNamedPipeInfo, PeekNamedPipe};
 
 use super::calls::done;
+use super::errors::{broken, copy_of, is_gone};
 use super::overlapped::{Op, Started};
 
 /// How many bytes are handed to the kernel at once. Bounds what is under way when the pipe is full.
@@ -428,12 +428,6 @@ fn settled(calls: &mut Calls, raw: HANDLE) -> io::Result<bool> {
     }
 }
 
-/// Returns whether the error says that the peer has left.
-pub(super) fn is_gone(error: &io::Error) -> bool {
-    let gone = [ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED];
-    error.raw_os_error().is_some_and(|number| gone.contains(&number.cast_unsigned()))
-}
-
 fn is_called_off(error: &io::Error) -> bool {
     error.raw_os_error() == Some(ERROR_OPERATION_ABORTED.cast_signed())
 }
@@ -442,19 +436,4 @@ fn is_called_off(error: &io::Error) -> bool {
 fn has_met(error: &io::Error) -> bool {
     let met = [ERROR_PIPE_CONNECTED, ERROR_NO_DATA];
     error.raw_os_error().is_some_and(|number| met.contains(&number.cast_unsigned()))
-}
-
-/// Gives all errors of a write to a peer that has left the same number.
-pub(super) fn broken(error: io::Error) -> io::Error {
-    match is_gone(&error) {
-        true => io::Error::from_raw_os_error(ERROR_BROKEN_PIPE.cast_signed()),
-        false => error,
-    }
-}
-
-fn copy_of(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => io::Error::new(error.kind(), error.to_string()),
-    }
 }

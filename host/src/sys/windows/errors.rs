@@ -49,3 +49,25 @@ pub(super) fn not_open_for_this(error: io::Error) -> io::Error {
         false => error,
     }
 }
+
+/// Returns whether the error says that the peer has left.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    let gone = [win::ERROR_BROKEN_PIPE, win::ERROR_NO_DATA, win::ERROR_PIPE_NOT_CONNECTED];
+    error.raw_os_error().is_some_and(|number| gone.contains(&number.cast_unsigned()))
+}
+
+/// Gives all errors of a write to a peer that has left the same number.
+pub(super) fn broken(error: io::Error) -> io::Error {
+    match is_gone(&error) {
+        true => io::Error::from_raw_os_error(win::ERROR_BROKEN_PIPE.cast_signed()),
+        false => error,
+    }
+}
+
+/// Returns the same error once more.
+pub(super) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}

@@ -7,29 +7,22 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::os::windows::io::{AsHandle as _, OwnedHandle};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_FILE_NOT_FOUND, ERROR_PIPE_BUSY, GENERIC_READ, GENERIC_WRITE,
-};
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_FILE_NOT_FOUND, ERROR_PIPE_BUSY};
 use windows_sys::Win32::System::Pipes::WaitNamedPipeW;
 
 use super::super::{Direction, FifoError, FifoOptions, FifoWarning};
 use super::End;
 use super::calls::{done, wide};
 use super::channel::Channel;
+use super::dialer::{Wanted, dial};
 use super::handle::{Handle, Kind};
-use super::named_pipe::{BadName, CAPACITY, Server, open, pipe_name, serve, unguessable};
-use super::security;
+use super::named_pipe::{BadName, CAPACITY, Server, pipe_name, serve, unguessable};
 
-/// How often a client looks for a server that is busy or away.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// The names that this process serves.
+/// The names that this process serves. To Windows, `X` and `x` are the same.
 static SERVED: Mutex<Vec<OsString>> = Mutex::new(Vec::new());
 
 fn served() -> MutexGuard<'static, Vec<OsString>> {
@@ -69,6 +62,14 @@ enum Role {
 struct Current {
     channel: Arc<Channel>,
     users: usize,
+    /// Whether the next end gets another connection, whatever this one could still give.
+    over: bool,
+}
+
+impl Current {
+    fn new(channel: Arc<Channel>) -> Self {
+        Self { channel, users: 0, over: false }
+    }
 }
 
 impl Fifo {
@@ -95,7 +96,7 @@ impl Fifo {
         let may = |way| ways.is_empty() || ways.contains(&way);
         let (reads, writes) = (may(Direction::Read), may(Direction::Write));
         // Two guests of one process can have a pipe between them.
-        let is_own = served().contains(&name);
+        let is_own = served().iter().any(|it| it.eq_ignore_ascii_case(&name));
         let role = match options.existing || is_own {
             true => Role::Client { insecure: options.insecure },
             false => Role::Server,
@@ -116,7 +117,7 @@ impl Fifo {
                     return Err(FifoError::Taken(path.into()));
                 }
                 let channel = line.listen(true).map_err(|error| fail("making it", error))?;
-                *line.current() = Some(Current { channel, users: 0 });
+                *line.current() = Some(Current::new(channel));
                 served().push(line.name.clone());
             }
             Role::Client { .. } => line.find().map_err(|error| fail("looking for it", error))?,
@@ -204,7 +205,8 @@ impl Line {
 
     /// Makes an end that waits for a client.
     fn listen(&self, first: bool) -> io::Result<Arc<Channel>> {
-        let server = Server { duplex: self.writes, first, overlapped: true, capacity: CAPACITY };
+        let (duplex, only, overlapped, capacity) = (self.writes, false, true, CAPACITY);
+        let server = Server { duplex, first, only, overlapped, capacity };
         let file = serve(&self.name, server)?;
         Ok(Arc::new(Channel::listening(file, !self.reads)?))
     }
@@ -233,13 +235,16 @@ impl Line {
             }
             Direction::Write => !it.channel.is_left(),
         };
-        if !current.as_ref().is_some_and(fits) {
+        if !current.as_ref().is_some_and(|it| !it.over && fits(it)) {
             // The old one is closed after the new one is there, so that the name stays taken.
             let channel = match self.role {
                 Role::Server => self.listen(false)?,
-                Role::Client { insecure } => self.dial(insecure)?,
+                Role::Client { insecure } => {
+                    let (reads, writes) = (self.reads, self.writes);
+                    dial(&self.name, Wanted { reads, writes, insecure })?
+                }
             };
-            *current = Some(Current { channel, users: 0 });
+            *current = Some(Current::new(channel));
         }
         let Some(current) = &mut *current else {
             return Err(io::ErrorKind::NotFound.into());
@@ -259,79 +264,14 @@ impl Line {
         if now.users > 0 || (self.role == Role::Server && !matches!(channel.has_met(), Ok(true))) {
             return;
         }
-        let ended = self.ended.load(Ordering::SeqCst);
-        let next = (!ended && self.role == Role::Server).then(|| self.listen(false));
-        // If that fails, the next open tries it again.
-        *current = next.and_then(Result::ok).map(|channel| Current { channel, users: 0 });
-    }
-
-    /// Opens the client's end: at once, or, while its server is busy or away, on a thread.
-    fn dial(&self, insecure: bool) -> io::Result<Arc<Channel>> {
-        let channel = Arc::new(Channel::new(!self.reads)?);
-        let dialer = Dialer {
-            name: self.name.clone(),
-            reads: self.reads,
-            writes: self.writes,
-            insecure,
-            channel: Arc::downgrade(&channel),
-        };
-        if !dialer.tries() {
-            let named = std::thread::Builder::new().name("pipe-client".into());
-            named.stack_size(128 * 1024).spawn(move || {
-                while !dialer.tries() {
-                    std::thread::sleep(LOOK_AGAIN);
-                }
-            })?;
+        if self.ended.load(Ordering::SeqCst) || self.role != Role::Server {
+            *current = None;
+            return;
         }
-        Ok(channel)
-    }
-}
-
-/// Opens the client's end of a pipe for a channel that waits.
-struct Dialer {
-    name: OsString,
-    reads: bool,
-    writes: bool,
-    insecure: bool,
-    channel: Weak<Channel>,
-}
-
-impl Dialer {
-    /// Tries once. Returns whether there is nothing left to try.
-    fn tries(&self) -> bool {
-        let Some(channel) = self.channel.upgrade() else { return true };
-        let opened = match self.open() {
-            Err(error)
-                if [ERROR_PIPE_BUSY, ERROR_FILE_NOT_FOUND]
-                    .iter()
-                    .any(|it| error.raw_os_error() == Some(it.cast_signed())) =>
-            {
-                return false;
-            }
-            Ok(file) if self.insecure => Ok(file),
-            Ok(file) => match security::ownership(file.as_handle()) {
-                Ok(found) if found.stranger.is_none() => Ok(file),
-                Ok(_) => Err(io::ErrorKind::PermissionDenied.into()),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        channel.dialed(opened);
-        true
-    }
-
-    fn open(&self) -> io::Result<OwnedHandle> {
-        let read = if self.reads { GENERIC_READ } else { 0 };
-        if !self.writes {
-            return open(&self.name, read, true);
-        }
-        // An end that reads learns at once when its peer leaves. Not every server permits it.
-        match open(&self.name, GENERIC_READ | GENERIC_WRITE, true) {
-            Err(error) if error.raw_os_error() == Some(ERROR_ACCESS_DENIED.cast_signed()) => {
-                open(&self.name, GENERIC_WRITE, true)
-                    .or_else(|_| open(&self.name, GENERIC_READ, true))
-            }
-            opened => opened,
+        match self.listen(false) {
+            Ok(channel) => *current = Some(Current::new(channel)),
+            // The next open tries it again. Until then, the old one keeps the name from others.
+            Err(_) => now.over = true,
         }
     }
 }
@@ -402,5 +342,42 @@ impl ReaderWait {
                 Some(file.map(|file| Handle { file, kind }))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windows_sys::Win32::Foundation::GENERIC_WRITE;
+
+    use super::super::named_pipe::open;
+    use super::*;
+
+    /// Two guests of one process have a pipe between them, however they write its name.
+    #[test]
+    fn case_makes_no_other_name() {
+        let path = unguessable("-name");
+        let server = Fifo::prepare(&path, FifoOptions::default()).unwrap();
+        assert_eq!(server.line.role, Role::Server);
+        let other = PathBuf::from(path.to_str().unwrap().to_uppercase());
+        let client = Fifo::prepare(&other, FifoOptions::default()).unwrap();
+        assert_eq!(client.line.role, Role::Client { insecure: false });
+    }
+
+    /// A name that this process serves stays taken between two clients, and while nobody here uses it.
+    #[test]
+    fn between_clients_a_name_stays_taken() {
+        let path = unguessable("-name");
+        let fifo = Fifo::prepare(&path, FifoOptions::default()).unwrap();
+        let name = pipe_name(&path).unwrap();
+        for _ in 0..20 {
+            let reader = fifo.open_reader().unwrap();
+            let client = open(&name, GENERIC_WRITE, true).unwrap();
+            fifo.line.find().unwrap();
+            drop(client);
+            drop(reader);
+            fifo.line.find().unwrap();
+        }
+        fifo.remove();
+        fifo.line.find().unwrap_err();
     }
 }

@@ -1,6 +1,6 @@
 //! Files by their paths, and NUL.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::os::windows::io::{AsRawHandle as _, OwnedHandle};
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_DELETE_ON_CLOSE, FILE_TYPE_CHAR, FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType,
-    GetFinalPathNameByHandleW,
+    GetFinalPathNameByHandleW, SECURITY_IDENTIFICATION,
 };
 
 use super::super::{FileKind, IsAFifo};
@@ -36,11 +36,7 @@ pub(super) fn open_null(read: bool, write: bool) -> io::Result<OwnedHandle> {
 /// # Errors
 /// The system's. [`IsAFifo`] for a named pipe.
 pub(crate) fn open_input_file(path: &Path) -> io::Result<Handle> {
-    refuse_pipe(path)?;
-    match is_null(path) {
-        true => null(),
-        false => File::open(path).map(Handle::from),
-    }
+    open_stream(path, options().read(true))
 }
 
 /// Opens a file for writing: makes it, or empties it, or with `appends` has all writes go to its end.
@@ -48,21 +44,48 @@ pub(crate) fn open_input_file(path: &Path) -> io::Result<Handle> {
 /// # Errors
 /// Those of [`open_input_file`].
 pub(crate) fn open_output_file(path: &Path, appends: bool) -> io::Result<Handle> {
-    refuse_pipe(path)?;
-    match (is_null(path), appends) {
-        (true, _) => null(),
-        (false, true) => File::options().append(true).create(true).open(path).map(Handle::from),
-        (false, false) => File::create(path).map(Handle::from),
+    let mut options = options();
+    match appends {
+        true => options.append(true),
+        false => options.write(true).truncate(true),
+    };
+    open_stream(path, options.create(true))
+}
+
+/// How files are opened. What is opened may turn out to be a pipe: its server may then learn who this
+/// process's user is, and no more.
+fn options() -> OpenOptions {
+    let mut options = File::options();
+    options.security_qos_flags(SECURITY_IDENTIFICATION);
+    options
+}
+
+fn open_stream(path: &Path, options: &OpenOptions) -> io::Result<Handle> {
+    let refused = || io::Error::other(IsAFifo(path.into()));
+    if is_pipe(path) {
+        return Err(refused());
+    }
+    if is_null(path) {
+        return null();
+    }
+    let file = options.open(path)?;
+    match kind_of(&file)? {
+        // There are more ways to write its path.
+        FileKind::Fifo => Err(refused()),
+        _ => Ok(file.into()),
     }
 }
 
-/// Refuses to open a named pipe as a file: that would make this process its client.
-fn refuse_pipe(path: &Path) -> io::Result<()> {
-    match path.components().next() {
-        Some(Component::Prefix(prefix)) if matches!(prefix.kind(), Prefix::DeviceNS(name) if name.eq_ignore_ascii_case("pipe")) => {
-            Err(io::Error::other(IsAFifo(path.into())))
-        }
-        _ => Ok(()),
+/// Returns whether a path is that of a named pipe, of this machine or of another. To open it would make this
+/// process its client.
+fn is_pipe(path: &Path) -> bool {
+    let Some(Component::Prefix(prefix)) = path.components().next() else { return false };
+    match prefix.kind() {
+        Prefix::DeviceNS(name)
+        | Prefix::Verbatim(name)
+        | Prefix::UNC(_, name)
+        | Prefix::VerbatimUNC(_, name) => name.eq_ignore_ascii_case("pipe"),
+        _ => false,
     }
 }
 
@@ -96,12 +119,12 @@ pub(crate) fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io
             false => Ok(bytes),
         }
     };
-    let Some(deadline) = deadline else { return read(File::open(path)?) };
+    let Some(deadline) = deadline else { return read(options().read(true).open(path)?) };
     let (send, read_bytes) = mpsc::channel();
     let path = PathBuf::from(path);
     // If the deadline comes first, the thread ends with the process.
     std::thread::Builder::new().name("file".into()).spawn(move || {
-        let _ = send.send(File::open(path).and_then(read));
+        let _ = send.send(options().read(true).open(path).and_then(read));
     })?;
     let left = deadline.saturating_duration_since(Instant::now());
     read_bytes.recv_timeout(left).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -109,7 +132,7 @@ pub(crate) fn read_file(path: &Path, most: u64, deadline: Option<Instant>) -> io
 
 /// Reads a regular file of up to `most` bytes. Returns `None` for any other file.
 pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
+    let file = options().read(true).open(path).ok()?;
     if !is_file(&file) || file.metadata().ok()?.len() > most {
         return None;
     }
@@ -163,9 +186,18 @@ mod tests {
 
     #[test]
     fn a_named_pipe_is_no_file() {
-        for path in [r"\\.\pipe\x", r"\\.\PIPE\x"] {
-            let error = open_input_file(Path::new(path)).unwrap_err();
-            assert!(error.get_ref().is_some_and(|error| error.is::<IsAFifo>()), "{error}");
+        for path in [
+            r"\\.\pipe\x",
+            r"\\.\PIPE\x",
+            "//./pipe/x",
+            r"\\?\pipe\x",
+            r"\\server\pipe\x",
+            r"\\?\UNC\server\pipe\x",
+        ] {
+            for open in [open_input_file, open_output_file] {
+                let error = open(Path::new(path)).unwrap_err();
+                assert!(error.get_ref().is_some_and(|error| error.is::<IsAFifo>()), "{error}");
+            }
         }
     }
 }

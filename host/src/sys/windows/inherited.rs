@@ -135,16 +135,6 @@ fn standard_handle(number: i32) -> Option<BorrowedHandle<'static>> {
     }
 }
 
-/// Keeps the standard handles from the commands that this process starts: they get copies of those that
-/// they are given. The originals, with their own marks, would keep pipes open in commands that have
-/// nothing to do with them.
-pub(super) fn keep_standard_handles() {
-    for handle in (0..3).filter_map(standard_handle) {
-        // SAFETY: the handle is open. A console's may refuse, which does not matter.
-        unsafe { SetHandleInformation(handle.as_raw_handle(), HANDLE_FLAG_INHERIT, 0) };
-    }
-}
-
 /// Returns a copy of one of the standard handles 0 to 2. The parent process may share the file. If there
 /// is none, each read and write of the copy fails, as if it were not open for that.
 ///

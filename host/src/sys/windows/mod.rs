@@ -8,6 +8,7 @@ mod calls;
 mod channel;
 mod confine;
 mod console;
+mod dialer;
 mod end;
 mod errors;
 mod fifo;
@@ -20,6 +21,7 @@ mod named_pipe;
 mod native;
 mod overlapped;
 mod private;
+mod process;
 mod pump;
 mod security;
 mod stop;
@@ -29,7 +31,6 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::windows::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use std::alloc::System as Allocator;
@@ -164,34 +165,12 @@ pub(crate) fn own_program() -> OsString {
     std::env::current_exe().map_or_else(|_| "pipehost".into(), OsString::from)
 }
 
-/// Looks for a native command as the standard library does: by its path, or on PATH. A name without an
-/// ending stands for `.exe`.
+/// Looks for a native command: see `process`.
 ///
 /// # Errors
-/// `NotFound`.
+/// `NotFound`, and `InvalidInput` for a batch file.
 pub(crate) fn find_command(program: &OsStr) -> io::Result<()> {
-    let is_there = |path: &Path| {
-        let whole = path.is_file();
-        whole || path.extension().is_none() && path.with_extension("exe").is_file()
-    };
-    let path = Path::new(program);
-    let found = match path.components().count() {
-        0 => false,
-        1 if path.is_relative() => {
-            let own = std::env::current_exe().ok();
-            let folders = own.iter().filter_map(|it| it.parent()).map(PathBuf::from);
-            let system =
-                std::env::var_os("SystemRoot").map(|it| PathBuf::from(it).join("system32"));
-            let paths = std::env::var_os("PATH").unwrap_or_default();
-            let paths: Vec<_> = std::env::split_paths(&paths).collect();
-            folders.chain(system).chain(paths).any(|folder| is_there(&folder.join(path)))
-        }
-        _ => is_there(path),
-    };
-    match found {
-        true => Ok(()),
-        false => Err(io::ErrorKind::NotFound.into()),
-    }
+    process::find(program).map(drop)
 }
 
 /// Returns an error where the engine does not keep a guest in the folders that it is granted. It does not

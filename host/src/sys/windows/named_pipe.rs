@@ -91,6 +91,8 @@ pub(super) struct Server {
     pub(super) duplex: bool,
     /// Whether nobody may have the name yet.
     pub(super) first: bool,
+    /// Whether there is no other end of that name, ever.
+    pub(super) only: bool,
     pub(super) overlapped: bool,
     pub(super) capacity: u32,
 }
@@ -115,7 +117,7 @@ pub(super) fn serve(name: &OsStr, server: Server) -> io::Result<OwnedHandle> {
             name.as_ptr(),
             mode,
             PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
-            PIPE_UNLIMITED_INSTANCES,
+            if server.only { 1 } else { PIPE_UNLIMITED_INSTANCES },
             server.capacity,
             server.capacity,
             0,
@@ -149,6 +151,15 @@ pub(super) fn pair(
     reader: Holder,
     writer: Holder,
 ) -> io::Result<(Handle, Handle)> {
+    pair_at(&unguessable(""), capacity, reader, writer)
+}
+
+fn pair_at(
+    path: &Path,
+    capacity: Option<u64>,
+    reader: Holder,
+    writer: Holder,
+) -> io::Result<(Handle, Handle)> {
     if (reader, writer) == (Holder::Native, Holder::Native) {
         let (reader, writer) = os_pipe::pipe()?;
         let handle = |end: OwnedHandle| Handle::unknown(end);
@@ -156,12 +167,13 @@ pub(super) fn pair(
     }
     let capacity =
         capacity.map_or(CAPACITY, |bytes| u32::try_from(bytes.clamp(1, MOST)).unwrap_or(CAPACITY));
-    let path = unguessable("");
     let guest = |holder| holder == Holder::Guest;
     let server = Server {
         // A guest that writes reads nothing, and learns in this way that its reader has left.
         duplex: guest(writer),
         first: true,
+        // All names can be listed. Nobody must come between the two calls that follow.
+        only: true,
         overlapped: guest(reader),
         capacity,
     };
@@ -207,6 +219,15 @@ mod tests {
             assert!(name(text).is_err(), "{text}");
         }
         assert!(name(&"x".repeat(300)).is_err());
+    }
+
+    #[test]
+    fn nobody_else_serves_the_name_of_a_pair() {
+        let path = unguessable("");
+        let (_reader, _writer) = pair_at(&path, None, Holder::Guest, Holder::Guest).unwrap();
+        let (duplex, overlapped, capacity) = (true, true, CAPACITY);
+        let server = Server { duplex, first: false, only: false, overlapped, capacity };
+        serve(path.as_os_str(), server).unwrap_err();
     }
 
     #[test]

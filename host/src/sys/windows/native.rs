@@ -3,33 +3,32 @@
 //! All of them are in one job, which ends with this process, however that ends. Each is in a job of its
 //! own, too, with all that it starts.
 
+use std::ffi::OsStr;
 use std::io;
-use std::os::windows::io::{AsHandle as _, AsRawHandle as _, OwnedHandle};
-use std::os::windows::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::os::windows::io::{AsRawHandle as _, OwnedHandle};
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use windows_sys::Win32::Foundation::{FILETIME, HANDLE, STATUS_CONTROL_C_EXIT, WAIT_OBJECT_0};
+use windows_sys::Win32::Foundation::{FILETIME, STATUS_CONTROL_C_EXIT, WAIT_OBJECT_0};
 use windows_sys::Win32::System::Console::GetConsoleCP;
 use windows_sys::Win32::System::JobObjects::{
-    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation,
-    SetInformationJobObject, TerminateJobObject,
+    CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOBOBJECT_EXTENDED_LIMIT_INFORMATION,
+    JobObjectExtendedLimitInformation, SetInformationJobObject, TerminateJobObject,
 };
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Threading::{
-    CREATE_NEW_PROCESS_GROUP, CREATE_SUSPENDED, GetExitCodeProcess, GetProcessTimes,
-    TerminateProcess, WaitForSingleObject,
+    CREATE_NEW_PROCESS_GROUP, GetExitCodeProcess, GetProcessTimes, TerminateProcess,
+    WaitForSingleObject,
 };
 
 use super::super::{MOST_OTHERS, NativeCommand, NativeEnd, Stop, Usage};
-use super::calls::{done, duplicate, taken};
-use super::inherited::{GIVEN, keep_standard_handles};
+use super::calls::{done, taken};
+use super::inherited::GIVEN;
 use super::overlapped::Wake;
+use super::process::{NewProcess, inheritable};
 
 /// The exit code of a command that this process ends, without the number of the signal that stands for
 /// how. It is one of a customer's, which no system call returns.
@@ -43,12 +42,6 @@ const ABORT: u8 = 6;
 
 /// From here on, an exit code is the error by which the system ended the process.
 const ERRORS: u32 = 0xc000_0000;
-
-#[link(name = "ntdll")]
-unsafe extern "system" {
-    /// Lets all threads of a process run that was started suspended.
-    fn NtResumeProcess(process: HANDLE) -> i32;
-}
 
 /// A running native command. Dropping it ends the command, and all that it has started.
 #[derive(Debug)]
@@ -91,8 +84,8 @@ fn new_job() -> io::Result<OwnedHandle> {
 }
 
 impl NativeCommand {
-    /// Starts the command, with its arguments quoted as the standard library does, which refuses
-    /// arguments that a batch file could misread.
+    /// Starts the command, with its arguments quoted as the standard library does. Batch files are refused:
+    /// no quoting makes their arguments safe.
     ///
     /// The command inherits the environment, the current folder, and the handles that it is given. Those
     /// besides the standard ones stand in variables: `PIPEHOST_FD_3` names the handle for descriptor 3.
@@ -111,50 +104,42 @@ impl NativeCommand {
             return Err(io::Error::other("this process is about to end"));
         }
         let leads = !has_console();
-        let mut command = Command::new(&self.program);
-        command.args(&self.args);
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(GIVEN.as_bytes()) {
-                command.env_remove(name);
-            }
-        }
-        let stdio = |handle: super::Handle| Stdio::from(handle.file);
-        command.stdin(stdio(self.stdin)).stdout(stdio(self.stdout)).stderr(stdio(self.stderr));
-        let group = if leads { CREATE_NEW_PROCESS_GROUP } else { 0 };
-        command.creation_flags(CREATE_SUSPENDED | group);
-
-        // What can be inherited exists while one command starts, so that no other one gets it.
-        static STARTING: Mutex<()> = Mutex::new(());
-        let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-        keep_standard_handles();
-        let mut given = Vec::new();
+        let mut variables: Vec<_> =
+            std::env::vars_os().filter(|(name, _)| !names_handle(name)).collect();
+        // Until the command has them, others that this process starts without a list could get them, too.
+        let mut others = Vec::new();
         for (number, handle) in &self.others {
-            let copy = duplicate(handle.file.as_handle(), None, true)?;
+            let copy = inheritable(handle)?;
             let kind = if handle.is_overlapped() { "o" } else { "" };
-            let value = copy.as_raw_handle().addr();
-            command.env(format!("{GIVEN}{number}"), format!("{value}{kind}"));
-            given.push(copy);
+            let value = format!("{}{kind}", copy.as_raw_handle().addr());
+            variables.push((format!("{GIVEN}{number}").into(), value.into()));
+            others.push(copy);
         }
-        let child = command.spawn();
-        drop((given, starting));
-        let child = child?;
-        let process = OwnedHandle::from(child);
-        let (job, ended) = (new_job()?, Arc::default());
-        let mut native = Native { wake: None, process, job, ended, leads };
+        let job = new_job()?;
+        let process = NewProcess {
+            program: &self.program,
+            args: &self.args,
+            variables,
+            standard: [&self.stdin, &self.stdout, &self.stderr],
+            others: &others,
+            jobs: [all()?, &job],
+            flags: if leads { CREATE_NEW_PROCESS_GROUP } else { 0 },
+        };
+        let process = process.start()?;
+        let mut native = Native { wake: None, process, job, ended: Arc::default(), leads };
         // From here on, an early return ends the command.
-        let raw = native.process.as_raw_handle();
-        // SAFETY: the handles are open, and the process was started suspended.
-        unsafe {
-            done(AssignProcessToJobObject(all()?.as_raw_handle(), raw))?;
-            done(AssignProcessToJobObject(native.job.as_raw_handle(), raw))?;
-            NtResumeProcess(raw);
-        }
         native.wake = Some(Wake::when(&native.process, &native.ended)?);
         if LEAVING.load(Ordering::SeqCst) {
             return Err(io::Error::other("this process is about to end"));
         }
         Ok(native)
     }
+}
+
+/// Returns whether a variable of this name stands for a handle. To Windows, case makes no other name.
+fn names_handle(name: &OsStr) -> bool {
+    let start = name.as_encoded_bytes().get(..GIVEN.len());
+    start.is_some_and(|it| it.eq_ignore_ascii_case(GIVEN.as_bytes()))
 }
 
 /// Returns whether this process has a console, from which its commands get what is typed.
@@ -178,7 +163,7 @@ impl Native {
     }
 
     fn end(&self, signal: u32) {
-        // SAFETY: the handles are open. The process may not be in its job yet.
+        // SAFETY: the handles are open.
         unsafe {
             TerminateJobObject(self.job.as_raw_handle(), ENDED | signal);
             TerminateProcess(self.process.as_raw_handle(), ENDED | signal);

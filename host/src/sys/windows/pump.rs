@@ -10,6 +10,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use windows_sys::Win32::Storage::FileSystem::ReadFile;
@@ -17,9 +18,8 @@ use windows_sys::Win32::System::IO::CancelSynchronousIo;
 use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 
 use super::calls::done;
-use super::channel::{broken, is_gone};
 use super::console;
-use super::errors::not_open_for_this;
+use super::errors::{broken, copy_of, is_gone, not_open_for_this};
 use super::handle::Handle;
 
 /// How many bytes a thread holds at most.
@@ -30,6 +30,9 @@ const FETCH: usize = 4096;
 
 /// The stack of a thread in bytes.
 const STACK: usize = 128 * 1024;
+
+/// How often a thread's call is called off.
+const CALL_OFF: usize = 40;
 
 /// What a thread does, and has come to.
 #[derive(Debug)]
@@ -124,6 +127,24 @@ impl Pump {
     fn for_native(&self) -> io::Result<Handle> {
         Ok(self.shared.file.try_clone()?.into())
     }
+
+    /// Has the call end in which the thread waits. The thread then sees that it has nothing to do, and
+    /// closes the handle. It may be just about to make the call, and there is nothing to call off yet: so
+    /// this tries until the thread is gone, for some 20 ms at most. A console's call may not be called
+    /// off, and ends with the process.
+    fn call_off(&self, thread: &JoinHandle<()>) {
+        for attempt in 0..CALL_OFF {
+            // SAFETY: the handle is of a thread that has not been joined.
+            unsafe { CancelSynchronousIo(thread.as_raw_handle()) };
+            if thread.is_finished() || self.shared.console {
+                return;
+            }
+            match attempt < CALL_OFF / 2 {
+                true => std::thread::yield_now(),
+                false => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
 }
 
 impl Drop for Pump {
@@ -138,9 +159,7 @@ impl Drop for Pump {
         self.shared.work.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(|_| matches!(*self.shared.state(), State::Closed)) {
-            // SAFETY: the handle is of a thread that has not been joined. A call that waits ends; the
-            // thread then sees that it has nothing to do. Nobody waits for the thread.
-            unsafe { CancelSynchronousIo(thread.as_raw_handle()) };
+            self.call_off(&thread);
         }
     }
 }
@@ -278,7 +297,7 @@ impl Input {
                 Ok(n)
             }
             State::Ended => Ok(0),
-            State::Failed(error) => Err(again(error)),
+            State::Failed(error) => Err(copy_of(error)),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -348,7 +367,7 @@ impl Output {
                 }
                 Ok(n)
             }
-            State::Failed(error) => Err(again(error)),
+            State::Failed(error) => Err(copy_of(error)),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -356,7 +375,7 @@ impl Output {
     pub(super) fn has_settled(&self) -> io::Result<bool> {
         match &*self.0.shared.state() {
             State::Writing(_) => Ok(false),
-            State::Failed(error) => Err(again(error)),
+            State::Failed(error) => Err(copy_of(error)),
             _ => Ok(true),
         }
     }
@@ -370,10 +389,30 @@ impl Output {
     }
 }
 
-/// Returns an error once more.
-fn again(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => io::Error::new(error.kind(), error.to_string()),
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Its thread may be about to wait for bytes just then, and would keep the pipe open for ever.
+    #[test]
+    fn a_reader_that_is_dropped_is_closed() {
+        for turn in 0..300 {
+            let (reader, _writer) = os_pipe::pipe().unwrap();
+            let input = Input::new(reader.into(), false);
+            assert!(!input.is_ready());
+            let shared = Arc::downgrade(&input.0.shared);
+            // From before the thread waits to well after.
+            for _ in 0..turn {
+                std::hint::spin_loop();
+            }
+            drop(input);
+            let began = Instant::now();
+            while shared.strong_count() > 0 {
+                assert!(began.elapsed() < Duration::from_secs(5), "turn {turn}");
+                std::thread::yield_now();
+            }
+        }
     }
 }

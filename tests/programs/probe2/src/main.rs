@@ -160,6 +160,12 @@ fn main() -> io::Result<()> {
             println!("{total}");
             report(result);
         }
+        // Reads to the end of file, so often, and opens the pipe anew each time.
+        ["drain-each", name, count] => {
+            for _ in 0..count.parse().expect("a number") {
+                println!("{}", io::read_to_string(open_reader(name)?)?);
+            }
+        }
         ["trap-after", name, text] => {
             let mut writer = open_writer(name)?;
             writer.write_all(text.as_bytes())?;

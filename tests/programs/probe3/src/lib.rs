@@ -191,6 +191,14 @@ async fn run() -> io::Result<()> {
             println!("{total}");
             report(result);
         }
+        // Reads to the end of file, so often, and opens the pipe anew each time.
+        ["drain-each", name, count] => {
+            for _ in 0..count.parse().expect("a number") {
+                let (mut all, mut reader) = (Vec::new(), open_reader(name)?);
+                while reader.read(&mut all).await? > 0 {}
+                println!("{}", String::from_utf8_lossy(&all));
+            }
+        }
         ["trap-after", name, text] => {
             let mut writer = open_writer(name)?;
             writer.write_all(text.as_bytes().to_vec()).await?;
