@@ -9,6 +9,8 @@ use clap::{
     ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint,
 };
 
+use clap_complete::Shell;
+
 use super::part::Part;
 use crate::limits;
 pub(crate) use guest_options::{GuestOptions, KnownOption, Takes};
@@ -58,6 +60,18 @@ Exit status: that of the last stage that failed, as with `set -o pipefail`:
 A guest's status is as for `pipehost run`; a command that signal n ended has 128+n, one that is not
 found 127, one that cannot be executed 126. 124 and 128+n also where --timeout or a signal ended all.";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  pipehost completions bash > ~/.local/share/bash-completion/completions/pipehost
+  pipehost completions zsh > \"${fpath[1]}/_pipehost\"
+  pipehost completions fish > ~/.config/fish/completions/pipehost.fish
+  pipehost completions powershell >> $PROFILE";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  pipehost man ~/.local/share/man/man1 && man pipehost-run
+  pipehost man . && man ./pipehost.1";
+
 /// Runs sandboxed WASI components on real pipes.
 ///
 /// A pipe is a capability: a guest gets the ends that you grant it, and can reach nothing else.
@@ -95,6 +109,12 @@ pub(crate) enum Command {
     Compile(CompileArgs),
     /// Print the WIT package that guests are written against.
     Wit(WitArgs),
+    /// Print what makes a shell complete pipehost's commands and options.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages, one for each command, into a folder.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -314,6 +334,20 @@ pub(crate) enum WitVersion {
     /// For WASI 0.3.
     #[value(name = "0.3")]
     V0_3,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell that is to complete.
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The folder, which is made if it is missing. Pages of the same names are replaced.
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod args;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod breakout;
 mod compile;
+mod completions;
 mod confining;
 mod exit;
 #[doc(hidden)]
@@ -15,6 +16,7 @@ mod inspect;
 mod launching;
 mod limit_names;
 mod log;
+mod man;
 mod mistake;
 mod output;
 mod part;
@@ -54,6 +56,8 @@ pub fn main() -> u8 {
         Command::Inspect(args) => inspect::main(&args),
         Command::Compile(args) => compile::main(&args),
         Command::Wit(args) => wit::main(&args),
+        Command::Completions(args) => completions::main(&args),
+        Command::Man(args) => man::main(&args),
     };
     match outcome {
         Ok(status) => status.code(),

@@ -9,9 +9,14 @@ use crate::sys;
 
 /// Writes `text` to stdout, as the whole output of a command.
 pub(crate) fn print(text: &str) -> Result<Status, Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes `bytes` to stdout, as the whole output of a command.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<Status, Failure> {
     written(sys::demand_standard_output().and_then(|()| {
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        stdout.write_all(bytes).and_then(|()| stdout.flush())
     }))
 }
 
