@@ -18,7 +18,8 @@ fn completions(shell: &str) -> String {
 /// Runs a program of Debian's, and fails with its name if it is not there.
 fn accepts(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; apt-get install {program}"));
+    let output =
+        output.unwrap_or_else(|error| panic!("{program}: {error}; apt-get install {program}"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap() + &stderr
@@ -79,8 +80,10 @@ fn every_command_has_a_page_that_man_can_show() {
     let dir = Dir::new();
     let folder = dir.path("share/man1");
     pipehost(["man", folder.to_str().unwrap()]).end().expect(0);
-    let mut pages: Vec<_> =
-        fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    let mut pages: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .collect();
     pages.sort();
     let mut expected: Vec<_> = COMMANDS.iter().map(|it| format!("pipehost-{it}.1")).collect();
     expected.push("pipehost.1".into());
@@ -93,7 +96,8 @@ fn every_command_has_a_page_that_man_can_show() {
         let lint = Command::new("mandoc").args(["-T", "lint", "-W", "error"]).arg(&path).output();
         let lint = lint.unwrap_or_else(|error| panic!("mandoc: {error}; apt-get install mandoc"));
         assert!(lint.status.success(), "{name}: {}", String::from_utf8_lossy(&lint.stdout));
-        accepts("mandoc", &["-T", "ascii", "-O", "width=100", path.to_str().unwrap()]).replace("_\u{8}", "")
+        accepts("mandoc", &["-T", "ascii", "-O", "width=100", path.to_str().unwrap()])
+            .replace("_\u{8}", "")
     };
     let plain = |text: String| {
         let mut plain = String::new();
@@ -106,7 +110,9 @@ fn every_command_has_a_page_that_man_can_show() {
         plain
     };
     let run = plain(page("pipehost-run.1"));
-    for part in ["NAME", "SYNOPSIS", "OPTIONS", "pipehost run", "--fifo", "--max-memory", "Exit status"] {
+    for part in
+        ["NAME", "SYNOPSIS", "OPTIONS", "pipehost run", "--fifo", "--max-memory", "Exit status"]
+    {
         assert!(run.contains(part), "{part}: {run}");
     }
     let program = plain(page("pipehost.1"));
