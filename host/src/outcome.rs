@@ -8,7 +8,7 @@ use wasmtime_wasi::I32Exit;
 use crate::engine_names;
 use crate::guest::one_line;
 use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES};
-use crate::pipe::{ErrorCode, Fault, Label, Note};
+use crate::pipe::{ErrorCode, Fault, Label, Note, Refused};
 use crate::sys::Direction;
 
 /// The result of a run.
@@ -62,6 +62,15 @@ pub enum Outcome {
     /// The guest ran for as long as [`GuestLimits::timeout`](crate::GuestLimits::timeout) allows, and
     /// was ended at its next yield.
     TimedOut(Duration),
+    /// It wrote something that is no record to an end which only records may leave, and
+    /// [`FrameError::End`](crate::pipes::FrameError::End) is set there. If that was not at its end, the guest was
+    /// ended.
+    Unframed {
+        /// The end.
+        label: Label,
+        /// What is no record.
+        refused: Refused,
+    },
     /// A standard stream met an error, or bytes that were left behind were lost.
     Failed {
         /// The pipe's name.
@@ -99,6 +108,14 @@ impl GuestEnd {
     /// Returns whether the trap says that the guest has burnt its fuel.
     pub fn is_out_of_fuel(error: &wasmtime::Error) -> bool {
         error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel)
+    }
+
+    /// Returns whether the guest ended for a reason of its own: no failure of a pipe explains a trap.
+    pub(crate) fn is_own(&self, notes: &[Note]) -> bool {
+        match self {
+            Self::Exited(_) => true,
+            Self::Trapped(_) => notes.iter().find_map(reason).is_none(),
+        }
     }
 
     /// Describes the trap in a few words.
