@@ -139,14 +139,13 @@ fn named_pipes_have_frames_too() {
     assert_eq!(sh(&format!("({script}) | cat")).end().expect(0).stdout, "{}\n");
 }
 
-/// A million records through a pipe whose reader is slow now and then: all of them come, in order, and the host holds
-/// no more than a few of them.
+/// Records through a pipe whose reader takes some bytes now and then: all of them come, in order.
 #[test]
 fn all_records_come_through_in_order_however_slow_the_reader_is() {
     let _dog = watchdog();
     let dir = Dir::new();
     let line = |n: usize| format!("{{\"n\": {n}, \"text\": \"{}\"}}\n", "x".repeat(n * 7 % 300));
-    let all: String = (0..60_000).map(line).collect();
+    let all: String = (0..4000).map(line).collect();
     let input = dir.file("in", &all);
     for (mut command, args) in copiers() {
         command.args(["--stdout", "frame=json"]).args(args).stdin(fs::File::open(&input).unwrap());
@@ -192,17 +191,17 @@ fn the_host_holds_one_record_and_no_more() {
     let script = |stdin: &str, keys: &str, guest: &str, how: &str| {
         let guest = pipehost_test_guests::guest(guest);
         format!(
-            "{stdin} | (ulimit -v 1500000; pipehost run --max-memory 16M {} --stdout {keys} -- {how}) | wc -c",
+            "{stdin} | (ulimit -v 900000; pipehost run --max-memory 16M {} --stdout {keys} -- {how}) | wc -c",
             guest.display()
         )
     };
-    let endless = "head -c 2000000000 /dev/zero";
+    let endless = "head -c 1000000000 /dev/zero";
     let large = "(head -c 4000000 /dev/zero | tr '\\0' 7; echo)";
     for (guest, how) in [("plain", "copy-64k"), ("plain3", "copy-by 65536"), ("plain3", "forward")]
     {
         let ended = sh(&script(endless, "frame=lines", guest, how)).end().expect(0);
         assert_eq!(ended.stdout.trim(), "0", "{guest} {how}");
-        assert!(ended.stderr.contains("left out 2000000000 bytes, more than the 1M of a record"));
+        assert!(ended.stderr.contains("left out 1000000000 bytes, more than the 1M of a record"));
         let ended = sh(&script(large, "frame=json:4M", guest, how)).end().expect(0);
         assert_eq!(ended.stdout.trim(), "4000001", "{guest} {how}: {}", ended.stderr);
     }
