@@ -26,6 +26,7 @@ const LAYERS: &[&str] = &[
     "outcome",
     "deadlines",
     "children",
+    "restart",
     "setup",
     "spawning",
     "run",

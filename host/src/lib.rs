@@ -81,6 +81,7 @@ mod needs;
 mod outcome;
 mod pipe;
 pub mod pipeline;
+mod restart;
 mod run;
 mod setup;
 mod spawning;
@@ -97,6 +98,7 @@ pub use limits::GuestLimits;
 pub use names::{InvalidName, Label, PipeName};
 pub use outcome::{Outcome, Trap};
 pub use pipe::{ChildFailure, Directions, EofPolicy, Event, Grant, Pipes, PipesBuilder};
+pub use restart::Restart;
 pub use setup::Setup;
 pub use sys::{Fifo, FifoOptions};
 pub use wasi::{PipesCtxView, PipesView, Stdio, add_to_linker};
@@ -116,9 +118,9 @@ pub use {wasmtime, wasmtime_wasi};
 /// ```
 pub mod pipes {
     pub use crate::pipe::{
-        Activity, Child, ChildStatus, ChildStream, DuplicateName, ErrorCode, Fault, Journal, Note,
-        PassedEnd, PendingWrites, Read, Reader, SpawnRequest, Total, Transfer, TransferFault,
-        Writer, transfer,
+        Activity, Child, ChildStatus, ChildStream, DuplicateName, ErrorCode, Excess, Fault, Frame,
+        FrameError, Journal, NotARecord, Note, PassedEnd, PendingWrites, Read, Reader, Records,
+        Refused, SpawnRequest, Total, Transfer, TransferFault, Writer, transfer,
     };
     pub use crate::sys::{
         CapacityLease, Direction, End, FifoError, FifoWarning, FileKind, Handle, InheritError,

@@ -8,7 +8,7 @@ use wasmtime_wasi::I32Exit;
 use crate::engine_names;
 use crate::guest::one_line;
 use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES};
-use crate::pipe::{ErrorCode, Fault, Label, Note};
+use crate::pipe::{ErrorCode, Fault, Label, Note, Refused};
 use crate::sys::Direction;
 
 /// The result of a run.
@@ -62,6 +62,15 @@ pub enum Outcome {
     /// The guest ran for as long as [`GuestLimits::timeout`](crate::GuestLimits::timeout) allows, and
     /// was ended at its next yield.
     TimedOut(Duration),
+    /// It wrote something that is no record to an end which only records may leave, and
+    /// [`FrameError::End`](crate::pipes::FrameError::End) is set there. If that was not at its end, the guest was
+    /// ended.
+    Unframed {
+        /// The end.
+        label: Label,
+        /// What is no record.
+        refused: Refused,
+    },
     /// A standard stream met an error, or bytes that were left behind were lost.
     Failed {
         /// The pipe's name.
@@ -86,6 +95,7 @@ impl fmt::Display for Outcome {
             }
             Self::Silent(limit) => write!(f, "nothing moved for {limit:?}"),
             Self::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
+            Self::Unframed { label, refused } => write!(f, "`{label}`: {refused}"),
             Self::Failed { label, fault } => write!(f, "`{label}`: {fault}"),
         }
     }
@@ -154,6 +164,14 @@ impl GuestEnd {
                 Some(I32Exit(status)) => Self::Exited((status & 0xff) as u8),
                 None => Self::Trapped(Trap(error)),
             },
+        }
+    }
+
+    /// Returns whether the guest ended for a reason of its own: no failure of a pipe explains a trap.
+    pub(crate) fn is_own(&self, notes: &[Note]) -> bool {
+        match self {
+            Self::Exited(_) => true,
+            Self::Trapped(_) => notes.iter().find_map(reason).is_none(),
         }
     }
 }

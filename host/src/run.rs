@@ -6,6 +6,10 @@ mod component;
 mod module;
 mod store;
 
+use std::time::Instant;
+
+use store::Life;
+
 use crate::children::{ChildRuns, Children};
 use crate::deadlines::after;
 use crate::engine::Engine;
@@ -14,6 +18,7 @@ use crate::limits::{Limit, Reached};
 use crate::needs;
 use crate::outcome::{GuestEnd, Outcome};
 use crate::pipe::{ErrorCode, Event, Events, Note, Pipes};
+use crate::restart::Restarts;
 use crate::setup::Setup;
 use crate::spawning;
 use crate::wasi::Stdio;
@@ -76,23 +81,18 @@ impl Setup {
     /// [`Outcome`].
     pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
         let (pending_writes, hushed) = (self.pending_writes(), self.stdio.hushed());
-        let (journal, inherited) = (self.journal(), self.inherited.clone());
+        let journal = self.journal();
         let (idle, timeout) = (self.pipes.idle(), self.pipes.limits().timeout);
         let granted = self.pipes.grant_use();
         let (is_child, grace) = (self.is_child, self.grace);
         let _sum_up = (!self.is_child).then(|| SumUp(self.journal().events().clone()));
         let running = async {
-            let end = self.run_guest(engine, guest).await;
-            pending_writes.idle().await;
-            let end = end?;
-            if let GuestEnd::Trapped(trap) = &end {
-                journal.events().tell(&Event::Trapped(in_full(trap.error())));
-            }
-            let mut notes = journal.notes();
-            for (label, journal) in &inherited {
-                notes.extend(journal.notes().into_iter().filter(|note| note.label == *label));
-            }
-            let outcome = Outcome::of(end, &notes);
+            let (end, notes) = self.run_lives(engine, guest).await?;
+            let unframed = journal.unframed().filter(|_| matches!(end, GuestEnd::Exited(_)));
+            let outcome = match unframed {
+                Some((label, refused)) => Outcome::Unframed { label, refused },
+                None => Outcome::of(end, &notes),
+            };
             match outcome {
                 // SIGPIPE would have ended a native program here, without a complaint. And if no peer
                 // came in time, the host's line about that says more than the guest can know.
@@ -116,9 +116,14 @@ impl Setup {
             after(timeout).await;
             Outcome::TimedOut(timeout.unwrap_or_default())
         };
+        let unframed = async {
+            let (label, refused) = journal.until_unframed().await;
+            Outcome::Unframed { label, refused }
+        };
         let ended = tokio::select! {
-            // These two are polled first, so that a guest that is always busy cannot delay them.
+            // These are polled first, so that a guest that is always busy cannot delay them.
             biased;
+            ended = unframed => Err(ended),
             ended = silent => Err(ended),
             ended = timed_out => Err(ended),
             ended = running => Ok(ended?),
@@ -146,18 +151,79 @@ impl Setup {
         Ok(outcome)
     }
 
-    async fn run_guest(mut self, engine: &Engine, guest: &Guest) -> Result<GuestEnd, GuestError> {
-        let reached = self.reached();
-        let children = self.children.take();
+    /// Runs the guest, again and again if it traps and is to be started again, and returns how it ended, and what
+    /// happened on its pipes. All that it has written is delivered.
+    async fn run_lives(
+        self,
+        engine: &Engine,
+        guest: &Guest,
+    ) -> Result<(GuestEnd, Vec<Note>), GuestError> {
+        let (pending_writes, journal) = (self.pending_writes(), self.journal());
+        let (children, inherited) = (self.children, self.inherited);
+        let notes = || {
+            let mut notes = journal.notes();
+            for (label, journal) in &inherited {
+                notes.extend(journal.notes().into_iter().filter(|note| note.label == *label));
+            }
+            notes
+        };
+        #[cfg(feature = "p1")]
+        let is_module = matches!(guest.kind, Kind::Module(_));
+        #[cfg(not(feature = "p1"))]
+        let is_module = false;
+        let mut restarts = Restarts::new(self.restart);
+        let mut life = Life::new(self.wasi, self.stdio, self.pipes, self.defers, is_module);
+        loop {
+            life.has_next = restarts.is_left();
+            let (started, mut next) = (Instant::now(), None);
+            let end = life.run(&mut next, children.clone(), engine, guest).await;
+            pending_writes.idle().await;
+            let end = end?;
+            if let GuestEnd::Trapped(trap) = &end {
+                journal.events().tell(&Event::Trapped(in_full(trap.error())));
+            }
+            if let (GuestEnd::Trapped(trap), Some(mut next)) = (&end, next)
+                && !trap.is_out_of_fuel()
+                && end.is_own(&notes())
+            {
+                next.pipes.keep_ends(false);
+                next.stdio.begin_again().await;
+                next.pipes.kept_delivered().await;
+                journal.set_cut_short(false);
+                let trap = trap.to_string();
+                let (count, most, after) = restarts.next(started.elapsed());
+                journal.events().tell(&Event::Restarting { trap, count, most, after });
+                tokio::time::sleep(after).await;
+                life = next;
+                continue;
+            }
+            // What was kept for another life is closed by now.
+            pending_writes.idle().await;
+            return Ok((end, notes()));
+        }
+    }
+}
+
+impl Life {
+    /// Runs the guest to its end, and its children as long. If it traps, and that is not its end, leaves its next life
+    /// in `next`.
+    async fn run(
+        mut self,
+        next: &mut Option<Self>,
+        children: Option<Children>,
+        engine: &Engine,
+        guest: &Guest,
+    ) -> Result<GuestEnd, GuestError> {
+        let reached = self.pipes.journal().reached();
         let children = children.map(|it| it.grant_to(&mut self.pipes, engine, &self.stdio));
         let running = async {
             match &guest.kind {
                 #[cfg(any(feature = "p2", feature = "p3"))]
                 Kind::Command(component, version) => {
-                    self.run_component(engine, guest, component, *version).await
+                    self.run_component(next, engine, guest, component, *version).await
                 }
                 #[cfg(feature = "p1")]
-                Kind::Module(module) => self.run_module(engine, guest, module).await,
+                Kind::Module(module) => self.run_module(next, engine, guest, module).await,
                 #[allow(unreachable_patterns, reason = "with all features, they all can be run")]
                 Kind::Command(..) | Kind::Module(_) => Err(guest.not_built()),
                 Kind::Library => Err(GuestError::NoRun { exports: guest.exports().to_vec() }),

@@ -8,6 +8,7 @@ use crate::children::Children;
 use crate::deadlines::LAST_DELIVERY;
 use crate::limits::{MemoryUse, Reached};
 use crate::pipe::{Journal, Label, PendingWrites, Pipes};
+use crate::restart::Restart;
 use crate::sys::Handle;
 use crate::wasi::Stdio;
 
@@ -60,6 +61,8 @@ pub struct Setup {
     pub(crate) is_child: bool,
     /// Whether the guest's writes may be deferred: it can touch no files.
     pub(crate) defers: bool,
+    /// Whether it is started again after a trap.
+    pub(crate) restart: Option<Restart>,
     /// How long the writers' last deliveries may take after the host has ended the guest.
     pub(crate) grace: Duration,
 }
@@ -84,6 +87,7 @@ impl Setup {
             inherited: Vec::new(),
             is_child: false,
             grace: LAST_DELIVERY,
+            restart: None,
             defers: true,
         }
     }
@@ -137,6 +141,12 @@ impl Setup {
     /// Sets the children that the guest may start. Default: none.
     pub fn children(&mut self, children: Children) -> &mut Self {
         self.children = Some(children);
+        self
+    }
+
+    /// Has the guest started again after a trap. Default: the trap ends the run.
+    pub fn restart(&mut self, restart: Restart) -> &mut Self {
+        self.restart = Some(restart);
         self
     }
 

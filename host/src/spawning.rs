@@ -117,19 +117,21 @@ impl Spawn for Spawner {
 }
 
 impl Spawner {
-    /// Returns an end with a byte limit, which no native command can be given: the host could not count
-    /// its bytes.
-    fn bounded_end(&self, request: &SpawnRequest) -> Option<Label> {
-        let own = |writer: &SharedWriter| {
-            let writer = writer.lock();
-            writer.is_bounded().then(|| writer.journal().0)
+    /// Returns what is wrong with an end that no native command can be given: the host could not count its bytes, or
+    /// see that they are whole records.
+    fn unfit_end(&self, request: &SpawnRequest) -> Option<ChildFailure> {
+        let writing = |writer: &Writer| match writer.journal().0 {
+            label if writer.is_bounded() => Some(ChildFailure::BoundedEnd(label)),
+            label => writer.is_framed().then_some(ChildFailure::FramedEnd(label)),
         };
         let output = |stream: &ChildStream<Writer>, inherited: &SharedWriter| match stream {
-            ChildStream::Inherited => own(inherited),
-            ChildStream::Pipe(writer) => writer.is_bounded().then(|| writer.journal().0),
+            ChildStream::Inherited => writing(&inherited.lock()),
+            ChildStream::Pipe(writer) => writing(writer),
             ChildStream::Null => None,
         };
-        let reading = |reader: &Reader| reader.is_bounded().then(|| reader.journal().0);
+        let reading = |reader: &Reader| {
+            reader.is_bounded().then(|| ChildFailure::BoundedEnd(reader.journal().0))
+        };
         let input = match &request.stdin {
             ChildStream::Inherited => reading(&self.stdio.stdin().lock()),
             ChildStream::Pipe(reader) => reading(reader),
@@ -137,12 +139,12 @@ impl Spawner {
         };
         let mut passed = request.pipes.iter().map(|(_, end)| match end {
             PassedEnd::Reader(reader) => reading(reader),
-            PassedEnd::Writer(writer) => writer.is_bounded().then(|| writer.journal().0),
+            PassedEnd::Writer(writer) => writing(writer),
         });
         input
             .or_else(|| output(&request.stdout, self.stdio.stdout()))
             .or_else(|| output(&request.stderr, self.stdio.stderr()))
-            .or_else(|| passed.find_map(|label| label))
+            .or_else(|| passed.find_map(|failure| failure))
     }
 
     /// Makes the setup of a child that is a guest.
@@ -205,8 +207,8 @@ impl Spawner {
         first: &[OsString],
         request: SpawnRequest,
     ) -> Result<(Native, Vec<Kept>), Fault> {
-        if let Some(label) = self.bounded_end(&request) {
-            self.complaints.tell(name, ChildFailure::BoundedEnd(label));
+        if let Some(failure) = self.unfit_end(&request) {
+            self.complaints.tell(name, failure);
             return Err(ErrorCode::Unsupported.into());
         }
         let mut kept = Vec::new();
@@ -347,6 +349,10 @@ fn run_guest(ended: Ended, run: Run) -> Job {
                 Ok(Outcome::NoPeer { .. } | Outcome::Silent(_) | Outcome::TimedOut(_)) => {
                     ChildStatus::TimedOut
                 },
+                Ok(Outcome::Unframed { label, .. }) => {
+                    let fault = ErrorCode::Io.into();
+                    failed(ChildFailure::StreamFailed { label, fault })
+                }
                 Ok(Outcome::Failed { label, fault }) => {
                     failed(ChildFailure::StreamFailed { label, fault })
                 }

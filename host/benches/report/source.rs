@@ -15,6 +15,8 @@ pub(crate) enum Source {
     Pattern,
     /// Lines of letters, of so many bytes each, line feeds included.
     Lines(usize),
+    /// Lines of JSON, of so many bytes each.
+    Json(usize),
     /// No line ends. That bytes are missing shows only in their number.
     Zeros,
 }
@@ -53,7 +55,7 @@ impl Source {
     /// `println!` ends the last line, even if it had no end.
     fn unit(self) -> usize {
         match self {
-            Self::Lines(bytes) => bytes,
+            Self::Lines(bytes) | Self::Json(bytes) => bytes,
             Self::Pattern | Self::Zeros => 1,
         }
     }
@@ -70,6 +72,16 @@ impl Source {
                     _ => b'a' + (next() % 26) as u8,
                 })
                 .collect(),
+            Self::Json(bytes) => {
+                const AROUND: (&str, &str) = ("{\"id\": 12345, \"text\": \"", "\"}\n");
+                let length = bytes - AROUND.0.len() - AROUND.1.len();
+                let mut line = || -> String {
+                    let text = (0..length).map(|_| char::from(b'a' + (next() % 26) as u8));
+                    [AROUND.0, &text.collect::<String>(), AROUND.1].concat()
+                };
+                let lines = prime(PERIOD.div_ceil(bytes));
+                (0..lines).map(|_| line()).collect::<String>().into_bytes()
+            }
         }
     }
 }

@@ -18,7 +18,9 @@ pub fn options(text: &str) {
     answered(value, |value| values::fifo(value));
     answered(value, values::fd);
     answered(value, |value| values::stdin(value));
-    answered(value, |value| values::output(value));
+    answered(value, |value| values::stdout(value));
+    answered(value, |value| values::stderr(value));
+    answered(value, values::restart);
     answered(value, values::env);
     answered(value, |value| values::dir(value));
     answered(value, |value| values::child(value));

@@ -11,7 +11,7 @@ use super::source::Source;
 use super::{say, without_error_numbers};
 use crate::launch::{Conflict, Given, LaunchError, Listener};
 use crate::names::Label;
-use crate::pipe::{ChildFailure, Event};
+use crate::pipe::{ChildFailure, Event, Excess};
 use crate::sys::{FifoError, FifoWarning, FileKind, IsAFifo, SystemError};
 
 impl Given {
@@ -171,6 +171,7 @@ fn line(event: &Event, is_bundled: bool) -> String {
                  not hold for it"
             );
         }
+        Event::Dropped { what: Excess::Beyond(_), .. } => "; give it more: max=SIZE".into(),
         Event::ChildFailed { name, failure: ChildFailure::OutOfFuel } => {
             return format!("child `{name}`: ran out of its share of --fuel");
         }

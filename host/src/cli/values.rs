@@ -10,7 +10,11 @@ use crate::launch::{
     ChildSpec, CommandSpec, DescriptorSpec, FifoSpec, FolderSpec, StreamFifo, StreamSpec,
 };
 use crate::limits::{duration, size};
-use crate::pipe::{Directions, EofPolicy, PipeName};
+use crate::pipe::{
+    DEFAULT_MAX_RECORD, Directions, EofPolicy, Excess, Frame, FrameError, MOST_MAX_RECORD,
+    PipeName, Records,
+};
+use crate::restart::{DEFAULT_MOST, Restart};
 use crate::sys::{self, FifoOptions};
 
 /// The error is a message for the operator that says what to type.
@@ -78,12 +82,16 @@ struct FifoKeys {
     options: FifoOptions,
     eof: Option<EofPolicy>,
     capacity: Option<u64>,
+    frame: FrameKeys,
 }
 
 impl FifoKeys {
     fn of(keys: &[String]) -> Parsed<Self> {
         let mut known = Self::default();
         for key in keys {
+            if known.frame.take(key)? {
+                continue;
+            }
             match key.split_once('=').unwrap_or((key, "")) {
                 ("r", "") => known.read = true,
                 ("w", "") => known.write = true,
@@ -96,13 +104,86 @@ impl FifoKeys {
                 _ => {
                     return Err(format!(
                         "unknown key `{key}`; there are r, w, existing, keep, insecure, eof=close, \
-                         eof=reopen and capacity=SIZE; a comma of the path's is written `,,`"
+                         eof=reopen, capacity=SIZE, frame=RECORDS and frame-error=drop|end; a comma of \
+                         the path's is written `,,`"
                     ));
                 }
             }
         }
         Ok(known)
     }
+}
+
+/// What the keys say of a guest's records.
+#[derive(Default)]
+struct FrameKeys {
+    frame: Option<Frame>,
+    error: Option<FrameError>,
+}
+
+impl FrameKeys {
+    /// Takes `key`, if it is one about records. Returns whether it is.
+    fn take(&mut self, key: &str) -> Parsed<bool> {
+        match key.split_once('=').unwrap_or((key, "")) {
+            ("frame", value) => self.frame = Some(frame(value)?),
+            ("frame-error", "drop") => self.error = Some(FrameError::Drop),
+            ("frame-error", "end") => self.error = Some(FrameError::End),
+            ("frame-error", _) => return Err("write frame-error=drop or frame-error=end".into()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Whether any was given.
+    fn any(&self) -> bool {
+        self.frame.is_some() || self.error.is_some()
+    }
+
+    fn frame(self) -> Parsed<Option<Frame>> {
+        match (self.frame, self.error) {
+            (None, Some(_)) => {
+                Err("frame-error needs a frame; add frame=lines, frame=nul or frame=json".into())
+            }
+            (Some(frame), Some(error)) => Ok(Some(Frame { error, ..frame })),
+            (frame, None) => Ok(frame),
+        }
+    }
+
+    /// The frame of an end that a guest opens in these directions.
+    fn frame_for(self, directions: Option<Directions>) -> Parsed<Option<Frame>> {
+        match directions {
+            Some(ways) if !ways.write && self.any() => {
+                Err("a frame is for what a guest writes; add the key w, or drop the frame".into())
+            }
+            _ => self.frame(),
+        }
+    }
+}
+
+/// Parses what follows `frame=`.
+fn frame(text: &str) -> Parsed<Frame> {
+    let (records, max) = match text.split_once(':') {
+        Some((records, max)) => (records, Some(max)),
+        None => (text, None),
+    };
+    let records = match records {
+        "lines" => Records::Lines,
+        "nul" => Records::Nul,
+        "json" => Records::Json,
+        _ => {
+            return Err(format!(
+                "`{text}` is no frame; write frame=lines, frame=nul or frame=json, and behind it how \
+                 long a record may be, if that is not 1M: frame=json:64K"
+            ));
+        }
+    };
+    let most = MOST_MAX_RECORD as u64;
+    let max = match max.map(size).transpose()? {
+        None => DEFAULT_MAX_RECORD as u64,
+        Some(max) if (1..=most).contains(&max) => max,
+        Some(_) => return Err("a record has from 1 byte to 1G; write frame=json:64K".into()),
+    };
+    Ok(Frame { max: usize::try_from(max).unwrap_or(MOST_MAX_RECORD), ..Frame::new(records) })
 }
 
 pub(crate) fn fifo(text: impl AsRef<OsStr>) -> Parsed<FifoSpec> {
@@ -123,12 +204,13 @@ pub(crate) fn fifo(text: impl AsRef<OsStr>) -> Parsed<FifoSpec> {
         (Some(name), false) => (name, Some(PathBuf::from(path))),
         (None, false) => (default_name(path.as_ref())?, Some(PathBuf::from(path))),
     };
-    let FifoKeys { read, write, options, eof, capacity } = FifoKeys::of(&keys(parts))?;
+    let FifoKeys { read, write, options, eof, capacity, frame } = FifoKeys::of(&keys(parts))?;
     if path.is_none() && (options.existing || options.keep) {
         return Err("the keys existing and keep need a path; write NAME=PATH".into());
     }
     let (directions, eof) = (directions(read, write), eof.unwrap_or_default());
-    Ok(FifoSpec { name, path, options, directions, eof, capacity })
+    let frame = frame.frame_for(Some(directions))?;
+    Ok(FifoSpec { name, path, options, directions, eof, capacity, frame })
 }
 
 fn default_name(path: &Path) -> Parsed<PipeName> {
@@ -155,16 +237,22 @@ pub(crate) fn fd(text: &str) -> Parsed<DescriptorSpec> {
         Some(name) => name,
         None => format!("fd{number}").parse().map_err(|error| format!("{error}"))?,
     };
-    let (mut read, mut write) = (false, false);
+    let (mut read, mut write, mut frame) = (false, false, FrameKeys::default());
     for key in parts {
         match key {
             "r" => read = true,
             "w" => write = true,
-            _ => return Err(format!("unknown key `{key}`; there are r and w")),
+            _ if frame.take(key)? => {}
+            _ => {
+                return Err(format!(
+                    "unknown key `{key}`; there are r, w, frame=RECORDS and frame-error=drop|end"
+                ));
+            }
         }
     }
     let directions = (read || write).then_some(Directions { read, write });
-    Ok(DescriptorSpec { name, number, directions })
+    let frame = frame.frame_for(directions)?;
+    Ok(DescriptorSpec { name, number, directions, frame })
 }
 
 pub(crate) fn child(text: impl AsRef<OsStr>) -> Parsed<ChildSpec> {
@@ -210,31 +298,34 @@ fn child_name(text: &OsStr, form: &str) -> Parsed<(PipeName, OsString)> {
     }
 }
 
+/// What a guest's stdout or stderr is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Output {
+    /// Where it goes. None: where it goes anyway.
+    pub(crate) to: Option<StreamSpec>,
+    /// The records that may pass.
+    pub(crate) frame: Option<Frame>,
+    /// What is dropped.
+    pub(crate) shed: Option<Excess>,
+}
+
 /// Parses the value for a guest's stdin.
 pub(crate) fn stdin(text: impl AsRef<OsStr>) -> Parsed<StreamSpec> {
-    stdio(text.as_ref(), true)
-}
-
-/// Parses the value for a guest's stdout or stderr.
-pub(crate) fn output(text: impl AsRef<OsStr>) -> Parsed<StreamSpec> {
-    stdio(text.as_ref(), false)
-}
-
-fn stdio(text: &OsStr, reads: bool) -> Parsed<StreamSpec> {
+    let text = text.as_ref();
     let spec = match text.to_str() {
         Some("") => {
-            return Err("the value is missing; there are inherit, null, FILE, append:FILE and \
-                        fifo:PATH"
-                .into());
+            return Err("the value is missing; there are inherit, null, FILE and fifo:PATH".into());
         }
         Some("inherit") => StreamSpec::Inherit,
         Some("null") => StreamSpec::Null,
         _ => {
             let after = |word| split_once(text, word).filter(|(before, _)| before.is_empty());
             if let Some((_, fifo)) = after("fifo:") {
-                StreamSpec::Fifo(standard_fifo(&fifo, reads)?)
-            } else if let Some((_, file)) = after("append:") {
-                StreamSpec::Append(appended(&file, reads)?)
+                let mut parts = parts(&fifo).into_iter();
+                let path = parts.next().unwrap_or_default();
+                StreamSpec::Fifo(standard_fifo(path, &keys(parts), true)?)
+            } else if after("append:").is_some() {
+                return Err("a guest only reads its stdin; write --stdin FILE".into());
             } else {
                 StreamSpec::File(text.into())
             }
@@ -243,32 +334,151 @@ fn stdio(text: &OsStr, reads: bool) -> Parsed<StreamSpec> {
     Ok(spec)
 }
 
-/// Parses what follows `append:`.
-fn appended(text: &OsStr, reads: bool) -> Parsed<PathBuf> {
-    if reads {
-        return Err("a guest only reads its stdin; write --stdin FILE".into());
-    }
-    let mut parts = parts(text).into_iter();
-    let path = PathBuf::from(parts.next().unwrap_or_default());
-    match keys(parts).first() {
-        Some(key) => Err(format!(
-            "unknown key `{key}`; there are none; a comma of the path's is written `,,`"
-        )),
-        None if path.as_os_str().is_empty() => Err("the path is missing; write append:FILE".into()),
-        None => Ok(path),
-    }
+/// Parses the value for a guest's stdout.
+pub(crate) fn stdout(text: impl AsRef<OsStr>) -> Parsed<Output> {
+    let known = "frame=RECORDS and frame-error=drop|end";
+    let mut keys = FrameKeys::default();
+    let to = output(text.as_ref(), known, |key| {
+        if key == "drop" || key.starts_with("max=") {
+            return Err(format!(
+                "the key {key} is for --stderr; what a guest writes to stdout is kept"
+            ));
+        }
+        keys.take(key)
+    })?;
+    Ok(Output { to, frame: keys.frame()?, shed: None })
 }
 
-/// Parses what follows `fifo:`.
-fn standard_fifo(text: &OsStr, reads: bool) -> Parsed<StreamFifo> {
+/// Parses the value for a guest's stderr.
+pub(crate) fn stderr(text: impl AsRef<OsStr>) -> Parsed<Output> {
+    let (mut drops, mut max) = (false, None);
+    let to = output(text.as_ref(), "drop, and max=SIZE for a file", |key| {
+        match key.split_once('=').unwrap_or((key, "")) {
+            ("drop", "") => drops = true,
+            ("max", value) => max = Some(size(value)?),
+            ("frame" | "frame-error", _) => {
+                return Err(
+                    "a frame is for --stdout, --fifo and --fd; stderr is for any text".into()
+                );
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let appends = matches!(to, Some(StreamSpec::Append(_)));
+    let is_file = appends || matches!(to, Some(StreamSpec::File(_)));
+    let shed = match (drops, max) {
+        // What the file has already is not counted.
+        (_, Some(_)) if appends => {
+            return Err(
+                "the key max bounds a file that is emptied first; write file:PATH,max=SIZE".into()
+            );
+        }
+        (_, Some(_)) if !is_file => {
+            return Err("the key max is for a file; write file:PATH,max=SIZE".into());
+        }
+        (true, _) if is_file => {
+            return Err(
+                "a file never makes a guest wait; write file:PATH,max=SIZE to bound it".into()
+            );
+        }
+        (_, Some(0)) => return Err("a file of 0 bytes keeps nothing; write null".into()),
+        (_, Some(max)) => Some(Excess::Beyond(max)),
+        (true, None) => Some(Excess::NoRoom),
+        (false, None) => None,
+    };
+    Ok(Output { to, frame: None, shed })
+}
+
+/// Parses where an output goes. `take` takes keys, and returns false for one that it does not know; `known` lists
+/// those that it does. Keys alone say nothing of where it goes.
+fn output(
+    text: &OsStr,
+    known: &str,
+    mut take: impl FnMut(&str) -> Parsed<bool>,
+) -> Parsed<Option<StreamSpec>> {
     let mut parts = parts(text).into_iter();
-    let path = PathBuf::from(parts.next().unwrap_or_default());
+    let first = parts.next().unwrap_or_default();
+    let mut fifo_keys = Vec::new();
+    let is_fifo = sys::bytes(&first).starts_with(b"fifo:");
+    let mut take_keys = |keys: Vec<String>| {
+        for key in keys {
+            match take(&key)? {
+                true => {}
+                false if is_fifo => fifo_keys.push(key),
+                false => {
+                    return Err(format!(
+                        "unknown key `{key}`; there are {known}; a comma of the path's is written `,,`"
+                    ));
+                }
+            }
+        }
+        Parsed::Ok(())
+    };
+    let path = |prefix: &str| match split_once(&first, prefix) {
+        Some((before, path)) if before.is_empty() => Some(path),
+        _ => None,
+    };
+    let is_key = |part: &OsString| {
+        let part = part.to_string_lossy();
+        part == "drop" || ["frame=", "frame-error=", "max="].iter().any(|key| part.starts_with(key))
+    };
+    let spec = match first.to_str() {
+        Some("") if text.is_empty() => {
+            return Err(
+                "the value is missing; there are inherit, null, FILE, file:PATH, append:FILE and \
+                 fifo:PATH"
+                    .into(),
+            );
+        }
+        Some("inherit") => {
+            take_keys(keys(parts))?;
+            Some(StreamSpec::Inherit)
+        }
+        Some("null") => {
+            take_keys(keys(parts))?;
+            Some(StreamSpec::Null)
+        }
+        _ if is_key(&first) => {
+            take_keys(keys(std::iter::once(first).chain(parts)))?;
+            None
+        }
+        _ if let Some(path) = path("fifo:") => {
+            take_keys(keys(parts))?;
+            Some(StreamSpec::Fifo(standard_fifo(path, &fifo_keys, false)?))
+        }
+        _ if let Some(path) = path("file:") => {
+            if path.is_empty() {
+                return Err("the path is missing; write file:PATH".into());
+            }
+            take_keys(keys(parts))?;
+            Some(StreamSpec::File(path.into()))
+        }
+        _ if let Some(path) = path("append:") => {
+            if path.is_empty() {
+                return Err("the path is missing; write append:FILE".into());
+            }
+            take_keys(keys(parts))?;
+            Some(StreamSpec::Append(path.into()))
+        }
+        _ if parts.any(|part| is_key(&part)) => {
+            return Err(format!("keys stand behind file:PATH; write file:{}", text.display()));
+        }
+        _ => Some(StreamSpec::File(text.into())),
+    };
+    Ok(spec)
+}
+
+/// Makes the FIFO of a standard stream.
+fn standard_fifo(path: OsString, keys: &[String], reads: bool) -> Parsed<StreamFifo> {
+    let path = PathBuf::from(path);
     if path.as_os_str().is_empty() {
         return Err("the path is missing; write fifo:PATH".into());
     }
-    let FifoKeys { read, write, options, eof, capacity } = FifoKeys::of(&keys(parts))?;
+    let FifoKeys { read, write, options, eof, capacity, frame } = FifoKeys::of(keys)?;
     match (reads, read, write, eof) {
         (true, _, true, _) => Err("a guest only reads its stdin; drop the key w".into()),
+        (true, ..) if frame.any() => Err("a guest only reads its stdin; drop the frame".into()),
         (false, true, ..) => {
             Err("a guest only writes to its stdout and stderr; drop the key r".into())
         }
@@ -276,6 +486,20 @@ fn standard_fifo(text: &OsStr, reads: bool) -> Parsed<StreamFifo> {
             Err("a guest meets no end of file where it writes; drop the key eof".into())
         }
         _ => Ok(StreamFifo { path, options, eof: eof.unwrap_or_default(), capacity }),
+    }
+}
+
+/// Parses when a guest is started again.
+pub(crate) fn restart(text: &str) -> Parsed<Restart> {
+    const FORM: &str = "write on-trap, or on-trap:N for at most N times";
+    let most = match text.split_once(':') {
+        None if text == "on-trap" => DEFAULT_MOST,
+        Some(("on-trap", most)) => most.parse().map_err(|_| FORM)?,
+        _ => return Err(FORM.into()),
+    };
+    match most {
+        0 => Err("on-trap:0 restarts nothing; leave the option out".into()),
+        most => Ok(Restart::on_trap(most)),
     }
 }
 
@@ -395,8 +619,79 @@ mod tests {
         for bad in ["", "fifo:", "fifo:,r", "fifo:x,w", "fifo:x,q", "fifo:x,eof=never"] {
             assert!(stdin(bad).is_err(), "{bad}");
         }
-        for bad in ["fifo:x,r", "fifo:x,eof=reopen", "fifo:x,capacity=1Q"] {
-            assert!(output(bad).is_err(), "{bad}");
+        for bad in ["", "fifo:x,r", "fifo:x,eof=reopen", "fifo:x,capacity=1Q", "file:", "inherit,x"]
+        {
+            assert!(stdout(bad).is_err() && stderr(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn frames_in_full() {
+        let framed = |max, error| Some(Frame { max, error, ..Frame::new(Records::Json) });
+        let output = stdout("inherit,frame=json:64K,frame-error=end").unwrap();
+        assert_eq!(output.to, Some(StreamSpec::Inherit));
+        assert_eq!(output.frame, framed(64 << 10, FrameError::End));
+        assert_eq!(stdout("frame=json").unwrap().frame, framed(1 << 20, FrameError::Drop));
+        assert_eq!(stdout("frame=json").unwrap().to, None);
+        let spec = fifo("out=/x,w,frame=nul:9,frame-error=drop,keep").unwrap();
+        assert_eq!(spec.frame, Some(Frame { max: 9, ..Frame::new(Records::Nul) }));
+        assert_eq!(fd("3,frame=lines").unwrap().frame, Some(Frame::new(Records::Lines)));
+        let output = stdout("fifo:/x,keep,frame=lines").unwrap();
+        assert!(matches!(output.to, Some(StreamSpec::Fifo(fifo)) if fifo.options.keep));
+        assert_eq!(output.frame, Some(Frame::new(Records::Lines)));
+        let output = stdout("file:a,,b,frame=lines").unwrap();
+        assert_eq!(output.to, Some(StreamSpec::File("a,b".into())));
+        let output = stdout("append:a,frame=lines").unwrap();
+        assert_eq!(output.to, Some(StreamSpec::Append("a".into())));
+        assert_eq!(output.frame, Some(Frame::new(Records::Lines)));
+        for (bad, remedy) in [
+            ("frame=xml", "frame=json"),
+            ("frame=json:0", "frame=json:64K"),
+            ("frame=json:2G", "1G"),
+            ("frame=json:x", "not a size"),
+            ("frame=json,frame-error=stop", "frame-error=end"),
+            ("frame-error=end", "add frame=lines"),
+            ("inherit,drop", "--stderr"),
+            ("x,frame=json", "file:x,frame=json"),
+        ] {
+            let error = stdout(bad).unwrap_err();
+            assert!(error.contains(remedy), "{bad}: {error}");
+        }
+        assert!(fifo("x,r,frame=json").unwrap_err().contains("key w"));
+        assert!(fd("3,r,frame=json").unwrap_err().contains("key w"));
+        assert!(stdin("fifo:x,frame=json").is_err());
+    }
+
+    #[test]
+    fn what_is_dropped_of_stderr() {
+        let shed = |text: &str| stderr(text).map(|output| (output.to, output.shed));
+        assert_eq!(shed("drop"), Ok((None, Some(Excess::NoRoom))));
+        assert_eq!(shed("inherit,drop"), Ok((Some(StreamSpec::Inherit), Some(Excess::NoRoom))));
+        let file = Some(StreamSpec::File("a".into()));
+        assert_eq!(shed("file:a,max=1K"), Ok((file.clone(), Some(Excess::Beyond(1024)))));
+        assert_eq!((shed("file:a"), shed("a")), (Ok((file.clone(), None)), Ok((file, None))));
+        for (bad, remedy) in [
+            ("a,max=1K", "file:a,max=1K"),
+            ("max=1K", "file:PATH"),
+            ("inherit,max=1K", "file:PATH"),
+            ("file:a,drop", "max=SIZE"),
+            ("append:a,drop", "file:PATH,max=SIZE"),
+            ("append:a,max=1K", "file:PATH,max=SIZE"),
+            ("file:a,max=0", "null"),
+            ("file:a,nope", "max=SIZE"),
+            ("frame=json", "--stdout"),
+        ] {
+            let error = stderr(bad).unwrap_err();
+            assert!(error.contains(remedy), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn restarts_are_counted() {
+        assert_eq!(restart("on-trap"), Ok(Restart::on_trap(DEFAULT_MOST)));
+        assert_eq!(restart("on-trap:7"), Ok(Restart::on_trap(7)));
+        for bad in ["", "always", "on-trap:", "on-trap:0", "on-trap:-1", "on-trap:x"] {
+            assert!(restart(bad).is_err(), "{bad}");
         }
     }
 
@@ -430,14 +725,19 @@ mod tests {
         };
         assert_eq!((spec.path.as_path(), spec.eof), (Path::new("/tmp/x"), EofPolicy::Reopen));
         assert_eq!((spec.options.keep, spec.capacity), (true, Some(1 << 20)));
-        let Ok(StreamSpec::Fifo(spec)) = output("fifo:a,,b,w") else { panic!("it is a FIFO") };
+        let Ok(Some(StreamSpec::Fifo(spec))) = stdout("fifo:a,,b,w").map(|output| output.to) else {
+            panic!("it is a FIFO")
+        };
         assert_eq!(spec.path, Path::new("a,b"));
         assert_eq!(stdin("a,b"), Ok(StreamSpec::File("a,b".into())));
         assert_eq!(stdin("x/fifo:y"), Ok(StreamSpec::File("x/fifo:y".into())));
-        assert_eq!(output("append:a,,b"), Ok(StreamSpec::Append("a,b".into())));
-        assert_eq!(output("x/append:y"), Ok(StreamSpec::File("x/append:y".into())));
-        assert!(output("append:a,keep").unwrap_err().contains("`keep`"));
-        assert!(output("append:").unwrap_err().contains("append:FILE"));
+        for output in [stdout, stderr] {
+            let to = |text: &str| output(text).map(|output| output.to);
+            assert_eq!(to("append:a,,b"), Ok(Some(StreamSpec::Append("a,b".into()))));
+            assert_eq!(to("x/append:y"), Ok(Some(StreamSpec::File("x/append:y".into()))));
+            assert!(to("append:a,keep").unwrap_err().contains("`keep`"));
+            assert!(to("append:").unwrap_err().contains("append:FILE"));
+        }
         assert!(stdin("append:a").unwrap_err().contains("--stdin FILE"));
     }
 
@@ -462,8 +762,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_taken_or_refused(text in any::<String>()) {
-            let _ = (fifo(&text), fd(&text), stdin(&text), output(&text), env(&text), dir(&text));
-            let _ = (child(&text), exec(&text));
+            let _ = (fifo(&text), fd(&text), stdin(&text), stdout(&text), env(&text), dir(&text));
+            let _ = (child(&text), exec(&text), stderr(&text), restart(&text));
         }
     }
 }

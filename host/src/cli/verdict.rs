@@ -54,6 +54,10 @@ fn of_end(outcome: &Outcome, limits: &GuestLimits) -> (Status, Option<String>) {
             (Status::Trapped, Some(format!("the guest trapped: {trap}{hint}")))
         }
         Outcome::BrokenPipe => (Status::BrokenPipe, None),
+        Outcome::Unframed { label, refused } => {
+            let line = format!("`{label}`: {refused}; write frame-error=drop to pass over it");
+            (Status::Io, Some(line))
+        }
         Outcome::NoPeer { label, direction } => {
             let peer = match direction {
                 Direction::Read => "writer",

@@ -13,8 +13,10 @@ use crate::guest::Guest;
 use crate::limits::{GuestLimits, Totals};
 use crate::names::{Label, PipeName};
 use crate::pipe::{
-    Activity, EofPolicy, Grant, Journal, PendingWrites, Pipes, Reader, Writer, deadline,
+    Activity, EofPolicy, Excess, Frame, Grant, Journal, PendingWrites, Pipes, Reader, Writer,
+    deadline,
 };
+use crate::restart::Restart;
 use crate::setup::Setup;
 use crate::sys::{self, Direction, End};
 use crate::threads;
@@ -33,6 +35,9 @@ pub struct Opened {
     shared: Option<Shared>,
     raw_terminal: bool,
     has_folders: bool,
+    frame: Option<Frame>,
+    shed: Option<Excess>,
+    restart: Option<Restart>,
     listener: Listener,
 }
 
@@ -78,6 +83,9 @@ impl Opened {
             shared,
             raw_terminal,
             has_folders,
+            frame: plan.frame,
+            shed: plan.shed,
+            restart: plan.restart,
             listener,
         }
     }
@@ -122,15 +130,28 @@ impl Opened {
         let pipes = builder.build();
         let Streams { stdin, stdout, stderr } = self.streams;
         let opening = Opening { deadline, pipes: &pipes, raw: self.raw_terminal };
-        let stdio = Stdio::new(
-            opening.reader(stdin).map_err(LaunchError::resources("stdin"))?,
-            opening.writer(stdout, Label::Stdout).map_err(LaunchError::resources("stdout"))?,
-            opening.writer(stderr, Label::Stderr).map_err(LaunchError::resources("stderr"))?,
-        );
+        let writer = |stream, label: Label| {
+            let what = label.to_string();
+            opening.writer(stream, label).map_err(LaunchError::resources(what))
+        };
+        let stdin = opening.reader(stdin).map_err(LaunchError::resources("stdin"))?;
+        let (stdout, stderr) = (writer(stdout, Label::Stdout)?, writer(stderr, Label::Stderr)?);
+        let stdout = match self.frame {
+            Some(frame) => stdout.framed(frame),
+            None => stdout,
+        };
+        let stderr = match self.shed {
+            Some(excess) => stderr.shedding(excess),
+            None => stderr,
+        };
+        let stdio = Stdio::new(stdin, stdout, stderr);
         let mut setup = Setup::new(pipes, stdio);
         (setup.wasi, setup.defers) = (self.wasi, !self.has_folders);
         if let Some(children) = self.children {
             setup.children(children);
+        }
+        if let Some(restart) = self.restart {
+            setup.restart(restart);
         }
         Ok(setup)
     }

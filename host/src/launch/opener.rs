@@ -9,7 +9,7 @@ use super::{
     StreamFifo, StreamSpec,
 };
 use crate::names::PipeName;
-use crate::pipe::{Directions, EofPolicy, Event, Grant};
+use crate::pipe::{Directions, EofPolicy, Event, Frame, Grant};
 use crate::setup::bounded_wasi;
 use crate::sys::{
     self, Direction, Fifo, FifoError, FifoWatch, Handle, InheritError, SandboxPolicy,
@@ -228,7 +228,7 @@ impl Opener {
         }
         fifos.push((name.clone(), path));
         let grant = Grant::fifo(name, fifo).directions(spec.directions).eof(spec.eof);
-        Ok(with_capacity(grant, spec.capacity))
+        Ok(with_frame(with_capacity(grant, spec.capacity), spec.frame))
     }
 
     fn stream_fifo(
@@ -276,12 +276,12 @@ fn descriptor_by_path(number: i32, spec: &FifoSpec) -> Result<Grant, LaunchError
         name: spec.name.clone(),
         error,
     })?;
-    Ok(with_capacity(grant, spec.capacity))
+    Ok(with_frame(with_capacity(grant, spec.capacity), spec.frame))
 }
 
 fn descriptor(spec: &DescriptorSpec) -> Result<Grant, LaunchError> {
     let grant = Grant::descriptor(spec.name.clone(), spec.number, spec.directions);
-    grant.map_err(|error| LaunchError::InheritedPipe {
+    grant.map(|grant| with_frame(grant, spec.frame)).map_err(|error| LaunchError::InheritedPipe {
         what: Given::Descriptor,
         name: spec.name.clone(),
         error,
@@ -291,6 +291,13 @@ fn descriptor(spec: &DescriptorSpec) -> Result<Grant, LaunchError> {
 fn with_capacity(grant: Grant, capacity: Option<u64>) -> Grant {
     match capacity {
         Some(bytes) => grant.capacity(bytes),
+        None => grant,
+    }
+}
+
+fn with_frame(grant: Grant, frame: Option<Frame>) -> Grant {
+    match frame {
+        Some(frame) => grant.frame(frame),
         None => grant,
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Conflict;
 use crate::limits::GuestLimits;
 use crate::names::{Label, PipeName};
-use crate::pipe::{Directions, EofPolicy};
+use crate::pipe::{Directions, EofPolicy, Excess, Frame};
+use crate::restart::Restart;
 use crate::sys::{Direction, FifoOptions};
 
 /// Everything that one guest is given. By default: nothing, and the limits of [`GuestLimits::default`].
@@ -15,7 +16,7 @@ use crate::sys::{Direction, FifoOptions};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use pipehost::launch::{Conflict, DescriptorSpec, FolderSpec, GuestPlan, PipeSpec, StreamSpec};
 ///
-/// let pipe = DescriptorSpec { name: "in".parse()?, number: 3, directions: None };
+/// let pipe = DescriptorSpec { name: "in".parse()?, number: 3, directions: None, frame: None };
 /// let data = FolderSpec { host: "/srv/data".into(), guest: "/data".into(), read_only: true };
 /// let mut plan = GuestPlan {
 ///     pipes: vec![PipeSpec::Descriptor(pipe.clone())],
@@ -46,6 +47,12 @@ pub struct GuestPlan {
     pub stdout: Option<StreamSpec>,
     /// Its standard error; `None` as for `stdin`.
     pub stderr: Option<StreamSpec>,
+    /// The records that may leave by its standard output. `None`: any bytes.
+    pub frame: Option<Frame>,
+    /// What is dropped of its standard error, so that it need not wait. `None`: nothing, and it waits.
+    pub shed: Option<Excess>,
+    /// Whether it is started again after a trap. `None`: the trap ends the run.
+    pub restart: Option<Restart>,
     /// The folders that it may use.
     pub folders: Vec<FolderSpec>,
     /// The guests that it may start.
@@ -83,6 +90,7 @@ pub enum PipeSpec {
 ///     directions: Directions::READ,
 ///     eof: EofPolicy::Reopen,
 ///     capacity: None,
+///     frame: None,
 /// });
 /// # Ok(())
 /// # }
@@ -102,6 +110,8 @@ pub struct FifoSpec {
     pub eof: EofPolicy,
     /// Its capacity in bytes. None: the kernel's default.
     pub capacity: Option<u64>,
+    /// The records that the guest may write. None: any bytes.
+    pub frame: Option<Frame>,
 }
 
 /// An inherited descriptor that a guest may open.
@@ -115,6 +125,8 @@ pub struct DescriptorSpec {
     pub number: i32,
     /// Which ends the guest may open. None: all directions for which it is open.
     pub directions: Option<Directions>,
+    /// The records that the guest may write. None: any bytes.
+    pub frame: Option<Frame>,
 }
 
 /// The target of a standard stream.
@@ -326,6 +338,7 @@ mod tests {
             directions,
             eof: EofPolicy::default(),
             capacity: None,
+            frame: None,
         })
     }
 

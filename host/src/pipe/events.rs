@@ -9,8 +9,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::{Fault, Label, PipeName};
+use super::{Excess, Fault, Label, PipeName, Refused};
+use crate::limits::Size;
 use crate::sys::{Direction, FifoWarning, FileKind};
 
 /// How many warnings about one family of guests are reported.
@@ -84,6 +86,42 @@ pub enum Event {
         /// Its kind: a FIFO, a socket or a device.
         kind: FileKind,
     },
+    /// A guest wrote something that is no record to an end which only records may leave. It was left out.
+    RecordRefused {
+        /// The end.
+        label: Label,
+        /// What it was.
+        refused: Refused,
+    },
+    /// So much was left out at one end because it was no record, what was reported before included.
+    RecordsRefused {
+        /// The end.
+        label: Label,
+        /// How many records there would have been.
+        records: u64,
+        /// How many bytes they had.
+        bytes: u64,
+    },
+    /// A guest trapped, and is started again on the same pipes.
+    Restarting {
+        /// The trap, in a few words.
+        trap: String,
+        /// How often it has been started again, this time included.
+        count: u32,
+        /// How often it may be.
+        most: u32,
+        /// When it starts.
+        after: Duration,
+    },
+    /// Bytes that a guest wrote were dropped, so that it need not wait.
+    Dropped {
+        /// The end.
+        label: Label,
+        /// How many bytes.
+        bytes: u64,
+        /// Which ones.
+        what: Excess,
+    },
     /// A child of a guest failed. Reported once for each name.
     ChildFailed {
         /// The name by which the guest started it.
@@ -115,6 +153,9 @@ pub enum ChildFailure {
     /// It is a native command, and was given an end whose bytes are counted. The host cannot count
     /// what a command moves.
     BoundedEnd(Label),
+    /// It is a native command, and was given an end that only whole records may leave. The host does not see what
+    /// a command writes.
+    FramedEnd(Label),
     /// It is a native command that could not be started.
     NotStarted {
         /// The command.
@@ -180,6 +221,29 @@ impl fmt::Display for Event {
                 super::quoted_name(path),
                 special(*kind)
             ),
+            Self::RecordRefused { label, refused } => {
+                write!(f, "`{label}`: left out {refused}")
+            }
+            Self::RecordsRefused { label, records, bytes } => {
+                write!(
+                    f,
+                    "`{label}`: left out {records} records that are none, {bytes} bytes in all"
+                )
+            }
+            Self::Restarting { trap, count, most, after } => write!(
+                f,
+                "the guest trapped: {trap}; it is started again in {} ms ({count} of {most})",
+                after.as_millis()
+            ),
+            Self::Dropped { label, bytes, what: Excess::NoRoom } => {
+                write!(
+                    f,
+                    "`{label}`: {bytes} bytes were dropped, as the reader did not take them at once"
+                )
+            }
+            Self::Dropped { label, bytes, what: Excess::Beyond(most) } => {
+                write!(f, "`{label}`: {bytes} bytes were dropped, as {} are kept", Size(*most))
+            }
             Self::ChildFailed { name, failure } => write!(f, "child `{name}`: {failure}"),
             Self::LeftOut(count) => {
                 write!(f, "{count} more warnings about the guest and its children were left out")
@@ -207,6 +271,10 @@ impl fmt::Display for ChildFailure {
             Self::BoundedEnd(label) => write!(
                 f,
                 "a native command cannot have `{label}`: the limits of its bytes would not hold for it"
+            ),
+            Self::FramedEnd(label) => write!(
+                f,
+                "a native command cannot have `{label}`: it could write what is no record"
             ),
             Self::NotStarted { program, error } => {
                 write!(f, "{} cannot be started: {error}", program.display())
@@ -252,8 +320,8 @@ impl Events {
 
     /// Reports `event`, unless the most such events have been reported already.
     pub(crate) fn tell(&self, event: &Event) {
-        // A guest cannot cause these, and each FIFO causes few.
-        if matches!(event, Event::Fifo { .. }) {
+        // A guest cannot cause these, and each FIFO causes few. Or its operator has set how many there may be.
+        if matches!(event, Event::Fifo { .. } | Event::Restarting { .. }) {
             return self.pass_on(event);
         }
         let (count, most) = match event.is_detail() {

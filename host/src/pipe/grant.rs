@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ErrorCode, Fault, PipeName, Reader, Writer};
+use super::{ErrorCode, Fault, Frame, PipeName, Reader, Writer};
 use crate::sys::{Direction, End, Fifo, Handle, InheritError, SandboxPolicy, take_inherited};
 
 /// Which ends of a pipe a guest may open.
@@ -79,6 +79,7 @@ pub struct Grant {
     pub(super) directions: Directions,
     pub(super) eof: EofPolicy,
     pub(super) capacity: Option<u64>,
+    pub(super) frame: Option<Frame>,
     pub(super) source: Source,
 }
 
@@ -147,6 +148,7 @@ impl Grant {
             directions: Directions::BOTH,
             eof: EofPolicy::default(),
             capacity: None,
+            frame: None,
             source: Source::Fifo(fifo.into()),
         }
     }
@@ -178,6 +180,7 @@ impl Grant {
             directions,
             eof: EofPolicy::default(),
             capacity: None,
+            frame: None,
             source: Source::Descriptor(Descriptor { fd: Some(fd), unopened: directions }),
         })
     }
@@ -191,6 +194,7 @@ impl Grant {
             directions: Directions { read: reader.is_some(), write: writer.is_some() },
             eof: EofPolicy::default(),
             capacity: None,
+            frame: None,
             source: Source::Joined(Joined { reader, writer }),
         }
     }
@@ -203,6 +207,7 @@ impl Grant {
             directions: Directions { read: reader.is_some(), write: writer.is_some() },
             eof: EofPolicy::default(),
             capacity: None,
+            frame: None,
             source: Source::Passed(Box::new(Passed { reader, writer })),
         }
     }
@@ -241,6 +246,14 @@ impl Grant {
     /// its capacity, and a warning is logged.
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = Some(bytes);
+        self
+    }
+
+    /// Lets the guest's writer pass whole records only. Default: any bytes.
+    ///
+    /// See the example of [`Frame`].
+    pub fn frame(mut self, frame: Frame) -> Self {
+        self.frame = Some(frame);
         self
     }
 }

@@ -1,14 +1,16 @@
 //! Records what happens on the ends of a guest's pipes, for its operator: failures, how many bytes
 //! went through, and how long the guest waited.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::Label;
 use super::activity::Activity;
 use super::events::{Event, Events};
-use super::{ErrorCode, Fault};
+use super::{ErrorCode, Fault, Refused};
 use crate::limits::{Allowance, Budget, EndLimits, Reached};
 use crate::sys::Direction;
 
@@ -82,6 +84,10 @@ pub(super) struct Bounds {
     pub(super) watched: Vec<Activity>,
     /// The receiver of the events of the guest's family.
     pub(super) events: Events,
+    /// What ends the run of the guest's family: something that is no record, and the end that it was written to.
+    pub(super) unframed: watch::Sender<Option<(Label, Refused)>>,
+    /// Whether the guest has not come to an end by itself: what it has begun to write is unfinished.
+    pub(super) cut_short: Arc<AtomicBool>,
 }
 
 /// An end and its counter.
@@ -125,8 +131,42 @@ impl Journal {
 
     /// Returns a journal for a child's ends. An end that is passed to the child keeps its bounds.
     pub(super) fn of_child(&self) -> Self {
-        let ends = EndLimits::default();
-        Self::within(Bounds { ends, ..self.bounds.clone() })
+        let (ends, cut_short) = (EndLimits::default(), Arc::default());
+        Self::within(Bounds { ends, cut_short, ..self.bounds.clone() })
+    }
+
+    /// Ends the run: the guest has written what is no record to an end that does not permit this.
+    pub(super) fn end_unframed(&self, label: &Label, refused: Refused) {
+        self.bounds.unframed.send_if_modified(|unframed| {
+            let is_first = unframed.is_none();
+            unframed.get_or_insert_with(|| (label.clone(), refused));
+            is_first
+        });
+    }
+
+    /// Returns what ended the run, if something that is no record did.
+    pub(crate) fn unframed(&self) -> Option<(Label, Refused)> {
+        self.bounds.unframed.borrow().clone()
+    }
+
+    /// Resolves when something that is no record ends the run. Cancel safe.
+    pub(crate) async fn until_unframed(&self) -> (Label, Refused) {
+        let mut unframed = self.bounds.unframed.subscribe();
+        match unframed.wait_for(Option::is_some).await.map(|unframed| unframed.clone()) {
+            Ok(Some(unframed)) => unframed,
+            // Cannot be: `self` keeps the sender.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Sets whether the guest is being ended, so that what it has begun to write stays unfinished.
+    pub(crate) fn set_cut_short(&self, cut_short: bool) {
+        self.bounds.cut_short.store(cut_short, Ordering::Relaxed);
+    }
+
+    /// Returns whether the guest was ended, and has not come to an end by itself.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.bounds.cut_short.load(Ordering::Relaxed)
     }
 
     /// Returns the limits that the guest and its children have reached.

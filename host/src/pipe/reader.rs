@@ -1,15 +1,16 @@
 //! The reading end of a pipe.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::Label;
+use super::hold::{Hold, Kept, KeptEnd};
 use super::journal::Meter;
 use super::opening::{at, set_capacity};
-use super::registry::{Hold, Kept};
 use super::{ErrorCode, Fault, Journal, Since};
 use crate::limits::Allowance;
 use crate::sys::{CapacityLease, Direction, End, Fifo, Handle};
@@ -89,6 +90,11 @@ impl Drop for Reader {
     fn drop(&mut self) {
         // The pipe's writers see that this end is closed, so deferred writes are delivered first.
         super::deferred::settle();
+        let hold = mem::take(&mut self.hold);
+        let is_whole = !matches!(self.state, State::Failed(_));
+        if !is_whole || !hold.keep(|| KeptEnd::Reader(Box::new(self.without_hold()))) {
+            self.hold = hold;
+        }
     }
 }
 
@@ -99,6 +105,22 @@ impl Reader {
     pub fn new(mut end: End, capacity: Option<u64>, label: Label, journal: &Journal) -> Self {
         set_capacity(&mut end, capacity, &label, journal);
         Self::of_pipe_pair(end, label, journal)
+    }
+
+    /// Returns the same reader, without what it holds of a grant. Leaves one that has ended.
+    fn without_hold(&mut self) -> Self {
+        let meter = self.journal.meter(&self.label, Direction::Read);
+        Self {
+            state: mem::replace(&mut self.state, State::Ended),
+            peer_seen: self.peer_seen,
+            deadline: self.deadline,
+            reopen: self.reopen.take(),
+            label: self.label.clone(),
+            journal: self.journal.clone(),
+            meter: mem::replace(&mut self.meter, meter),
+            hold: Hold::default(),
+            late: Arc::clone(&self.late),
+        }
     }
 
     /// Makes a reader as [`Reader::new`] does, of a pipe whose capacity has been set already.

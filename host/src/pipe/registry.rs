@@ -10,14 +10,15 @@ use super::Label;
 use super::asked::{Asked, GrantUse};
 use super::deferred;
 use super::grant::{EofPolicy, Source};
+use super::hold::{Hold, KeptEnd, Place};
 use super::journal::Bounds;
 use super::spawn::Spawn;
 use super::{
     Activity, Child, Directions, ErrorCode, Event, Events, Fault, Grant, Journal, PendingWrites,
     PipeName, Reader, SpawnRequest, Writer,
 };
-use crate::limits::{EndLimits, GuestLimits, GuestQuotas, Permit, Totals};
-use crate::sys::{self, CapacityLease, Direction};
+use crate::limits::{EndLimits, GuestLimits, GuestQuotas, Totals};
+use crate::sys::{self, Direction};
 
 /// The pipes of one guest.
 ///
@@ -55,13 +56,15 @@ pub struct Pipes {
     spawner: Option<Box<dyn Spawn>>,
     /// Whether any of the granted pipes has been opened.
     asked: Asked,
+    /// Whether ends of granted pipes that are dropped now are kept.
+    keeping: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Granted {
     grant: Grant,
-    reader: Busy,
-    writer: Busy,
+    reader: Place,
+    writer: Place,
 }
 
 /// Sets up [`Pipes`].
@@ -150,7 +153,7 @@ impl PipesBuilder {
                 });
             }
         }
-        let bounds = Bounds { ends, reached, watched, events };
+        let bounds = Bounds { ends, reached, watched, events, ..Bounds::default() };
         Pipes { quotas, idle, journal: Journal::within(bounds), ..pipes }
     }
 }
@@ -172,6 +175,7 @@ impl Pipes {
                 journal: Journal::new(),
                 spawner: None,
                 asked: Asked::default(),
+                keeping: Arc::default(),
             },
             watched: Vec::new(),
             events: Events::default(),
@@ -184,7 +188,9 @@ impl Pipes {
         if self.granted.iter().any(|granted| granted.grant.name == grant.name) {
             return Err(DuplicateName(grant.name));
         }
-        self.granted.push(Granted { grant, reader: Busy::default(), writer: Busy::default() });
+        let place = || Place::new(&self.keeping);
+        let (reader, writer) = (place(), place());
+        self.granted.push(Granted { grant, reader, writer });
         Ok(self)
     }
 
@@ -236,8 +242,11 @@ impl Pipes {
     /// `invalid-name`, `not-permitted`, `in-use`, `limit-exceeded`, `io`.
     pub fn open_reader(&mut self, name: &str) -> Result<Reader, Fault> {
         let opening = self.opening(name, Direction::Read)?;
-        let Opening { grant, hold, deadline, pending_writes: _, journal } = opening;
+        let Opening { kept, grant, hold, deadline, pending_writes: _, journal } = opening;
         let label = Label::from(&grant.name);
+        if let Some(KeptEnd::Reader(reader)) = kept {
+            return Ok(reader.passed_on(label, journal).holding(hold));
+        }
         let reader = match &mut grant.source {
             Source::Fifo(fifo) => {
                 let reopen = grant.eof == EofPolicy::Reopen;
@@ -263,9 +272,12 @@ impl Pipes {
     /// `invalid-name`, `not-permitted`, `in-use`, `limit-exceeded`, `io`.
     pub fn open_writer(&mut self, name: &str) -> Result<Writer, Fault> {
         let opening = self.opening(name, Direction::Write)?;
-        let Opening { grant, hold, deadline, pending_writes, journal } = opening;
+        let Opening { kept, grant, hold, deadline, pending_writes, journal } = opening;
         let label = Label::from(&grant.name);
         let writer = match &mut grant.source {
+            _ if let Some(KeptEnd::Writer(writer)) = kept => {
+                writer.passed_on(label, pending_writes, journal)
+            }
             Source::Fifo(fifo) => {
                 Writer::fifo(fifo, grant.capacity, deadline, label, pending_writes, journal)?
             }
@@ -281,7 +293,11 @@ impl Pipes {
                 writer.passed_on(label, pending_writes, journal)
             }
         };
-        Ok(writer.holding(hold))
+        let writer = writer.holding(hold);
+        Ok(match grant.frame {
+            Some(frame) => writer.framed(frame),
+            None => writer,
+        })
     }
 
     /// Makes an anonymous pipe.
@@ -292,7 +308,7 @@ impl Pipes {
         let label = || Label::Pipe("an anonymous pipe".into());
         let journal = self.journal.of_own_pipes();
         let room = Arc::new([self.quotas.pipe()?, self.quotas.descriptors(2)?]);
-        let hold = || Hold { room: vec![Arc::clone(&room)], busy: Vec::new() };
+        let hold = || Hold::new(vec![Arc::clone(&room)], Vec::new());
         let (mut reader, mut writer) = sys::anonymous()?;
         reader.grow();
         writer.shares_growth_of(&reader);
@@ -300,6 +316,25 @@ impl Pipes {
             Reader::new(reader, None, label(), &journal).holding(hold()),
             Writer::new(writer, None, label(), &self.pending_writes, &journal).holding(hold()),
         ))
+    }
+
+    /// Sets whether ends of granted pipes that are dropped from now on stay open, until the guest opens them again.
+    /// Their peers see nothing of it then.
+    pub(crate) fn keep_ends(&self, keep: bool) {
+        self.keeping.store(keep, Ordering::Relaxed);
+    }
+
+    /// Waits until the bytes that kept writers had accepted are delivered, or have no reader left. Cancel safe.
+    pub(crate) async fn kept_delivered(&mut self) {
+        for place in self.granted.iter_mut().map(|granted| &mut granted.writer) {
+            let Some(mut end) = place.kept().take() else { continue };
+            if let KeptEnd::Writer(writer) = &mut end {
+                while let Ok(false) = writer.try_flush() {
+                    writer.ready_after_would_block().await;
+                }
+            }
+            *place.kept() = Some(end);
+        }
     }
 
     /// Returns the guest's limits.
@@ -354,20 +389,22 @@ impl Pipes {
             self.asked.missed(name, direction);
             return Err(ErrorCode::NotPermitted);
         };
-        let busy = match direction {
+        let place = match direction {
             Direction::Read => &granted.reader,
             Direction::Write => &granted.writer,
         };
-        let busy = busy.take()?;
+        let busy = place.take()?;
         let room = match granted.grant.source {
             // A passed end keeps the room with which it was opened.
             Source::Passed(_) => Vec::new(),
             // Two descriptors: a FIFO may be opened again before its old end is closed.
             _ => vec![Arc::new([self.quotas.pipe()?, self.quotas.descriptors(2)?])],
         };
-        let hold = Hold { room, busy: vec![busy] };
+        let hold = Hold::new(room, vec![busy]);
         self.asked.opened();
+        let kept = place.kept().take();
         Ok(Opening {
+            kept,
             grant: &mut granted.grant,
             hold,
             deadline: deadline(self.limits.open_timeout),
@@ -415,6 +452,7 @@ impl Family {
             journal: self.journal.of_child(),
             spawner: None,
             asked: Asked::default(),
+            keeping: Arc::default(),
         };
         grants
             .into_iter()
@@ -428,59 +466,11 @@ pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
 }
 
 struct Opening<'a> {
+    /// The end, if it was open when the guest trapped.
+    kept: Option<KeptEnd>,
     grant: &'a mut Grant,
     hold: Hold,
     deadline: Option<Instant>,
     pending_writes: &'a PendingWrites,
     journal: &'a Journal,
-}
-
-/// What an open end takes from the guest's limits and grants, until it is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Hold {
-    /// Room for a pipe and for its descriptors.
-    room: Vec<Arc<[Permit; 2]>>,
-    busy: Vec<BusyGuard>,
-}
-
-impl Hold {
-    /// Takes on what `more` holds.
-    pub(super) fn add(&mut self, more: Self) {
-        self.room.extend(more.room);
-        self.busy.extend(more.busy);
-    }
-}
-
-/// What an end that a native command has holds while the command runs.
-#[derive(Debug)]
-pub(crate) struct Kept(
-    #[allow(dead_code, reason = "given back when it is dropped")] (Hold, CapacityLease),
-);
-
-impl Kept {
-    pub(super) fn new(hold: Hold, lease: CapacityLease) -> Self {
-        Self((hold, lease))
-    }
-}
-
-/// Whether one end of a granted pipe is open.
-#[derive(Debug, Default)]
-struct Busy(Arc<AtomicBool>);
-
-#[derive(Debug)]
-struct BusyGuard(Arc<AtomicBool>);
-
-impl Busy {
-    fn take(&self) -> Result<BusyGuard, ErrorCode> {
-        match self.0.swap(true, Ordering::Relaxed) {
-            true => Err(ErrorCode::InUse),
-            false => Ok(BusyGuard(Arc::clone(&self.0))),
-        }
-    }
-}
-
-impl Drop for BusyGuard {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
 }

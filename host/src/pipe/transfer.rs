@@ -85,6 +85,10 @@ pub fn transfer(
             };
         }
     };
+    if writer.is_framed() {
+        // Splice(2) would go past the records.
+        return copy(reader, writer, most);
+    }
     match reader.try_splice(&to, most).map_err(TransferFault::Reading)? {
         Splice::Read(Read::Bytes(n)) => {
             writer.moved(n);

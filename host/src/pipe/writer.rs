@@ -1,25 +1,34 @@
 //! The writing end of a pipe.
 
+mod excess;
 mod flow;
+mod framed;
+mod framing;
+mod later;
+mod native;
+mod shed;
 mod whole;
 
 use std::future::pending;
 use std::io;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Label;
+use super::hold::{Hold, KeptEnd};
 use super::opening::set_capacity;
-use super::registry::{Hold, Kept};
 use super::terminal::{AT_ONCE, Terminal};
-use super::{ErrorCode, Fault, Journal, PendingWrites, Since};
+use super::{ErrorCode, Fault, Frame, Journal, PendingWrites, Since};
 use crate::limits::Allowance;
-use crate::sys::{CapacityLease, Direction, End, Fifo, Handle, PIPE_BUF};
+use crate::sys::{Direction, End, Fifo};
+pub use excess::Excess;
+use excess::Shedding;
 pub(crate) use flow::PERMIT;
 use flow::{Flow, State};
+use framing::Framing;
 
 /// The writing end of a pipe. Dropping it closes it, once everything that it accepted is written.
 ///
@@ -116,9 +125,48 @@ impl Writer {
         self
     }
 
-    /// Returns whether bytes wait for which a terminal had no room.
+    /// Lets whole records through, and nothing else. Bytes count as the guest writes them, whether they become a
+    /// record or not.
+    ///
+    /// See the example of [`Frame`].
+    pub fn framed(mut self, frame: Frame) -> Self {
+        self.flow.framing = Some(Box::new(Framing::new(frame)));
+        self
+    }
+
+    /// Drops what is too much, so that its guest never waits. An [`Event`](super::Event) tells how much that was
+    /// when the writer is dropped.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use pipehost::Pipes;
+    /// use pipehost::pipes::Excess;
+    ///
+    /// let pipes = Pipes::builder().build();
+    /// let (_never_read, writer) = pipes.create()?;
+    /// let mut writer = writer.shedding(Excess::NoRoom);
+    /// for _ in 0..1000 {
+    ///     assert_eq!(writer.try_write(&[b'x'; 4096])?, Some(4096));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shedding(mut self, what: Excess) -> Self {
+        self.flow.shedding = Some(Box::new(Shedding::new(what)));
+        self
+    }
+
+    /// Returns whether bytes wait that the guest takes for written: for which a terminal had no room, or records.
     pub(crate) fn is_behind(&self) -> bool {
-        self.flow.terminal.is_some() && !self.flow.outbox.is_empty()
+        let is_framed = self.flow.framing.is_some() && !self.flow.deferred.is_empty();
+        is_framed || self.flow.terminal.is_some() && !self.flow.outbox.is_empty()
+    }
+
+    /// Returns whether only whole records pass. No native command can have such an end, and nothing goes past the
+    /// records.
+    pub(crate) fn is_framed(&self) -> bool {
+        self.flow.framing.is_some()
     }
 
     pub(super) fn holding(mut self, hold: Hold) -> Self {
@@ -142,34 +190,6 @@ impl Writer {
         self
     }
 
-    /// Returns a descriptor of the same pipe for a native command. Bytes that were accepted and are
-    /// not yet written may come after those of the command.
-    ///
-    /// # Errors
-    /// Those of [`End::for_native`], and an earlier failure of this writer. `unsupported` for a
-    /// FIFO without a reader yet, and for a bounded end, as the host cannot count what a command
-    /// moves.
-    pub(crate) fn for_native(&mut self) -> Result<Handle, Fault> {
-        self.flow.advance()?;
-        match &self.flow.state {
-            State::Open(_) if self.is_bounded() => Err(ErrorCode::Unsupported.into()),
-            State::Open(end) => Ok(end.for_native()?),
-            State::Waiting { .. } => Err(ErrorCode::Unsupported.into()),
-            State::Failed(fault) => Err(*fault),
-        }
-    }
-
-    /// Gives this end away to a native command. Returns the descriptor of [`Writer::for_native`],
-    /// and what must be kept while the command has it.
-    pub(crate) fn into_native(mut self) -> Result<(Handle, Kept), Fault> {
-        let fd = self.for_native()?;
-        let lease = match &self.flow.state {
-            State::Open(end) => end.lease(),
-            State::Waiting { .. } | State::Failed(_) => CapacityLease::default(),
-        };
-        Ok((fd, Kept::new(mem::take(&mut self.hold), lease)))
-    }
-
     /// Returns whether the number or the rate of its bytes is limited.
     pub(crate) fn is_bounded(&self) -> bool {
         self.flow.meter.is_bounded()
@@ -188,6 +208,17 @@ impl Writer {
     /// `broken-pipe` if the reader is gone, `timed-out` if no reader came in time, `limit-exceeded`
     /// if no more bytes may be written, `io`. Every later call fails with the same error.
     pub fn try_write(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
+        match self.flow.shedding {
+            None => self.offer(buf),
+            Some(_) => self.write_share(buf),
+        }
+    }
+
+    /// Writes as [`Writer::try_write`] does, without dropping anything.
+    fn offer(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
+        if self.is_framed() {
+            return self.flow.write_framed(buf);
+        }
         if !self.flow.deliver()? {
             return Ok(None);
         }
@@ -212,6 +243,10 @@ impl Writer {
     /// # Errors
     /// Those of [`Writer::try_write`].
     pub fn permit(&mut self) -> Result<usize, Fault> {
+        if self.never_waits() {
+            self.flow.is_open()?;
+            return Ok(PERMIT);
+        }
         match self.flow.deliver()? && self.flow.has_room()? {
             true => Ok(self.flow.meter.permit(PERMIT)),
             false => Ok(0),
@@ -229,6 +264,9 @@ impl Writer {
     /// # Errors
     /// Those of [`Writer::try_write`].
     pub fn accept(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        if self.flow.shedding.is_some() {
+            return self.accept_share(bytes);
+        }
         if bytes.len() > PERMIT || !self.flow.deliver()? {
             return Ok(bytes.is_empty());
         }
@@ -239,10 +277,14 @@ impl Writer {
     /// Takes `bytes` as [`Writer::accept`] does, for a caller whose permit another user of this end
     /// has used up since. At most one such write is made for each user of the end.
     pub(crate) fn accept_permitted(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        if self.flow.shedding.is_some() {
+            return self.accept_share(bytes);
+        }
         if bytes.len() > PERMIT {
             return Ok(false);
         }
-        if self.flow.deliver()? {
+        let delivered = self.flow.deliver()?;
+        if delivered || self.is_framed() {
             self.take_on(bytes)?;
         } else {
             self.flow.append(bytes);
@@ -250,8 +292,29 @@ impl Writer {
         Ok(true)
     }
 
+    /// Ends what a guest writes here: a record that it has begun is none, and a terminal gets its colours reset.
+    pub(crate) fn end_output(&mut self) {
+        self.flow.finish_record();
+        self.flow.finish();
+    }
+
+    /// Returns the same writer, without what it holds of a grant. Leaves one that has failed.
+    fn without_hold(&mut self) -> Self {
+        let pending_writes = self.pending_writes.clone();
+        Self { flow: self.take_flow(), pending_writes, hold: Hold::default(), attended: false }
+    }
+
+    fn take_flow(&mut self) -> Flow {
+        let gone = State::Failed(ErrorCode::BrokenPipe.into());
+        let gone = Flow::new(gone, None, self.flow.label.clone(), &self.flow.journal);
+        mem::replace(&mut self.flow, gone)
+    }
+
     /// Takes `bytes`. No earlier bytes may be waiting.
     fn take_on(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        if self.is_framed() {
+            return self.flow.take_on_framed(bytes);
+        }
         if self.flow.terminal.is_some() {
             // The rate was checked when the permit was given.
             let most = self.flow.allowance(bytes.len())?.unwrap_or(bytes.len());
@@ -276,83 +339,13 @@ impl Writer {
             return;
         }
         let _ = self.flow.deliver();
+        if self.flow.shedding.is_some() {
+            let _ = self.accept_share(bytes);
+            return;
+        }
         self.flow.append(bytes);
         // A failure is in the journal. The rest goes with the next write, or after the drop.
         let _ = self.flow.deliver();
-    }
-
-    /// Keeps `bytes` for a later delivery and returns true, if they may wait: see
-    /// [`deferred`](super::deferred).
-    pub(super) fn defer(&mut self, bytes: &[u8]) -> bool {
-        // A larger write is no longer whole, and better written at once than copied.
-        if bytes.len() > PIPE_BUF.min(self.flow.room_to_defer()) {
-            return false;
-        }
-        self.flow.deferred.push(bytes);
-        true
-    }
-
-    /// Returns how many more bytes may be deferred.
-    pub(super) fn room_to_defer(&self) -> usize {
-        self.flow.room_to_defer()
-    }
-
-    /// Delivers the deferred bytes, and returns whether none of them is left. `is_last` says that
-    /// the guest has ended, and cannot be told of a failure.
-    pub(super) fn deliver_deferred(&mut self, is_last: bool) -> Result<bool, Fault> {
-        self.flow.left_behind = is_last;
-        let delivered = self.flow.deliver();
-        self.flow.left_behind = false;
-        self.flow.is_untold |= delivered.is_err() && !is_last;
-        delivered
-    }
-
-    /// Notes that the guest has been told of the writer's failure.
-    pub(crate) fn is_told(&mut self) {
-        self.flow.is_untold = false;
-    }
-
-    /// Notes a failure of which the guest was not told. Called when the guest has ended.
-    pub(super) fn note_untold(&mut self) {
-        if let (true, State::Failed(fault)) = (self.flow.is_untold, &self.flow.state) {
-            self.flow.journal.note(&self.flow.label, Direction::Write, *fault, true);
-            self.flow.is_untold = false;
-        }
-    }
-
-    /// Delivers accepted bytes for which there was no room as soon as there is some, whatever the
-    /// guest waits for meanwhile. The reader may be waiting for just these bytes.
-    pub(crate) fn attend(shared: &Arc<Mutex<Self>>) {
-        let until_room = |writer: &Arc<Mutex<Self>>| -> Option<_> {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let was_stuck = writer.flow.is_stuck;
-            match writer.try_flush() {
-                Ok(false) => return Some(writer.ready_after_would_block()),
-                Ok(true) => {}
-                // The guest took deferred bytes for written.
-                Err(_) => writer.flow.is_untold |= was_stuck,
-            }
-            writer.attended = false;
-            None
-        };
-        {
-            let mut writer = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if writer.attended || !matches!(writer.try_flush(), Ok(false)) {
-                return;
-            }
-            // Without a runtime, only the drop delivers them.
-            if tokio::runtime::Handle::try_current().is_err() {
-                return;
-            }
-            writer.attended = true;
-        }
-        // When the last handle is gone, its drop delivers the rest.
-        let writer = Arc::downgrade(shared);
-        tokio::spawn(async move {
-            while let Some(ready) = writer.upgrade().and_then(|writer| until_room(&writer)) {
-                ready.await;
-            }
-        });
     }
 
     /// Delivers accepted bytes, and returns whether all of them are in the kernel. Needs no room
@@ -361,7 +354,8 @@ impl Writer {
     /// # Errors
     /// Those of [`Writer::try_write`].
     pub fn try_flush(&mut self) -> Result<bool, Fault> {
-        self.flow.deliver()
+        let delivered = self.flow.deliver()?;
+        Ok(delivered || self.never_waits())
     }
 
     /// Returns a future that resolves when a write can get on, or has failed. The future writes
@@ -475,13 +469,19 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Other processes may see that this end is closed, so deferred writes are delivered first.
         super::deferred::settle();
-        self.flow.finish();
+        self.note_untold();
+        self.end_output();
+        let is_whole = !matches!(self.flow.state, State::Failed(_));
+        let hold = mem::take(&mut self.hold);
+        if is_whole && hold.keep(|| KeptEnd::Writer(Box::new(self.without_hold()))) {
+            return;
+        }
+        self.hold = hold;
+        self.flow.finish_shedding();
         if !self.flow.is_behind() {
             return;
         }
-        let gone = State::Failed(ErrorCode::BrokenPipe.into());
-        let gone = Flow::new(gone, None, self.flow.label.clone(), &self.flow.journal);
-        let mut flow = mem::replace(&mut self.flow, gone);
+        let mut flow = self.take_flow();
         flow.left_behind = true;
         let hold = mem::take(&mut self.hold);
         self.pending_writes.spawn(async move {

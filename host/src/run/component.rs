@@ -8,22 +8,23 @@ use wasmtime_wasi::p2;
 use wasmtime_wasi::p3;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::store::{conclude, fill, take_back, yield_at_each_pulse};
+use super::store::{Ending, Life, conclude, fill, take_back, yield_at_each_pulse};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::interfaces::WasiVersion;
 use crate::limits::{MAX_CALL_BYTES, MAX_HANDLES, MemoryBudget};
 use crate::outcome::GuestEnd;
 use crate::pipe::Pipes;
-use crate::setup::Setup;
 use crate::threads;
 use crate::wasi::{self, PipesCtxView, PipesView, Stdio};
 #[cfg(feature = "p3")]
 use crate::wasi::{StdioCtxView, StdioView};
 
-impl Setup {
+impl Life {
+    /// Runs a component. If it traps, and that is not its end, leaves its next life in `next`.
     pub(super) async fn run_component(
-        mut self,
+        self,
+        next: &mut Option<Self>,
         engine: &Engine,
         guest: &Guest,
         component: &Component,
@@ -46,14 +47,12 @@ impl Setup {
         };
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        let defers = self.defers;
-        self.wire_stdio(false);
-        let quotas = self.pipes.quotas().clone();
+        let Self { wasi, stdio, pipes, defers, has_next } = self;
+        let quotas = pipes.quotas().clone();
         let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
-        let mut store = Store::new(
-            component.engine(),
-            State { wasi: self.wasi.build(), table, stdio: self.stdio, pipes: self.pipes, memory },
-        );
+        let state = State { wasi, table, stdio, pipes, memory };
+        let mut store = Store::new(component.engine(), state);
+        let ending = Ending::of(&store.data().pipes);
         store.limiter(|state| &mut state.memory);
         fill(engine, quotas.fuel(), &mut store).map_err(explain)?;
         store.set_max_component_handles(MAX_HANDLES);
@@ -89,7 +88,15 @@ impl Setup {
         );
         let ended = threads::quietly_await(ended).await;
         take_back(quotas.fuel(), &store);
-        conclude(guest, ended, instantiated).map(GuestEnd::of_command)
+        let end = conclude(guest, ended, instantiated).map(GuestEnd::of_command);
+        ending.came(&end);
+        if has_next && matches!(end, Ok(GuestEnd::Trapped(_))) {
+            store.data().pipes.keep_ends(true);
+            let State { wasi, table, stdio, pipes, .. } = store.into_data();
+            drop(table);
+            *next = Some(Self { wasi, stdio, pipes, defers, has_next });
+        }
+        end
     }
 }
 

@@ -1,22 +1,23 @@
 //! Runs a core module of WASI 0.1 to its end.
 
 use wasmtime::{ExternType, Store};
-use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder, WasiView as _};
 
-use super::store::{conclude, fill, take_back, yield_at_each_pulse};
+use super::store::{Ending, Life, conclude, fill, take_back, yield_at_each_pulse};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::{MAX_CALL_BYTES, MemoryBudget};
 use crate::outcome::GuestEnd;
 use crate::pipe::Pipes;
-use crate::setup::Setup;
 use crate::threads;
 use crate::wasi::{self, ModuleView, Standard};
 
-impl Setup {
+impl Life {
+    /// Runs a module. If it traps, and that is not its end, leaves its next life in `next`.
     pub(super) async fn run_module(
-        mut self,
+        self,
+        next: &mut Option<Self>,
         engine: &Engine,
         guest: &Guest,
         module: &wasmtime::Module,
@@ -37,19 +38,22 @@ impl Setup {
             })
             .map_err(explain)?;
         let pre = linker.instantiate_pre(module).map_err(explain)?;
-        let defers = self.defers;
-        self.wire_stdio(true);
-        let quotas = self.pipes.quotas().clone();
+        let Self { wasi, stdio, pipes, defers, has_next } = self;
+        // It makes its own table of descriptors of what is in there, whenever it is made.
+        let mut module_wasi = WasiCtxBuilder::new().build_p1();
+        *module_wasi.ctx().ctx = wasi;
+        let quotas = pipes.quotas().clone();
         let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
         let mut store = Store::new(
             module.engine(),
             ModuleState {
-                wasi: self.wasi.build_p1(),
-                standard: Standard::new(self.stdio, &self.pipes),
+                wasi: module_wasi,
+                standard: Standard::new(stdio, &pipes),
                 memory,
-                _pipes: self.pipes,
+                pipes,
             },
         );
+        let ending = Ending::of(&store.data().pipes);
         store.limiter(|state| &mut state.memory);
         fill(engine, quotas.fuel(), &mut store).map_err(explain)?;
         store.set_hostcall_fuel(MAX_CALL_BYTES);
@@ -67,7 +71,17 @@ impl Setup {
         );
         let ended = threads::quietly_await(ended).await;
         take_back(quotas.fuel(), &store);
-        conclude(guest, ended, instantiated).map(|ended| GuestEnd::of_command(ended.map(Ok)))
+        let end = conclude(guest, ended, instantiated);
+        let end = end.map(|ended| GuestEnd::of_command(ended.map(Ok)));
+        ending.came(&end);
+        if has_next && matches!(end, Ok(GuestEnd::Trapped(_))) {
+            let ModuleState { mut wasi, standard, pipes, .. } = store.into_data();
+            let none = WasiCtxBuilder::new().build();
+            let wasi = std::mem::replace(wasi.ctx().ctx, none);
+            let stdio = standard.into_stdio();
+            *next = Some(Self { wasi, stdio, pipes, defers, has_next });
+        }
+        end
     }
 }
 
@@ -77,7 +91,7 @@ struct ModuleState {
     wasi: WasiP1Ctx,
     standard: Standard,
     memory: MemoryBudget,
-    _pipes: Pipes,
+    pipes: Pipes,
 }
 
 impl ModuleView for ModuleState {

@@ -1,20 +1,62 @@
 //! What the stores of components and of modules share.
 
 use wasmtime::{Store, Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder};
 
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::Fuel;
-use crate::setup::Setup;
+use crate::outcome::GuestEnd;
+use crate::pipe::{Journal, Pipes};
+use crate::wasi::Stdio;
 
-impl Setup {
-    /// Gives wasmtime-wasi the standard streams. `legacy` is for a module of WASI 0.1.
-    pub(super) fn wire_stdio(&mut self, legacy: bool) {
-        self.wasi
-            .stdin(self.stdio.p2_stdin())
-            .stdout(self.stdio.p2_stdout(legacy))
-            .stderr(self.stdio.p2_stderr(legacy));
+/// What a guest has for one of its lives, and what is left of it for the next.
+pub(super) struct Life {
+    pub(super) wasi: WasiCtx,
+    pub(super) stdio: Stdio,
+    pub(super) pipes: Pipes,
+    /// Whether the guest's writes may be deferred.
+    pub(super) defers: bool,
+    /// Whether a trap is not the end: then what is given here is given back.
+    pub(super) has_next: bool,
+}
+
+impl Life {
+    /// Makes the first life of what a guest is given.
+    pub(super) fn new(
+        mut wasi: WasiCtxBuilder,
+        stdio: Stdio,
+        pipes: Pipes,
+        defers: bool,
+        is_module: bool,
+    ) -> Self {
+        wasi.stdin(stdio.p2_stdin())
+            .stdout(stdio.p2_stdout(is_module))
+            .stderr(stdio.p2_stderr(is_module));
+        Self { wasi: wasi.build(), stdio, pipes, defers, has_next: false }
+    }
+}
+
+/// Notes that the guest is cut short, unless it has come to an end by itself. Must be dropped before the guest's ends.
+pub(super) struct Ending {
+    journal: Journal,
+    cut_short: bool,
+}
+
+impl Ending {
+    pub(super) fn of(pipes: &Pipes) -> Self {
+        Self { journal: pipes.journal().clone(), cut_short: true }
+    }
+
+    /// Notes how the guest ended.
+    pub(super) fn came(mut self, end: &Result<GuestEnd, GuestError>) {
+        self.cut_short = !matches!(end, Ok(GuestEnd::Exited(_)));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.journal.set_cut_short(self.cut_short);
     }
 }
 

@@ -61,6 +61,11 @@ impl Standard {
         }
     }
 
+    /// Returns the standard streams.
+    pub(crate) fn into_stdio(self) -> Stdio {
+        self.stdio
+    }
+
     fn is(&self, fd: i32, number: usize) -> bool {
         usize::try_from(fd) == Ok(number) && self.untouched[number]
     }

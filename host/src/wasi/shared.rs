@@ -369,6 +369,14 @@ impl SharedWriter {
         self.release();
     }
 
+    /// Shows what was kept back, and keeps back from now on what the next life of the guest says of a failure.
+    pub(crate) fn hush_again(&self) {
+        self.release();
+        if let Some(hush) = &self.hush {
+            *hush.state() = HushState::Waiting;
+        }
+    }
+
     /// Shows what was kept back, and keeps nothing back from now on. Never blocks.
     pub(crate) fn release(&self) {
         let Some(hush) = &self.hush else {

@@ -95,6 +95,17 @@ impl Stdio {
         HushedStderr(self.stderr.clone())
     }
 
+    /// Readies the streams for the next life of the guest: ends what it had begun to write, and waits until what it
+    /// had written is delivered, or has no reader left. Cancel safe.
+    pub(crate) async fn begin_again(&self) {
+        self.stderr.hush_again();
+        for writer in [&self.stdout, &self.stderr] {
+            writer.lock().end_output();
+            // A failure is met by the guest again.
+            let _ = writer.delivered().await;
+        }
+    }
+
     pub(crate) fn stdin(&self) -> &SharedReader {
         &self.stdin
     }

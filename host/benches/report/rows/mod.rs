@@ -1,6 +1,7 @@
 //! The rows of the table, by theme: what is done, by whom, and the bar.
 
 mod copying;
+mod frames;
 mod lines;
 mod memory;
 mod pipelines;
@@ -43,6 +44,7 @@ pub(crate) fn all(programs: &Programs) -> Vec<Theme> {
     vec![
         lines::theme(),
         copying::theme(),
+        frames::theme(),
         pipes::theme(),
         pipelines::theme(),
         sandbox::theme(),

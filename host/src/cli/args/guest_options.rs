@@ -6,11 +6,12 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
 use super::super::source::Source;
-use super::super::values;
+use super::super::values::{self, Output};
 use crate::launch::{
     ChildSpec, CommandSpec, DescriptorSpec, FifoSpec, FolderSpec, GuestPlan, PipeSpec, StreamSpec,
 };
 use crate::limits::GuestLimits;
+use crate::restart::Restart;
 
 /// What a guest is granted, and its limits.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
@@ -19,14 +20,15 @@ pub(crate) struct GuestOptions {
     /// missing, and then removed at the end; an existing one is used and left. KEY: r, w (what the
     /// guest may do; default both), existing (do not make it), keep (do not remove it), insecure
     /// (though others own it or may write to it), eof=close|reopen (what the last writer's leaving
-    /// means), capacity=SIZE. With an empty PATH the FIFO is in a private folder, and its path is
-    /// told on stderr.
+    /// means), capacity=SIZE, and of what the guest writes frame=RECORDS and frame-error=drop|end, as
+    /// for --stdout. With an empty PATH the FIFO is in a private folder, and its path is told on
+    /// stderr.
     #[arg(long, value_name = "[NAME=]PATH[,KEY...]", value_parser = path(values::fifo))]
     pub(crate) fifo: Vec<FifoSpec>,
 
     /// Grant an inherited descriptor that is a pipe, such as the shell's <(...). NAME defaults to
-    /// fdN.
-    #[arg(long, value_name = "[NAME=]N[,r|w]", value_parser = values::fd)]
+    /// fdN. What the guest writes can have a frame, as for --stdout.
+    #[arg(long, value_name = "[NAME=]N[,KEY...]", value_parser = values::fd)]
     pub(crate) fd: Vec<DescriptorSpec>,
 
     /// What the guest reads: inherit (the default), null, a file's path, or fifo:PATH, with the
@@ -34,15 +36,29 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "WHAT", value_parser = path(values::stdin))]
     pub(crate) stdin: Option<StreamSpec>,
 
-    /// What the guest writes to: inherit (the default), null, a file's path, append:FILE to keep
-    /// what is in it, or fifo:PATH.
-    #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
-    pub(crate) stdout: Option<StreamSpec>,
+    /// What the guest writes to: inherit (the default), null, a file's path, append:FILE to keep what
+    /// is in it, or fifo:PATH; with keys: inherit,KEY..., file:PATH,KEY..., append:FILE,KEY...,
+    /// fifo:PATH,KEY..., or the keys alone for where it goes anyway.
+    /// KEY: frame=lines|nul|json[:SIZE] lets whole records pass and nothing else: lines, texts that a
+    /// NUL ends, or lines of JSON, each of at most SIZE bytes [default: 1M]. frame-error=drop (the
+    /// default) leaves out what is no record, and shows it on stderr; frame-error=end ends the run
+    /// (74). Examples: --stdout frame=json, --stdout fifo:/tmp/x,frame=lines:64K.
+    #[arg(long, value_name = "WHAT", value_parser = path(values::stdout))]
+    pub(crate) stdout: Option<Output>,
 
-    /// Where the guest's messages go: inherit (the default), null, a file's path, append:FILE, or
-    /// fifo:PATH.
-    #[arg(long, value_name = "WHAT", value_parser = path(values::output))]
-    pub(crate) stderr: Option<StreamSpec>,
+    /// Where the guest's messages go: inherit (the default), null, a file's path, append:FILE to keep
+    /// what is in it, or fifo:PATH. With the key drop, what there is no room for is dropped, so that a
+    /// reader who never reads cannot stop the guest: --stderr drop, --stderr fifo:PATH,drop. Of
+    /// file:PATH,max=SIZE the first SIZE bytes are kept, and the rest is dropped: --stderr
+    /// file:/var/tmp/log,max=1M. The end of the run tells how much was dropped.
+    #[arg(long, value_name = "WHAT", value_parser = path(values::stderr))]
+    pub(crate) stderr: Option<Output>,
+
+    /// Start the guest again if it traps, on the same open pipes: their peers see no end. At most N
+    /// times [default: 5], after 100 ms, 200 ms and so on up to 10 s; then the trap ends the run. The
+    /// limits hold for all lives together. Example: --restart=on-trap:3.
+    #[arg(long, value_name = "on-trap[:N]", value_parser = values::restart)]
+    pub(crate) restart: Option<Restart>,
 
     /// Set a variable of the guest's environment, which is empty otherwise.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env)]
@@ -161,8 +177,11 @@ impl GuestOptions {
             env: self.env.clone(),
             pipes: self.order.iter().map(pipe).collect(),
             stdin: self.stdin.clone(),
-            stdout: self.stdout.clone(),
-            stderr: self.stderr.clone(),
+            stdout: self.stdout.as_ref().and_then(|it| it.to.clone()),
+            stderr: self.stderr.as_ref().and_then(|it| it.to.clone()),
+            frame: self.stdout.as_ref().and_then(|it| it.frame),
+            shed: self.stderr.as_ref().and_then(|it| it.shed),
+            restart: self.restart,
             folders: self.dir.clone(),
             children: self.child.clone(),
             commands: self.exec.clone(),
@@ -185,6 +204,7 @@ impl GuestOptions {
             stdin: own.stdin.clone(),
             stdout: own.stdout.clone(),
             stderr: own.stderr.clone().or_else(|| self.stderr.clone()),
+            restart: own.restart.or(self.restart),
             env: chain(&self.env, &own.env),
             dir: chain(&self.dir, &own.dir),
             child: chain(&self.child, &own.child),

@@ -29,7 +29,10 @@ pub(crate) fn plan(words: &[OsString], common: &GuestOptions) -> Result<Plan, Fa
                 if command.is_empty() {
                     return usage("the command after exec is missing; write exec COMMAND".into());
                 }
-                let streams = Streams { stderr: common.stderr.clone(), ..Streams::default() };
+                let streams = Streams {
+                    stderr: common.stderr.as_ref().and_then(|it| it.to.clone()),
+                    ..Streams::default()
+                };
                 (program_name(&command), Job::Native(NativeJob { command, streams }))
             }
             Some(_) => guest(at, &words, common)?,
@@ -81,7 +84,21 @@ pub(crate) fn outer_streams(
         first.redirection_mut(0).get_or_insert(stdin.clone());
     }
     if let (Some(stdout), Some(last)) = (&common.stdout, stages.last_mut()) {
-        last.redirection_mut(1).get_or_insert(stdout.clone());
+        if let Some(to) = &stdout.to {
+            last.redirection_mut(1).get_or_insert(to.clone());
+        }
+        if let Some(frame) = stdout.frame {
+            match last.guest_mut() {
+                Some(guest) => _ = guest.frame.get_or_insert(frame),
+                None => {
+                    return usage(format!(
+                        "--stdout: a frame is for what a guest writes, and the last stage is the command \
+                         {}; add a guest behind it: ! @cat",
+                        last.name
+                    ));
+                }
+            }
+        }
     }
     let guests = stages.iter().filter_map(Stage::guest).count();
     if guests > 1 && !common.fd.is_empty() {

@@ -70,6 +70,14 @@ impl Stage {
         self.job.kind().guest().map(|guest| &*guest.plan)
     }
 
+    /// Returns the guest's plan, to be changed, if the stage is a guest.
+    pub(super) fn guest_mut(&mut self) -> Option<&mut GuestPlan> {
+        match &mut self.job {
+            Job::Guest(guest) => Some(&mut guest.plan),
+            Job::Native(_) => None,
+        }
+    }
+
     /// Returns whether the stage is a native command.
     pub(super) fn is_native(&self) -> bool {
         self.job.kind().native().is_some()

@@ -12,6 +12,8 @@ use super::super::journal::Meter;
 use super::super::opening::{at, set_capacity};
 use super::super::terminal::Terminal;
 use super::super::{ErrorCode, Fault, Journal, Label, Since};
+use super::excess::Shedding;
+use super::framing::Framing;
 use super::whole::WholeWrites;
 use crate::limits::Allowance;
 use crate::sys::{Direction, End, ReaderWait};
@@ -27,7 +29,8 @@ pub(super) struct Flow {
     /// Accepted bytes for which the kernel had no room.
     pub(super) outbox: Bytes,
     /// Accepted bytes that the kernel was not yet asked to take: see
-    /// [`deferred`](super::super::deferred). They go before those of the outbox.
+    /// [`deferred`](super::super::deferred). Of a framed writer, records that wait. They go before those of the
+    /// outbox.
     pub(super) deferred: Box<WholeWrites>,
     /// Whether there was no room for deferred bytes. Nothing more is deferred then.
     pub(super) is_stuck: bool,
@@ -47,6 +50,10 @@ pub(super) struct Flow {
     /// Set if the writer writes to a terminal and escapes characters that act on one. The outbox
     /// holds escaped bytes then.
     pub(super) terminal: Option<Box<Terminal>>,
+    /// Set if only whole records may pass. Bytes are counted as they come in then.
+    pub(super) framing: Option<Box<Framing>>,
+    /// Set if the guest's writes never wait.
+    pub(super) shedding: Option<Box<Shedding>>,
 }
 
 #[derive(Debug)]
@@ -94,7 +101,14 @@ impl Flow {
             label,
             journal: journal.clone(),
             terminal: None,
+            framing: None,
+            shedding: None,
         }
+    }
+
+    /// Returns whether bytes are counted when the kernel takes them, and not before.
+    fn counts_written(&self) -> bool {
+        self.terminal.is_none() && self.framing.is_none()
     }
 
     /// Puts `bytes` behind those that wait to be written, escaped if they go to a terminal.
@@ -105,7 +119,9 @@ impl Flow {
                 let mut shown = Vec::with_capacity(bytes.len());
                 terminal.escaper.push(bytes, &mut shown);
                 // Counted as the guest writes them: the escaped bytes are more.
-                self.meter.moved(bytes.len());
+                if self.framing.is_none() {
+                    self.meter.moved(bytes.len());
+                }
                 Cow::Owned(shown)
             }
         };
@@ -149,6 +165,16 @@ impl Flow {
         }
     }
 
+    /// Returns whether the flow is open; `false` if a FIFO has no reader yet.
+    pub(super) fn is_open(&mut self) -> Result<bool, Fault> {
+        self.advance()?;
+        match &self.state {
+            State::Open(_) => Ok(true),
+            State::Waiting { .. } => Ok(false),
+            State::Failed(fault) => Err(*fault),
+        }
+    }
+
     pub(super) fn write(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
         self.advance()?;
         let end = match &self.state {
@@ -160,19 +186,21 @@ impl Flow {
             State::Failed(fault) => return Err(*fault),
         };
         let end = Arc::clone(end);
+        let counts = self.counts_written();
         let written = match &self.terminal {
-            None => match self.allowance(buf.len())? {
+            None if counts => match self.allowance(buf.len())? {
                 Some(most) => end.write(&buf[..most]),
                 None => return Ok(None),
             },
             // These bytes were counted as the guest wrote them.
+            None => end.write(buf),
             Some(terminal) => terminal.write(&end, buf),
         };
         match written {
             Ok(n) => {
                 self.is_proven |= n > 0;
-                // Escaped bytes count as the guest wrote them.
-                self.meter.moved(if self.terminal.is_none() { n } else { 0 });
+                // Escaped bytes, and records, count as the guest wrote them.
+                self.meter.moved(if counts { n } else { 0 });
                 Ok(Some(n))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -193,7 +221,7 @@ impl Flow {
             && self.terminal.is_none()
             && !self.meter.is_bounded()
             && matches!(&self.state, State::Open(end) if !end.is_terminal());
-        if may_wait { PERMIT - self.deferred.len() } else { 0 }
+        if may_wait { PERMIT.saturating_sub(self.deferred.len()) } else { 0 }
     }
 
     /// Writes the deferred bytes, and returns whether none of them is left.
@@ -277,6 +305,9 @@ impl Flow {
         self.meter.goes_on();
         self.outbox.clear();
         self.deferred.clear();
+        if let Some(framing) = &mut self.framing {
+            framing.clear();
+        }
         self.is_stuck = false;
         self.state = State::Failed(fault);
         if matches!(fault.code, ErrorCode::BrokenPipe | ErrorCode::TimedOut) {

@@ -194,8 +194,13 @@ mod tests {
             r"\\server\pipe\x",
             r"\\?\UNC\server\pipe\x",
         ] {
-            for open in [open_input_file, open_output_file] {
-                let error = open(Path::new(path)).unwrap_err();
+            let path = Path::new(path);
+            for opened in [
+                open_input_file(path),
+                open_output_file(path, false),
+                open_output_file(path, true),
+            ] {
+                let error = opened.unwrap_err();
                 assert!(error.get_ref().is_some_and(|error| error.is::<IsAFifo>()), "{error}");
             }
         }

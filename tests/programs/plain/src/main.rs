@@ -41,6 +41,34 @@ pub(crate) fn run(args: &[&str]) -> io::Result<()> {
             }
             Ok(())
         }
+        // Copies what each read gives, and traps where that says so.
+        ["copy-or-trap"] => {
+            let mut buf = [0; 4096];
+            loop {
+                let n = rustix::io::read(rustix::stdio::stdin(), &mut buf)?;
+                let text = String::from_utf8_lossy(&buf[..n]).into_owned();
+                let (before, traps) = match text.split_once("trap") {
+                    Some((before, _)) => (before, true),
+                    None => (&*text, false),
+                };
+                io::stdout().write_all(before.as_bytes())?;
+                io::stdout().flush()?;
+                if traps {
+                    std::process::abort();
+                }
+                if n == 0 {
+                    return Ok(());
+                }
+            }
+        }
+        // Writes a file and traps; if it is there already, prints it.
+        ["write-then-read", path] => match std::fs::read(path) {
+            Ok(bytes) => io::stdout().write_all(&bytes),
+            Err(_) => {
+                std::fs::write(path, "written before\n")?;
+                std::process::abort();
+            }
+        },
         ["lines-to-both", count] => {
             for n in 0..count.parse::<u32>().expect("a number") {
                 println!("out {n}");

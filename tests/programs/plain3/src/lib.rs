@@ -33,7 +33,9 @@ impl Guest for Plain {
             ["forward"] => forward().await,
             ["forward-to-stderr"] => forward_to_stderr().await,
             ["streams-to", output, ref rounds @ ..] => streams_to(output, rounds).await,
-            ["copy-by", size] => copy(size.parse().expect("a number")).await,
+            ["copy-by", size] => copy(size.parse().expect("a number"), false).await,
+            // Traps where what it reads says so.
+            ["copy-or-trap"] => copy(4096, true).await,
             _ => panic!("unknown arguments {args:?}"),
         }
     }
@@ -81,7 +83,7 @@ async fn streams_to(output: &str, rounds: &[&str]) -> Result<(), ()> {
 }
 
 /// Copies stdin to stdout in reads of up to `size` bytes.
-async fn copy(size: usize) -> Result<(), ()> {
+async fn copy(size: usize, may_trap: bool) -> Result<(), ()> {
     let (mut input, read) = stdin::read_via_stream();
     let (mut output, data) = wit_stream::new();
     let written = stdout::write_via_stream(data);
@@ -91,7 +93,12 @@ async fn copy(size: usize) -> Result<(), ()> {
         if bytes.is_empty() {
             break;
         }
+        let trap = bytes.windows(4).position(|word| may_trap && word == b"trap");
+        bytes.truncate(trap.unwrap_or(bytes.len()));
         bytes = output.write_all(bytes).await;
+        if trap.is_some() {
+            std::process::abort();
+        }
         if !bytes.is_empty() {
             return Err(());
         }

@@ -171,6 +171,31 @@ fn main() -> io::Result<()> {
             writer.write_all(text.as_bytes())?;
             std::process::abort();
         }
+        // Copies what each read gives, and traps where that says so. May close its writer first.
+        ["copy-or-trap", from, to] => {
+            let (mut from, mut to) = (open_reader(from)?, Some(open_writer(to)?));
+            let mut buf = [0; 4096];
+            loop {
+                let n = from.read(&mut buf)?;
+                let text = String::from_utf8_lossy(&buf[..n]).into_owned();
+                let (before, traps) = match text.split_once("trap") {
+                    Some((before, _)) => (before, true),
+                    None => (&*text, false),
+                };
+                if let Some(to) = &mut to {
+                    to.write_all(before.as_bytes())?;
+                }
+                if text.contains("close") {
+                    to = None;
+                }
+                if traps {
+                    std::process::abort();
+                }
+                if n == 0 {
+                    break;
+                }
+            }
+        }
         // Hands over more than a pipe holds, as far as it is accepted at once, and traps.
         ["trap-full", name] => {
             let mut writer = open_writer(name)?;

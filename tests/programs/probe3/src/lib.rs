@@ -204,6 +204,32 @@ async fn run() -> io::Result<()> {
             writer.write_all(text.as_bytes().to_vec()).await?;
             std::process::abort();
         }
+        // Copies what each read gives, and traps where that says so. May close its writer first.
+        ["copy-or-trap", from, to] => {
+            let (mut from, mut to) = (open_reader(from)?, Some(open_writer(to)?));
+            loop {
+                let mut buf = Vec::with_capacity(4096);
+                let n = from.read(&mut buf).await?;
+                let trap = buf.windows(4).position(|word| word == b"trap");
+                let closes = buf.windows(5).any(|word| word == b"close");
+                buf.truncate(trap.unwrap_or(buf.len()));
+                if let Some(to) = &mut to {
+                    to.write_all(buf).await?;
+                }
+                if closes && let Some(to) = to.take() {
+                    to.close().await?;
+                }
+                if trap.is_some() {
+                    std::process::abort();
+                }
+                if n == 0 {
+                    break;
+                }
+            }
+            if let Some(to) = to {
+                to.close().await?;
+            }
+        }
         // One write of more than the pipe holds is under way when another task traps.
         ["trap-in-write", name] => {
             let mut writer = open_writer(name)?;

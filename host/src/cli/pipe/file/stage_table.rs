@@ -107,7 +107,15 @@ impl<'a> StageTable<'a> {
                 let mut command: Vec<_> = command.iter().map(OsString::from).collect();
                 command[0] = command_at(folder, &command[0]);
                 let GuestOptions { stdin, stdout, stderr, .. } = own;
-                let stderr = stderr.or_else(|| common.stderr.clone());
+                let (stdout, own_stderr) = (stdout.unwrap_or_default(), stderr.unwrap_or_default());
+                if stdout.frame.is_some() || own_stderr.shed.is_some() {
+                    return Err("the keys frame, drop and max are for guests: the host does not see what \
+                                a native command writes"
+                        .into());
+                }
+                let stdout = stdout.to;
+                let common = || common.stderr.as_ref().and_then(|it| it.to.clone());
+                let stderr = own_stderr.to.or_else(common);
                 let streams = Streams { stdin, stdout, stderr };
                 Ok((program_name(&command), Job::Native(NativeJob { command, streams })))
             }
@@ -234,8 +242,9 @@ impl Entry<'_> {
 
 /// Makes the paths of `options` start from `folder`.
 fn from_folder(mut options: GuestOptions, folder: &Path) -> GuestOptions {
-    let streams = [&mut options.stdin, &mut options.stdout, &mut options.stderr];
-    for spec in streams.into_iter().flatten() {
+    let outputs = [&mut options.stdout, &mut options.stderr].into_iter().flatten();
+    let outputs = outputs.filter_map(|output| output.to.as_mut());
+    for spec in options.stdin.iter_mut().chain(outputs) {
         match spec {
             StreamSpec::File(path) | StreamSpec::Append(path) => *path = from(folder, path),
             StreamSpec::Fifo(StreamFifo { path, .. }) => *path = pipe_at(folder, path),
