@@ -17,8 +17,8 @@ fn the_recipe_for_rsyslog() {
     recipe.cook(&recipe.kitchen(&["redact"]));
 }
 
-/// A folder with the recipe's configuration, `more` options for pipehost, and what each line of the
-/// masked log begins with.
+/// A folder with the recipe's configuration, and `more` options for pipehost, each behind a blank: two
+/// blanks are an empty argument to rsyslog.
 struct Daemon {
     kitchen: Kitchen,
 }
@@ -29,7 +29,7 @@ impl Daemon {
         let recipe = Recipe::read("rsyslog");
         let kitchen = recipe.kitchen(&["redact"]);
         let config =
-            recipe.file("rsyslog.conf").replace(" -- --confirm", &format!(" {more} -- --confirm"));
+            recipe.file("rsyslog.conf").replace(" -- --confirm", &format!("{more} -- --confirm"));
         fs::write(kitchen.path("rsyslog.conf"), config).unwrap();
         Self { kitchen }
     }
@@ -101,7 +101,7 @@ fn a_burst_of_messages_comes_through_whole_and_once() {
 #[test]
 fn a_plugin_that_traps_loses_nothing() {
     let _dog = watchdog();
-    let daemon = Daemon::new("--fuel 1000000");
+    let daemon = Daemon::new(" --fuel 1000000");
     let running = daemon.start();
     daemon.log(0..1000);
     until("all messages", || daemon.has_all(1000));
