@@ -51,5 +51,5 @@ fn what_an_editor_may_do_wrong() {
     let document = format!(r#"{{"textDocument":{{"uri":"file:///a","text":"{text}"}}}}"#);
     let open = format!(r#"{{"method":"textDocument/didOpen","params":{document}}}"#);
     let ended = served(message(&open).as_bytes()).expect(1);
-    assert_eq!(ended.stdout.matches("\"message\":\"TODO\"").count(), 200_000);
+    assert_eq!(ended.stdout.matches("\"message\":\"TODO\"").count(), 1000);
 }

@@ -106,6 +106,10 @@ fn a_filter_that_traps_or_meets_a_limit() {
             let ended = kitchen.sh("git add '*.c'").end();
             assert_eq!(ended.code, Some(128), "{filter:?}: {ended:#?}");
             assert!(ended.stderr.contains("pipehost: "), "{filter:?}: {ended:#?}");
+            // git ends in any case where a process cannot even greet it.
+            if filter.0 == "process" && !limit.contains("fuel") && !limit.contains("bytes") {
+                continue;
+            }
             let kitchen = repository(&[filter], 50);
             fs::write(kitchen.path("large.c"), "    x\n".repeat(100_000)).unwrap();
             kitchen.sh("git add '*.c' && git show :large.c | cmp - large.c").end().expect(0);

@@ -2,6 +2,9 @@
 
 use pipehost_guest::serde_json::{Value, json};
 
+/// How many marks a text gets: more help nobody, and each takes memory.
+const MARKS: usize = 1000;
+
 /// What follows a message.
 #[derive(Debug, PartialEq)]
 pub enum Next {
@@ -60,7 +63,7 @@ fn marks(document: &Value, text: &Value) -> Next {
     let mut found = Vec::new();
     for (number, line) in text.as_str().unwrap_or("").lines().enumerate() {
         for (word, severity) in [("FIXME", 2), ("TODO", 3)] {
-            let Some(at) = line.find(word) else { continue };
+            let Some(at) = line.find(word).filter(|_| found.len() < MARKS) else { continue };
             // Positions count units of UTF-16.
             let start = line[..at].encode_utf16().count();
             let point = |character: usize| json!({ "line": number, "character": character });

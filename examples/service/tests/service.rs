@@ -240,10 +240,11 @@ fn a_guest_that_fails_is_told() {
         let answer = server.request("");
         assert_eq!(answer.status, 502, "{answer:?}");
     }
-    // After it has written, only the end of the body can tell.
+    // After it has written, only the end of the body can tell; or the end of the connection, if that is sooner than the head.
     let (server, _folder) = Server::hello("60", "(call $hello) unreachable");
     let answer = server.request("");
-    assert_eq!((answer.status, answer.complete), (200, false), "{answer:?}");
+    let is_cut = (answer.status, answer.complete) == (200, false);
+    assert!(is_cut || answer.status == 0, "{answer:?}");
     let (server, _folder) = Server::hello("60", "(call $hello)");
     let answer = server.request("a body that it does not read");
     assert_eq!((answer.status, &*answer.body), (200, "hello\n"), "{answer:?}");
