@@ -16,6 +16,7 @@ mod launching;
 mod limit_names;
 mod log;
 mod mistake;
+mod new;
 mod output;
 mod part;
 mod pipe;
@@ -53,6 +54,7 @@ pub fn main() -> u8 {
         Command::Pipe(args) => pipe::main(*args),
         Command::Inspect(args) => inspect::main(&args),
         Command::Compile(args) => compile::main(&args),
+        Command::New(args) => new::main(&args),
         Command::Wit(args) => wit::main(&args),
     };
     match outcome {
