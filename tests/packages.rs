@@ -21,6 +21,10 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let (path, name) = (entry.path(), PathBuf::from(entry.file_name()));
+        // What Python leaves where it has run.
+        if name.as_os_str() == "__pycache__" {
+            continue;
+        }
         match path.is_dir() {
             true => found.extend(files(&path).into_iter().map(|(at, text)| (name.join(at), text))),
             false => drop(found.insert(name, fs::read_to_string(&path).unwrap())),
@@ -43,6 +47,32 @@ fn copies_of_the_interfaces_are_equal() {
     let example = |path: &str| fs::read_to_string(root().join(path)).unwrap();
     let equal = example("host/examples/embed.rs") == example("examples/embed/src/main.rs");
     assert!(equal, "examples/embed differs from host/examples/embed.rs; type .ci/bundle");
+}
+
+/// The SDKs of other languages have the package's WIT, and the templates of `pipehost new` have the SDKs.
+#[test]
+fn copies_of_the_sdks_are_equal() {
+    for (language, version) in [("c", "p2"), ("python", "p2"), ("js", "p3")] {
+        let mut sdk = files(&root().join("guest").join(language));
+        sdk.remove(Path::new("README.md"));
+        let wit = files(&root().join("wit").join(version));
+        for (path, text) in wit {
+            let name = path.file_name().unwrap();
+            let copy = sdk.remove(&Path::new("wit/deps").join(name));
+            let equal = copy == Some(text);
+            assert!(
+                equal,
+                "{name:?} of guest/{language} differs from wit/{version}; type .ci/bundle"
+            );
+        }
+        let world = sdk.remove(Path::new("wit/world.wit")).unwrap();
+        sdk.insert("world.wit".into(), world);
+        let template = files(&root().join("host/templates").join(language).join("sdk"));
+        assert!(
+            template == sdk,
+            "host/templates/{language}/sdk differs from guest/{language}; type .ci/bundle"
+        );
+    }
 }
 
 /// The bundled guests were built from the present examples/.

@@ -18,6 +18,7 @@ mod limit_names;
 mod log;
 mod man;
 mod mistake;
+mod new;
 mod output;
 mod part;
 mod pipe;
@@ -55,6 +56,7 @@ pub fn main() -> u8 {
         Command::Pipe(args) => pipe::main(*args),
         Command::Inspect(args) => inspect::main(&args),
         Command::Compile(args) => compile::main(&args),
+        Command::New(args) => new::main(&args),
         Command::Wit(args) => wit::main(&args),
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
