@@ -371,7 +371,7 @@ pub(crate) fn stderr(text: impl AsRef<OsStr>) -> Parsed<Output> {
         // What the file has already is not counted.
         (_, Some(_)) if appends => {
             return Err(
-                "the key max bounds a file that is emptied first; write file:PATH,max=SIZE".into()
+                "the key max bounds a file that is emptied first; write file:PATH,max=SIZE".into(),
             );
         }
         (_, Some(_)) if !is_file => {

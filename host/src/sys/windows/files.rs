@@ -195,11 +195,9 @@ mod tests {
             r"\\?\UNC\server\pipe\x",
         ] {
             let path = Path::new(path);
-            for opened in [
-                open_input_file(path),
-                open_output_file(path, false),
-                open_output_file(path, true),
-            ] {
+            for opened in
+                [open_input_file(path), open_output_file(path, false), open_output_file(path, true)]
+            {
                 let error = opened.unwrap_err();
                 assert!(error.get_ref().is_some_and(|error| error.is::<IsAFifo>()), "{error}");
             }
