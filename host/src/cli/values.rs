@@ -732,7 +732,7 @@ mod tests {
         assert_eq!(stdin("a,b"), Ok(StreamSpec::File("a,b".into())));
         assert_eq!(stdin("x/fifo:y"), Ok(StreamSpec::File("x/fifo:y".into())));
         for output in [stdout, stderr] {
-            let to = |text: &str| output(text).map(|output| output.to);
+            let to = |text: &'static str| output(text).map(|output| output.to);
             assert_eq!(to("append:a,,b"), Ok(Some(StreamSpec::Append("a,b".into()))));
             assert_eq!(to("x/append:y"), Ok(Some(StreamSpec::File("x/append:y".into()))));
             assert!(to("append:a,keep").unwrap_err().contains("`keep`"));
