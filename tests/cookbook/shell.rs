@@ -54,9 +54,9 @@ fn an_entry_point_ends_as_process_1() {
         until("it is masked", || kitchen.read("out") == "to [email]\n");
         let inner = children_of(running.pid());
         assert_eq!(inner.len(), 1);
-        let sent =
-            std::process::Command::new("kill").args([&format!("-{signal}"), &inner[0].to_string()]);
-        assert!({ sent }.status().unwrap().success());
+        let (signal, process) = (format!("-{signal}"), inner[0].to_string());
+        let sent = std::process::Command::new("kill").args([signal, process]).status();
+        assert!(sent.unwrap().success());
         running.end().expect(status);
         fs::remove_file(kitchen.path("in")).unwrap();
     }
