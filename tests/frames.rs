@@ -114,6 +114,69 @@ fn what_is_no_record_ends_the_run_where_it_is_to() {
     });
 }
 
+/// Rust's `println!` panics when a write fails. The run ends because of the record all the same.
+#[test]
+fn what_a_guest_does_after_the_refused_write_does_not_matter() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let input = dir.file("in", "[1]\noops\n[2]\n");
+    for path in [module("plain"), guest("plain")] {
+        for options in [&[][..], &["--restart=on-trap"]] {
+            let mut command = pipehost(["run"]);
+            command.arg(&path).args(options).args(["--stdout", "frame=json,frame-error=end"]);
+            command.args(["--", "echo-lines"]).stdin(fs::File::open(&input).unwrap());
+            let ended = command.end().expect(74);
+            assert_eq!(ended.stdout, "[1]\n");
+            let line = "`stdout`: 4 bytes that are no JSON: `oops`";
+            assert!(ended.stderr.contains(line), "{ended:#?}");
+            assert!(!ended.stderr.contains("again in"), "{ended:#?}");
+        }
+    }
+}
+
+/// A guest that ends by itself leaves whole records and half a one: its reader may take its time for the whole ones.
+#[test]
+fn a_slow_reader_gets_all_records_before_the_one_that_ends_the_run() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let whole = "[1]\n".repeat(1 << 18);
+    let input = dir.file("in", format!("{whole}[2"));
+    for (guest, how) in [("plain", "copy-64k"), ("plain3", "forward")] {
+        let mut command = run(guest, ["--stdout", "frame=json,frame-error=end", "--", how]);
+        command.stdin(fs::File::open(&input).unwrap()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let (mut seen, mut piece) = (Vec::new(), vec![0; 1 << 17]);
+        loop {
+            // Longer than what a run that is ended has for its last bytes.
+            let started = std::time::Instant::now();
+            until("a while has passed", || started.elapsed().as_millis() > 150);
+            let n = stdout.read(&mut piece).unwrap();
+            if n == 0 {
+                break;
+            }
+            seen.extend_from_slice(&piece[..n]);
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(74));
+        assert!(seen == whole.as_bytes(), "{how}: {} of {} bytes", seen.len(), whole.len());
+    }
+}
+
+#[test]
+fn a_note_comes_after_the_records_before_it() {
+    let _dog = watchdog();
+    for (guest, how) in [("plain", "copy"), ("plain3", "copy-by 100")] {
+        let guest = pipehost_test_guests::guest(guest);
+        let script = format!(
+            "printf '[1]\\n[2]\\nno\\n' | pipehost run {} --stdout frame=json -- {how} 2>&1",
+            guest.display()
+        );
+        let ended = sh(&script).end().expect(0);
+        assert!(ended.stdout.starts_with("[1]\n[2]\n"), "{ended:#?}");
+        assert!(ended.stdout.contains("`stdout`: left out 2 bytes"), "{ended:#?}");
+    }
+}
+
 #[test]
 fn named_pipes_have_frames_too() {
     let _dog = watchdog();
@@ -237,27 +300,38 @@ fn the_reader_who_leaves_ends_the_guest_as_ever() {
 #[test]
 fn a_record_that_was_cut_short_does_not_pass() {
     let _dog = watchdog();
-    // By a trap.
-    let mut traps = run("plain", ["--stdout", "frame=lines", "--", "copy-or-trap"]);
-    let mut traps = traps.stdin(Stdio::piped()).start();
-    traps.stdin().write_all(b"whole\nhalf trap").unwrap();
-    let ended = traps.end().expect(134);
-    assert_eq!(ended.stdout, "whole\n");
-    assert!(ended.stderr.contains("`stdout`: left out 5 bytes of an unfinished record: `half `"));
+    // By a trap, which is how the run ends, whatever is to become of what is no record.
+    for frame in ["frame=lines", "frame=lines,frame-error=end"] {
+        let mut traps = run("plain", ["--stdout", frame, "--", "copy-or-trap"]);
+        let mut traps = traps.stdin(Stdio::piped()).start();
+        traps.stdin().write_all(b"whole\nhalf trap").unwrap();
+        let ended = traps.end().expect(134);
+        assert_eq!(ended.stdout, "whole\n");
+        let note = "`stdout`: left out 5 bytes of an unfinished record: `half `";
+        assert!(ended.stderr.contains(note), "{ended:#?}");
+    }
     // By a signal, and by a time limit.
-    for stop in [&["--timeout", "500ms"][..], &[]] {
+    for stop in [&["--timeout", "3s"][..], &[]] {
         let mut command = run("plain3", stop);
         command.args(["--stdout", "frame=lines", "--", "copy-by", "100"]);
-        let mut running = command.stdin(Stdio::piped()).start();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut running = Running::of(child);
         let mut stdin = running.stdin();
         stdin.write_all(b"whole\nhalf").unwrap();
+        // Once the one is here, the guest has written the other, too.
+        let mut whole = [0; 6];
+        stdout.read_exact(&mut whole).unwrap();
+        assert_eq!(&whole, b"whole\n");
         if stop.is_empty() {
-            until("it waits", || running.is_confined() || running.sleeps());
             running.signal("TERM");
         }
         let ended = running.end();
         assert_ne!(ended.code, Some(0), "{ended:#?}");
-        assert!(!ended.stdout.contains("half"), "{ended:#?}");
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "{ended:#?}");
     }
 }
 
@@ -295,7 +369,7 @@ fn what_is_refused_is_shown_within_bounds() {
     let mut command = run("plain", ["--stdout", "frame=json", "--", "copy"]);
     let ended = command.stdin(fs::File::open(input).unwrap()).end().expect(0);
     assert_eq!(ended.stderr.lines().count(), 17, "{ended:#?}");
-    let sum = "left out 10000 records that are none, 20000 bytes in all";
+    let sum = "left out 10000 pieces that are no records, 20000 bytes in all";
     assert!(ended.stderr.lines().last().unwrap().contains(sum), "{ended:#?}");
 }
 
@@ -305,6 +379,7 @@ fn a_native_child_cannot_go_past_the_records() {
     let mut command = run("shell", ["--exec", "sort=sort", "--stdout", "frame=json"]);
     let ended = command.args(["--", "-c", "sort"]).end();
     assert!(ended.stderr.contains("a native command cannot have `stdout`"), "{ended:#?}");
+    assert!(ended.stderr.contains("put a guest behind it, such as @cat"), "{ended:#?}");
     // A child that is a guest writes records as its parent does.
     let mut command = run("shell", ["--child", "cat=@cat", "--stdout", "frame=json"]);
     command.args(["--", "-c", "cat"]).stdin(Stdio::piped());
@@ -351,6 +426,7 @@ fn a_stage_of_a_pipeline_has_a_frame() {
 fn mistakes_are_answered_by_what_to_type() {
     let _dog = watchdog();
     let cases = [
+        ("--stdout", "frame=json:1G", "from 1 byte to 64M"),
         ("--stdout", "frame=xml", "write frame=lines, frame=nul or frame=json"),
         ("--stdout", "out.txt,frame=json", "write file:out.txt,frame=json"),
         ("--stdout", "frame-error=end", "add frame=lines, frame=nul or frame=json"),

@@ -215,7 +215,9 @@ fn limits_hold_for_all_lives_and_half_a_record_is_none() {
         assert_eq!(rest, "", "{errors}");
         assert!(errors.contains("--max-bytes 12"), "{errors}");
     }
-    for mut command in copiers(&["--restart=on-trap", "--stdout", "frame=lines"]) {
+    let of = |frame| copiers(&["--restart=on-trap", "--stdout", frame]);
+    let all = [of("frame=lines"), of("frame=lines,frame-error=end")];
+    for mut command in all.into_iter().flatten() {
         let mut talk = Talk::start(&mut command);
         talk.say("half trap");
         talk.is_told("unfinished record: `half `");
@@ -223,6 +225,50 @@ fn limits_hold_for_all_lives_and_half_a_record_is_none() {
         talk.says(&["whole\n"]);
         let (status, rest, errors) = talk.end();
         assert_eq!((status, &*rest), (Some(0), ""), "{errors}");
+    }
+}
+
+/// All lives have one share of fuel.
+#[test]
+fn fuel_is_for_all_lives_together() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let works = dir.file(
+        "works.wat",
+        "(module (func (export \"_start\") (local i32)
+           (loop (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+             (br_if 0 (i32.lt_u (local.get 0) (i32.const 100000))))
+           unreachable))",
+    );
+    let works = works.to_str().unwrap();
+    let ended = pipehost(["run", works, "--restart=on-trap", "--fuel", "1000000"]).end();
+    let ended = ended.expect(134);
+    assert!(ended.stderr.contains("1 of 5"), "{ended:#?}");
+    assert!(!ended.stderr.contains("3 of 5"), "{ended:#?}");
+    assert!(ended.stderr.lines().last().unwrap().contains("ran out of fuel"), "{ended:#?}");
+}
+
+#[test]
+fn no_life_leaves_a_descriptor_behind() {
+    let _dog = watchdog();
+    let mut commands = copiers(&["--restart=on-trap"]);
+    let mut talks: Vec<_> = commands.iter_mut().map(Talk::start).collect();
+    let count =
+        |talk: &Talk| fs::read_dir(format!("/proc/{}/fd", talk.child.id())).unwrap().count();
+    let mut first = Vec::new();
+    for turn in 1..=5 {
+        talks.iter_mut().for_each(|talk| talk.says(&["a trap"]));
+        talks.iter_mut().for_each(|talk| talk.says(&["b\n"]));
+        if turn == 1 {
+            first = talks.iter().map(count).collect();
+        }
+    }
+    for (talk, first) in talks.iter().zip(&first) {
+        until("there are as many as before", || count(talk) == *first);
+    }
+    for talk in talks {
+        let (status, _, errors) = talk.end();
+        assert_eq!(status, Some(0), "{errors}");
     }
 }
 

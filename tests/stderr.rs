@@ -103,6 +103,32 @@ fn a_file_keeps_the_first_bytes_and_says_so() {
 }
 
 #[test]
+fn what_is_no_regular_file_has_no_size() {
+    let _dog = watchdog();
+    let mut command = run("plain", ["--stderr", "file:/dev/null,max=1K", "--", "stderr", "hello"]);
+    command.end().expect_line(2, &["--stderr", "regular file", "file:PATH,max=SIZE"]);
+    let script = format!(
+        "pipehost run {} --stderr file:/dev/fd/5,max=1K -- stderr hello 5>&1 >/dev/null | cat; \
+         exit ${{PIPESTATUS[0]}}",
+        guest("plain").display()
+    );
+    sh(&script).end().expect_line(2, &["regular file"]);
+}
+
+/// The host sees nothing of what a command writes, so it cannot drop anything of it.
+#[test]
+fn a_native_command_has_no_stderr_of_which_a_part_is_dropped() {
+    let _dog = watchdog();
+    let mut command = run("shell", ["--exec", "sort=sort", "--stderr", "drop"]);
+    let ended = command.args(["--", "-c", "sort"]).end();
+    assert!(ended.stderr.contains("a native command cannot have `stderr`"), "{ended:#?}");
+    assert!(ended.stderr.contains("put a guest behind it, such as @cat"), "{ended:#?}");
+    pipehost(["pipe", "--stderr", "drop", "@cat", "!", "exec", "cat"])
+        .end()
+        .expect_line(2, &["the keys drop and max", "in front of each"]);
+}
+
+#[test]
 fn stages_drop_what_nobody_reads() {
     let _dog = watchdog();
     for isolate in [&[][..], &["--isolate"]] {

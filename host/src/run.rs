@@ -88,8 +88,8 @@ impl Setup {
         let _sum_up = (!self.is_child).then(|| SumUp(self.journal().events().clone()));
         let running = async {
             let (end, notes) = self.run_lives(engine, guest).await?;
-            let unframed = journal.unframed().filter(|_| matches!(end, GuestEnd::Exited(_)));
-            let outcome = match unframed {
+            // Whatever the guest did then: many programs panic when a write fails.
+            let outcome = match journal.unframed() {
                 Some((label, refused)) => Outcome::Unframed { label, refused },
                 None => Outcome::of(end, &notes),
             };
@@ -118,6 +118,10 @@ impl Setup {
         };
         let unframed = async {
             let (label, refused) = journal.until_unframed().await;
+            if journal.is_over() {
+                // The guest has ended: `running` delivers all that it wrote.
+                return std::future::pending().await;
+            }
             Outcome::Unframed { label, refused }
         };
         let ended = tokio::select! {
@@ -185,11 +189,12 @@ impl Setup {
             if let (GuestEnd::Trapped(trap), Some(mut next)) = (&end, next)
                 && !trap.is_out_of_fuel()
                 && end.is_own(&notes())
+                && journal.unframed().is_none()
             {
                 next.pipes.keep_ends(false);
                 next.stdio.begin_again().await;
                 next.pipes.kept_delivered().await;
-                journal.set_cut_short(false);
+                journal.begin_again();
                 let trap = trap.to_string();
                 let (count, most, after) = restarts.next(started.elapsed());
                 journal.events().tell(&Event::Restarting { trap, count, most, after });

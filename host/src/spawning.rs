@@ -117,12 +117,13 @@ impl Spawn for Spawner {
 }
 
 impl Spawner {
-    /// Returns what is wrong with an end that no native command can be given: the host could not count its bytes, or
-    /// see that they are whole records.
+    /// Returns what is wrong with an end that no native command can be given: the host could not count its bytes, see
+    /// that they are whole records, or drop what is too much.
     fn unfit_end(&self, request: &SpawnRequest) -> Option<ChildFailure> {
         let writing = |writer: &Writer| match writer.journal().0 {
             label if writer.is_bounded() => Some(ChildFailure::BoundedEnd(label)),
-            label => writer.is_framed().then_some(ChildFailure::FramedEnd(label)),
+            label if writer.is_framed() => Some(ChildFailure::FramedEnd(label)),
+            label => writer.is_shedding().then_some(ChildFailure::SheddingEnd(label)),
         };
         let output = |stream: &ChildStream<Writer>, inherited: &SharedWriter| match stream {
             ChildStream::Inherited => writing(&inherited.lock()),

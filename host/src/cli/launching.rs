@@ -54,6 +54,14 @@ impl From<LaunchError> for Failure {
                      with mkfifo, and write its path"
                 ),
             ),
+            LaunchError::NoFile { what } => (
+                Status::Usage,
+                format!(
+                    "{}: the key max is for a regular file, and this is none: write file:PATH,max=SIZE, or \
+                     the key drop for a pipe",
+                    what.option()
+                ),
+            ),
             error @ LaunchError::Resources { .. } => (Status::Io, error.to_string()),
         };
         Self { status, error: anyhow!(line) }
@@ -171,6 +179,10 @@ fn line(event: &Event, is_bundled: bool) -> String {
                  not hold for it"
             );
         }
+        Event::ChildFailed {
+            failure: ChildFailure::FramedEnd(_) | ChildFailure::SheddingEnd(_),
+            ..
+        } => "; put a guest behind it, such as @cat, or send it elsewhere".into(),
         Event::Dropped { what: Excess::Beyond(_), .. } => "; give it more: max=SIZE".into(),
         Event::ChildFailed { name, failure: ChildFailure::OutOfFuel } => {
             return format!("child `{name}`: ran out of its share of --fuel");

@@ -181,7 +181,7 @@ fn frame(text: &str) -> Parsed<Frame> {
     let max = match max.map(size).transpose()? {
         None => DEFAULT_MAX_RECORD as u64,
         Some(max) if (1..=most).contains(&max) => max,
-        Some(_) => return Err("a record has from 1 byte to 1G; write frame=json:64K".into()),
+        Some(_) => return Err("a record has from 1 byte to 64M; write frame=json:64K".into()),
     };
     Ok(Frame { max: usize::try_from(max).unwrap_or(MOST_MAX_RECORD), ..Frame::new(records) })
 }
@@ -647,7 +647,7 @@ mod tests {
         for (bad, remedy) in [
             ("frame=xml", "frame=json"),
             ("frame=json:0", "frame=json:64K"),
-            ("frame=json:2G", "1G"),
+            ("frame=json:65M", "to 64M"),
             ("frame=json:x", "not a size"),
             ("frame=json,frame-error=stop", "frame-error=end"),
             ("frame-error=end", "add frame=lines"),

@@ -106,6 +106,12 @@ pub enum LaunchError {
         /// The descriptor's number.
         number: i32,
     },
+    /// The plan keeps the first bytes of a stream that is no regular file.
+    #[error("{what} is no regular file, and the first bytes are kept of such a file only")]
+    NoFile {
+        /// The stream.
+        what: Given,
+    },
     /// This process has too few descriptors, threads or other resources.
     #[error("{what}: {error}")]
     Resources {

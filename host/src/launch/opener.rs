@@ -1,5 +1,6 @@
 //! Opens what plans grant.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +10,10 @@ use super::{
     StreamFifo, StreamSpec,
 };
 use crate::names::PipeName;
-use crate::pipe::{Directions, EofPolicy, Event, Frame, Grant};
+use crate::pipe::{Directions, EofPolicy, Event, Excess, Frame, Grant};
 use crate::setup::bounded_wasi;
 use crate::sys::{
-    self, Direction, Fifo, FifoError, FifoWatch, Handle, InheritError, SandboxPolicy,
+    self, Direction, Fifo, FifoError, FifoWatch, FileKind, Handle, InheritError, SandboxPolicy,
 };
 
 /// A function that is called with events.
@@ -106,6 +107,9 @@ impl Opener {
         joined: Vec<Grant>,
         listener: Listener,
     ) -> Result<Opened, LaunchError> {
+        if let Some(Excess::Beyond(_)) = plan.shed {
+            demand_file(&streams.stderr)?;
+        }
         let (mut grants, mut fifos) = (joined, Vec::new());
         for pipe in &plan.pipes {
             grants.push(match pipe {
@@ -299,6 +303,21 @@ fn with_frame(grant: Grant, frame: Option<Frame>) -> Grant {
     match frame {
         Some(frame) => grant.frame(frame),
         None => grant,
+    }
+}
+
+/// Refuses a stderr that is no regular file, and so may have no room for all of a write: bytes below a limit would be
+/// lost.
+fn demand_file(stderr: &Stream) -> Result<(), LaunchError> {
+    let kind = match stderr {
+        Stream::Shared(handle) => {
+            handle.try_clone().and_then(|handle| sys::kind_of(&File::from(handle)))
+        }
+        Stream::Joined(_) | Stream::Fifo { .. } => Ok(FileKind::Fifo),
+    };
+    match kind.map_err(LaunchError::resources("stderr"))? {
+        FileKind::Regular => Ok(()),
+        _ => Err(LaunchError::NoFile { what: Given::Stderr }),
     }
 }
 

@@ -156,6 +156,9 @@ pub enum ChildFailure {
     /// It is a native command, and was given an end that only whole records may leave. The host does not see what
     /// a command writes.
     FramedEnd(Label),
+    /// It is a native command, and was given an end of which bytes are dropped so that a guest never waits. The host
+    /// could drop nothing of what a command writes.
+    SheddingEnd(Label),
     /// It is a native command that could not be started.
     NotStarted {
         /// The command.
@@ -227,7 +230,7 @@ impl fmt::Display for Event {
             Self::RecordsRefused { label, records, bytes } => {
                 write!(
                     f,
-                    "`{label}`: left out {records} records that are none, {bytes} bytes in all"
+                    "`{label}`: left out {records} pieces that are no records, {bytes} bytes in all"
                 )
             }
             Self::Restarting { trap, count, most, after } => write!(
@@ -275,6 +278,10 @@ impl fmt::Display for ChildFailure {
             Self::FramedEnd(label) => write!(
                 f,
                 "a native command cannot have `{label}`: it could write what is no record"
+            ),
+            Self::SheddingEnd(label) => write!(
+                f,
+                "a native command cannot have `{label}`: nothing of what it writes would be dropped"
             ),
             Self::NotStarted { program, error } => {
                 write!(f, "{} cannot be started: {error}", program.display())

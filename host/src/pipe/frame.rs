@@ -14,8 +14,8 @@ use crate::sys::PIPE_BUF;
 /// How many bytes a record may have unless told otherwise.
 pub(crate) const DEFAULT_MAX_RECORD: usize = 1024 * 1024;
 
-/// How many bytes a record may be allowed to have. The host holds a record until it is whole.
-pub(crate) const MOST_MAX_RECORD: usize = 1024 * 1024 * 1024;
+/// How many bytes a record may be allowed to have. The host holds a record until it is whole, and for a moment twice.
+pub(crate) const MOST_MAX_RECORD: usize = 64 * 1024 * 1024;
 
 /// How much of what is no record is shown.
 const EXCERPT: usize = 1024;
@@ -32,7 +32,7 @@ pub enum Records {
     Lines,
     /// Bytes up to a NUL, as of `find -print0`.
     Nul,
-    /// Lines, each of which is one JSON text in UTF-8, nested at most 128 deep.
+    /// Lines, each of which is one JSON text in UTF-8, nested at most 127 deep.
     Json,
 }
 
@@ -70,7 +70,8 @@ pub enum FrameError {
 pub struct Frame {
     /// What the records are.
     pub records: Records,
-    /// How many bytes a record may have, without the byte that ends it. The host holds as many.
+    /// How many bytes a record may have, without the byte that ends it. The host holds as many, and
+    /// for a moment twice as many when the record is whole.
     pub max: usize,
     /// What happens to anything else.
     pub error: FrameError,

@@ -86,8 +86,16 @@ pub(super) struct Bounds {
     pub(super) events: Events,
     /// What ends the run of the guest's family: something that is no record, and the end that it was written to.
     pub(super) unframed: watch::Sender<Option<(Label, Refused)>>,
+    pub(super) ending: Arc<Ending>,
+}
+
+/// What has come of the guest's life.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// Whether the guest has ended: nothing that it could still do is kept from it.
+    is_over: AtomicBool,
     /// Whether the guest has not come to an end by itself: what it has begun to write is unfinished.
-    pub(super) cut_short: Arc<AtomicBool>,
+    cut_short: AtomicBool,
 }
 
 /// An end and its counter.
@@ -131,8 +139,8 @@ impl Journal {
 
     /// Returns a journal for a child's ends. An end that is passed to the child keeps its bounds.
     pub(super) fn of_child(&self) -> Self {
-        let (ends, cut_short) = (EndLimits::default(), Arc::default());
-        Self::within(Bounds { ends, cut_short, ..self.bounds.clone() })
+        let (ends, ending) = (EndLimits::default(), Arc::default());
+        Self::within(Bounds { ends, ending, ..self.bounds.clone() })
     }
 
     /// Ends the run: the guest has written what is no record to an end that does not permit this.
@@ -159,14 +167,26 @@ impl Journal {
         }
     }
 
-    /// Sets whether the guest is being ended, so that what it has begun to write stays unfinished.
-    pub(crate) fn set_cut_short(&self, cut_short: bool) {
-        self.bounds.cut_short.store(cut_short, Ordering::Relaxed);
+    /// Notes that the guest has ended: by itself, or `cut_short`, so that what it has begun to write stays unfinished.
+    pub(crate) fn end(&self, cut_short: bool) {
+        self.bounds.ending.cut_short.store(cut_short, Ordering::Relaxed);
+        self.bounds.ending.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the guest is started again.
+    pub(crate) fn begin_again(&self) {
+        self.bounds.ending.cut_short.store(false, Ordering::Relaxed);
+        self.bounds.ending.is_over.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns whether the guest has ended, in whatever way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.bounds.ending.is_over.load(Ordering::Relaxed)
     }
 
     /// Returns whether the guest was ended, and has not come to an end by itself.
     pub(super) fn is_cut_short(&self) -> bool {
-        self.bounds.cut_short.load(Ordering::Relaxed)
+        self.bounds.ending.cut_short.load(Ordering::Relaxed)
     }
 
     /// Returns the limits that the guest and its children have reached.

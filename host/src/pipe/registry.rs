@@ -329,7 +329,7 @@ impl Pipes {
         for place in self.granted.iter_mut().map(|granted| &mut granted.writer) {
             let Some(mut end) = place.kept().take() else { continue };
             if let KeptEnd::Writer(writer) = &mut end {
-                while let Ok(false) = writer.try_flush() {
+                while writer.is_kept_behind() {
                     writer.ready_after_would_block().await;
                 }
             }

@@ -63,6 +63,10 @@ pub fn transfer(
     most: usize,
 ) -> Result<Transfer, TransferFault> {
     debug_assert!(most > 0);
+    if writer.is_shedding() {
+        // Splice(2) would go past what is to be dropped.
+        return copy(reader, writer, most);
+    }
     let Some(to) = writer.splice_target().map_err(TransferFault::Writing)? else {
         writer.waits();
         return Ok(Transfer::NoRoom);

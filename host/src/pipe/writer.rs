@@ -137,6 +137,9 @@ impl Writer {
     /// Drops what is too much, so that its guest never waits. An [`Event`](super::Event) tells how much that was
     /// when the writer is dropped.
     ///
+    /// [`Excess::Beyond`] is for a regular file, which takes all of a write at once. An end without room for it, such as
+    /// a pipe, may lose bytes below the limit.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -167,6 +170,11 @@ impl Writer {
     /// records.
     pub(crate) fn is_framed(&self) -> bool {
         self.flow.framing.is_some()
+    }
+
+    /// Returns whether bytes are dropped. No native command can have such an end, as none of its bytes would be.
+    pub(crate) fn is_shedding(&self) -> bool {
+        self.flow.shedding.is_some()
     }
 
     pub(super) fn holding(mut self, hold: Hold) -> Self {

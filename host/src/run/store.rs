@@ -56,7 +56,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.journal.set_cut_short(self.cut_short);
+        self.journal.end(self.cut_short);
     }
 }
 

@@ -40,9 +40,10 @@ pub(crate) struct GuestOptions {
     /// is in it, or fifo:PATH; with keys: inherit,KEY..., file:PATH,KEY..., append:FILE,KEY...,
     /// fifo:PATH,KEY..., or the keys alone for where it goes anyway.
     /// KEY: frame=lines|nul|json[:SIZE] lets whole records pass and nothing else: lines, texts that a
-    /// NUL ends, or lines of JSON, each of at most SIZE bytes [default: 1M]. frame-error=drop (the
-    /// default) leaves out what is no record, and shows it on stderr; frame-error=end ends the run
-    /// (74). Examples: --stdout frame=json, --stdout fifo:/tmp/x,frame=lines:64K.
+    /// NUL ends, or lines of JSON, each of at most SIZE bytes [default: 1M; up to 64M].
+    /// frame-error=drop (the default) leaves out what is no record, and shows it on stderr;
+    /// frame-error=end ends the run (74). Examples: --stdout frame=json, --stdout
+    /// fifo:/tmp/x,frame=lines:64K.
     #[arg(long, value_name = "WHAT", value_parser = path(values::stdout))]
     pub(crate) stdout: Option<Output>,
 
@@ -50,7 +51,8 @@ pub(crate) struct GuestOptions {
     /// what is in it, or fifo:PATH. With the key drop, what there is no room for is dropped, so that a
     /// reader who never reads cannot stop the guest: --stderr drop, --stderr fifo:PATH,drop. Of
     /// file:PATH,max=SIZE the first SIZE bytes are kept, and the rest is dropped: --stderr
-    /// file:/var/tmp/log,max=1M. The end of the run tells how much was dropped.
+    /// file:/var/tmp/log,max=1M. The end of the run tells how much was dropped. Neither holds for
+    /// native commands, which get no such stderr.
     #[arg(long, value_name = "WHAT", value_parser = path(values::stderr))]
     pub(crate) stderr: Option<Output>,
 

@@ -6,6 +6,7 @@ use super::super::args::{GuestOptions, StageArgs};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::mistake;
 use super::super::source::Source;
+use super::super::values::Output;
 use super::job::{GuestJob, Job, NativeJob, Streams, program_name};
 use super::plan::{Plan, Stage, stage_name, usage};
 
@@ -99,6 +100,16 @@ pub(crate) fn outer_streams(
                 }
             }
         }
+    }
+    if let Some(Output { to, shed: Some(_), .. }) = &common.stderr
+        && let Some(native) =
+            stages.iter().find(|it| it.is_native() && it.redirection(2) == to.as_ref())
+    {
+        return usage(format!(
+            "--stderr: the keys drop and max are for what a guest writes, and the stage {} is a command; \
+             give --stderr to the guests only: in front of each, behind `!` or `--`, or as its key",
+            native.name
+        ));
     }
     let guests = stages.iter().filter_map(Stage::guest).count();
     if guests > 1 && !common.fd.is_empty() {

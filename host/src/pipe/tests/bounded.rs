@@ -75,3 +75,21 @@ async fn the_end_of_file_is_one_though_nothing_more_may_move() {
     assert_eq!(writer.accept(b"x"), Err(ErrorCode::LimitExceeded.into()));
     assert_eq!(bounded.reached().limits().len(), 1);
 }
+
+/// Splice(2) would leave the bytes for which there is no room with their reader, whose writer then waits.
+#[tokio::test]
+async fn a_transfer_does_not_go_past_what_is_dropped() {
+    let pipes = Pipes::builder().build();
+    let ((mut from, mut source), (_sink, to)) = (pipes.create().unwrap(), pipes.create().unwrap());
+    let mut to = to.shedding(Excess::NoRoom);
+    for _ in 0..100 {
+        assert_eq!(source.try_write(&[b'x'; 60_000]), Ok(Some(60_000)));
+        let mut left = 60_000;
+        while left > 0 {
+            match transfer(&mut from, &mut to, left) {
+                Ok(Transfer::Bytes(n)) => left -= n,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

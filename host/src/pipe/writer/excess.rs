@@ -1,7 +1,5 @@
 //! Which of a guest's bytes are dropped, so that the guest never waits.
 
-use std::borrow::Cow;
-
 use memchr::{memchr, memrchr};
 
 use crate::sys::PIPE_BUF;
@@ -86,8 +84,8 @@ impl Shedding {
     }
 
     /// Returns what is to be written of `bytes`, as far as there is room: after something was dropped, the lines that
-    /// follow, and a line feed before them if only a part of the last line was kept.
-    pub(super) fn resume<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    /// follow. Where [`Shedding::needs_line_feed`], that comes first.
+    pub(super) fn resume<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let mut rest = bytes;
         if self.is_skipping {
             let line = memchr(b'\n', bytes).map(|at| at + 1);
@@ -95,24 +93,30 @@ impl Shedding {
             self.shed(line.unwrap_or(bytes.len()));
             rest = &bytes[line.unwrap_or(bytes.len())..];
         }
-        match self.is_torn && !rest.is_empty() {
-            true => Cow::Owned([b"\n", rest].concat()),
-            false => Cow::Borrowed(rest),
-        }
+        rest
+    }
+
+    /// Returns whether a line feed must come before anything else, as only a part of the last line was kept. It is
+    /// written by itself: with it, a write of PIPE_BUF bytes would no longer be whole.
+    pub(super) fn needs_line_feed(&self) -> bool {
+        self.is_torn
+    }
+
+    /// Notes that this line feed was written.
+    pub(super) fn has_line_feed(&mut self) {
+        (self.is_in_line, self.is_torn) = (false, false);
     }
 
     /// Notes that the first `count` of the bytes that [`Shedding::resume`] has returned were written, and the others
     /// dropped.
     pub(super) fn written(&mut self, bytes: &[u8], count: usize) {
         let (kept, dropped) = bytes.split_at(count);
-        // That line feed is not the guest's.
-        let ours = usize::from(self.is_torn && kept.is_empty() && !dropped.is_empty());
         if let Some(last) = kept.last() {
-            (self.is_in_line, self.is_torn) = (*last != b'\n', false);
+            self.is_in_line = *last != b'\n';
         }
         if let Some(last) = dropped.last() {
             (self.is_skipping, self.is_torn) = (*last != b'\n', self.is_in_line);
-            self.shed(dropped.len() - ours);
+            self.shed(dropped.len());
         }
     }
 
@@ -150,12 +154,16 @@ mod tests {
             let (mut all, mut kept, mut feeds) = (String::new(), Vec::new(), 0);
             for (piece, room) in &pieces {
                 all += piece;
-                let was_torn = shedding.is_torn;
-                let given = shedding.resume(piece.as_bytes()).into_owned();
-                let count = given.len().min(*room);
-                feeds += u64::from(was_torn && count > 0);
+                let mut room = *room;
+                let given = shedding.resume(piece.as_bytes());
+                if !given.is_empty() && shedding.needs_line_feed() && room > 0 {
+                    kept.push(b'\n');
+                    (feeds, room) = (feeds + 1, room - 1);
+                    shedding.has_line_feed();
+                }
+                let count = if shedding.needs_line_feed() { 0 } else { given.len().min(room) };
                 kept.extend_from_slice(&given[..count]);
-                shedding.written(&given, count);
+                shedding.written(given, count);
             }
             prop_assert_eq!(kept.len() as u64 - feeds + shedding.dropped, all.len() as u64);
             let kept = String::from_utf8(kept).unwrap();

@@ -59,7 +59,12 @@ impl Flow {
         });
         let is_any = records.is_any;
         self.show(records);
-        self.refuse(refusals);
+        if !refusals.shown.is_empty() {
+            // The note of what is no record must not come before the records that the guest wrote before.
+            let delivered = self.deliver();
+            self.refuse(refusals, ends);
+            delivered?;
+        }
         match &self.state {
             _ if is_any || bytes.is_empty() => {}
             State::Open(end) if end.lacks_reader() => {
@@ -68,16 +73,14 @@ impl Flow {
             _ => {}
         }
         match &self.framing {
-            Some(framing) if framing.is_over => {
-                // The records before go out, and the run ends.
-                self.deliver()?;
-                Err(ErrorCode::Io.into())
-            }
+            // The records before have gone out, and the run ends.
+            Some(framing) if framing.is_over => Err(ErrorCode::Io.into()),
             _ => Ok(()),
         }
     }
 
-    /// Ends the record that has begun: the end is closed, or the guest has ended.
+    /// Ends the record that has begun: the end is closed, or the guest has ended. Half a record of a guest that was cut
+    /// short is left out, and never ends the run: it has its end already, or another life.
     pub(super) fn finish_record(&mut self) {
         let cut_short = self.journal.is_cut_short();
         let Some(framing) = &mut self.framing else { return };
@@ -90,11 +93,12 @@ impl Flow {
             Found::Records(bytes) => records.push(&mut self.deferred, bytes),
             Found::Refused(refused) => refusals.push(refused),
         });
+        let ends = !cut_short && framing.framer.frame().error == FrameError::End;
         self.show(records);
-        self.refuse(refusals);
-        self.sum_up();
         // A failure is in the journal. Bytes without room are left behind.
         let _ = self.deliver();
+        self.refuse(refusals, ends);
+        self.sum_up();
     }
 
     fn show(&mut self, records: Records) {
@@ -103,13 +107,13 @@ impl Flow {
         }
     }
 
-    /// Reports what is no record, and ends the run for it if it has to.
-    fn refuse(&mut self, refusals: Refusals) {
+    /// Reports what is no record, or `ends` the run for it.
+    fn refuse(&mut self, refusals: Refusals, ends: bool) {
         let Some(framing) = &mut self.framing else { return };
         for refused in refusals.shown {
             framing.refused.0 += 1;
             framing.refused.1 = framing.refused.1.saturating_add(refused.bytes);
-            if framing.framer.frame().error == FrameError::End {
+            if ends {
                 framing.is_over = true;
                 return self.journal.end_unframed(&self.label, refused);
             }

@@ -38,6 +38,14 @@ impl Writer {
         delivered
     }
 
+    /// Delivers what was accepted of a dead guest, and returns whether some of it still waits. The guest's next life is
+    /// told of a failure, or the operator is.
+    pub(in crate::pipe) fn is_kept_behind(&mut self) -> bool {
+        let delivered = self.try_flush();
+        self.flow.is_untold |= delivered.is_err();
+        delivered == Ok(false)
+    }
+
     /// Notes that the guest has been told of the writer's failure.
     pub(crate) fn is_told(&mut self) {
         self.flow.is_untold = false;

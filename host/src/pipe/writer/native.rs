@@ -14,12 +14,12 @@ impl Writer {
     ///
     /// # Errors
     /// Those of [`End::for_native`], and an earlier failure of this writer. `unsupported` for a
-    /// FIFO without a reader yet, and for a bounded or framed end, as the host does not see what a
-    /// command moves.
+    /// FIFO without a reader yet, and for a bounded, framed or shedding end, as the host does not see
+    /// what a command moves.
     pub(crate) fn for_native(&mut self) -> Result<Handle, Fault> {
         self.flow.advance()?;
         match &self.flow.state {
-            State::Open(_) if self.is_bounded() || self.is_framed() => {
+            State::Open(_) if self.is_bounded() || self.is_framed() || self.is_shedding() => {
                 Err(ErrorCode::Unsupported.into())
             }
             State::Open(end) => Ok(end.for_native()?),

@@ -19,14 +19,19 @@ impl Writer {
             Share::WhatFits => {
                 let Some(shedding) = &mut self.flow.shedding else { return Ok(None) };
                 let given = shedding.resume(buf);
+                let feeds = !given.is_empty() && shedding.needs_line_feed();
+                let has_room = !feeds || self.offer(b"\n")? == Some(1);
+                if feeds && has_room {
+                    self.note(Shedding::has_line_feed);
+                }
                 let mut count = 0;
-                while count < given.len() {
+                while has_room && count < given.len() {
                     match self.offer(&given[count..])? {
                         Some(n) => count += n,
                         None => break,
                     }
                 }
-                self.note(|it| it.written(&given, count));
+                self.note(|it| it.written(given, count));
                 Ok(Some(buf.len()))
             }
             Share::Last(kept, line) => {

@@ -145,14 +145,20 @@ impl Drop for Attributes {
 /// `NotFound`, and `InvalidInput` for a batch file.
 pub(super) fn find(program: &OsStr) -> io::Result<PathBuf> {
     let found = found(Path::new(program)).ok_or(io::ErrorKind::NotFound)?;
-    let ending = found.extension().unwrap_or_default();
-    match ["bat", "cmd"].iter().any(|it| ending.eq_ignore_ascii_case(it)) {
+    match is_batch(&found) {
         true => {
             let why = "a batch file takes no arguments safely; start it by cmd.exe /d /c, if you know them";
             Err(io::Error::new(io::ErrorKind::InvalidInput, why))
         }
         false => Ok(found),
     }
+}
+
+/// Returns whether the system takes a file for a batch file. It passes over spaces and dots at the end of a name.
+fn is_batch(program: &Path) -> bool {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let ending = Path::new(name.trim_end_matches([' ', '.'])).extension().unwrap_or_default();
+    ["bat", "cmd"].iter().any(|it| ending.eq_ignore_ascii_case(it))
 }
 
 fn found(program: &Path) -> Option<PathBuf> {
@@ -163,7 +169,9 @@ fn found(program: &Path) -> Option<PathBuf> {
         let system = std::env::var_os("SystemRoot").map(PathBuf::from);
         let system = system.iter().flat_map(|it| [it.join("System32"), it.clone()]);
         let paths = std::env::var_os("PATH").unwrap_or_default();
-        let folders: Vec<_> = own.chain(system).chain(std::env::split_paths(&paths)).collect();
+        // An empty one would stand for the working directory.
+        let paths = std::env::split_paths(&paths).filter(|it| !it.as_os_str().is_empty());
+        let folders: Vec<_> = own.chain(system).chain(paths).collect();
         let whole = match program.extension() {
             None => program.with_extension(&PROGRAM[1..]),
             Some(_) => program.into(),
@@ -293,10 +301,14 @@ mod tests {
         let without = folder.path().join("own");
         assert_eq!(find(without.as_os_str()).unwrap(), own);
         assert_eq!(find(own.as_os_str()).unwrap(), own);
-        for name in ["x.bat", "x.CMD"] {
+        for name in ["x.bat", "x.CMD", "y.bat.", "y.cmd ", "y.Bat. . "] {
+            assert!(is_batch(Path::new(name)), "{name}");
             let batch = folder.path().join(name);
             std::fs::write(&batch, "").unwrap();
             assert_eq!(find(batch.as_os_str()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        for name in ["bat", "x.bat.exe", "x.batch", "x. bat", ""] {
+            assert!(!is_batch(Path::new(name)), "{name}");
         }
         assert!(find("cmd".as_ref()).unwrap().is_file());
         for missing in ["", "no-such-program", r"C:\no-such-folder\x"] {
