@@ -27,7 +27,7 @@ use crate::sys::{Direction, End, Fifo};
 pub use excess::Excess;
 use excess::Shedding;
 pub(crate) use flow::PERMIT;
-use flow::{Flow, State};
+use flow::{Flow, State, Waiting};
 use framing::Framing;
 
 /// The writing end of a pipe. Dropping it closes it, once everything that it accepted is written.
@@ -86,7 +86,7 @@ impl Writer {
         let terminal = Terminal::of(&end).map(Box::new);
         let state = State::Open(Arc::new(end));
         Self {
-            flow: Flow { terminal, ..Flow::new(state, None, label, journal) },
+            flow: Flow { terminal, ..Flow::new(state, label, journal) },
             pending_writes: pending_writes.clone(),
             hold: Hold::default(),
             attended: false,
@@ -109,10 +109,13 @@ impl Writer {
     ) -> io::Result<Self> {
         let state = match fifo.open_writer()? {
             Some(end) => State::opened(end, capacity, &label, journal),
-            None => State::Waiting { reader: fifo.wait_for_reader()?, deadline },
+            None => {
+                let reader = fifo.wait_for_reader()?;
+                State::Waiting(Box::new(Waiting { reader, deadline, capacity }))
+            }
         };
         Ok(Self {
-            flow: Flow::new(state, capacity, label, journal),
+            flow: Flow::new(state, label, journal),
             pending_writes: pending_writes.clone(),
             hold: Hold::default(),
             attended: false,
@@ -314,7 +317,7 @@ impl Writer {
 
     fn take_flow(&mut self) -> Flow {
         let gone = State::Failed(ErrorCode::BrokenPipe.into());
-        let gone = Flow::new(gone, None, self.flow.label.clone(), &self.flow.journal);
+        let gone = Flow::new(gone, self.flow.label.clone(), &self.flow.journal);
         mem::replace(&mut self.flow, gone)
     }
 

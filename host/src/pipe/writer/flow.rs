@@ -40,7 +40,6 @@ pub(super) struct Flow {
     /// A write has succeeded. The first one is never deferred: the guest is told at once that the end is not open, or
     /// that the reader has left before.
     pub(super) is_proven: bool,
-    pub(super) capacity: Option<u64>,
     pub(super) broken: Since,
     /// Whether the guest is gone, so that it cannot be told of a failure.
     pub(super) left_behind: bool,
@@ -59,12 +58,19 @@ pub(super) struct Flow {
 #[derive(Debug)]
 pub(super) enum State {
     /// A FIFO that has no reader so far.
-    Waiting {
-        reader: ReaderWait,
-        deadline: Option<Instant>,
-    },
+    Waiting(Box<Waiting>),
     Open(Arc<End>),
     Failed(Fault),
+}
+
+/// The wait for a FIFO's reader.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) reader: ReaderWait,
+    /// From when on it is too late.
+    pub(super) deadline: Option<Instant>,
+    /// The capacity in bytes to ask for then.
+    pub(super) capacity: Option<u64>,
 }
 
 impl State {
@@ -81,12 +87,7 @@ impl State {
 
 impl Flow {
     /// Makes a flow with nothing accepted yet.
-    pub(super) fn new(
-        state: State,
-        capacity: Option<u64>,
-        label: Label,
-        journal: &Journal,
-    ) -> Self {
+    pub(super) fn new(state: State, label: Label, journal: &Journal) -> Self {
         Self {
             state,
             outbox: Bytes::new(),
@@ -94,7 +95,6 @@ impl Flow {
             is_stuck: false,
             is_untold: false,
             is_proven: false,
-            capacity,
             broken: Arc::default(),
             left_behind: false,
             meter: journal.meter(&label, Direction::Write),
@@ -147,13 +147,14 @@ impl Flow {
 
     /// Checks whether the awaited reader has come, or is late.
     pub(super) fn advance(&mut self) -> Result<(), Fault> {
-        let State::Waiting { reader, deadline } = &self.state else {
+        let State::Waiting(waiting) = &self.state else {
             return Ok(());
         };
+        let Waiting { reader, deadline, capacity } = &**waiting;
         match reader.take() {
             Some(opened) => match opened.and_then(|fd| End::owned(fd, Direction::Write)) {
                 Ok(end) => {
-                    self.state = State::opened(end, self.capacity, &self.label, &self.journal);
+                    self.state = State::opened(end, *capacity, &self.label, &self.journal);
                     Ok(())
                 }
                 Err(error) => Err(self.fail(error.into())),
@@ -327,7 +328,7 @@ impl Flow {
             Now,
         }
         let until = match &self.state {
-            State::Waiting { reader, deadline } => Until::Reader(reader.done(), *deadline),
+            State::Waiting(it) => Until::Reader(it.reader.done(), it.deadline),
             State::Open(end) => Until::Room(Arc::clone(end)),
             State::Failed(_) => Until::Now,
         };
