@@ -67,7 +67,7 @@ fn mistakes_have_one_remedy() {
         ),
         ("run @cat --sandbox xx", 2, "--sandbox: there is no `xx`; there are auto, require, off"),
         ("run @cat --stats=foo", 2, "--stats: there is no `foo`; there are text, json"),
-        ("run @cat --fd", 2, "the value is missing; write --fd [NAME=]N[,r|w]"),
+        ("run @cat --fd", 2, "the value is missing; write --fd [NAME=]N[,KEY...]"),
         (
             "run upper",
             66,

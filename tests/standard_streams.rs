@@ -164,8 +164,8 @@ fn appending_keeps_what_is_there() {
     let script = format!(
         "cd {}
         for guest in @upper @cat @tee {}; do echo hi | pipehost run $guest --stdout append:log; done
-        echo hi | pipehost pipe @upper ! @cat --stdout append:log
-        echo hi | pipehost pipe --isolate @upper ! @cat --stdout append:log
+        echo hi | pipehost pipe --stdout append:log @upper ! @cat
+        echo hi | pipehost pipe --isolate --stdout append:log @upper ! @cat
         echo hi | pipehost run @cat --stdout append:/dev/stdout
         echo hi | pipehost run @cat --stdout append:/dev/null
         pipehost run @cat --stdin fifo:in,eof=close --stdout append:log & echo hi > in; wait
