@@ -29,7 +29,8 @@
 //! requests that come meanwhile wait. It
 //! - ends with success at the end of its input, and when the client no longer reads;
 //! - answers what is no JSON, no request, an unknown method or wrong parameters with an error, and goes
-//!   on. So it does with a message of more than 4 MiB ([`Server::bound`]), of which it keeps nothing;
+//!   on. So it does with a message of more than 4 MiB ([`Server::bound`]), of which it keeps nothing, and
+//!   with a batch of more than 100 messages;
 //! - answers a tool's error, and arguments that are not what the tool takes, with a result that
 //!   [says so](Reply::error), as the model can act on that;
 //! - does not answer a request that was cancelled.

@@ -179,7 +179,8 @@ impl<R: Read, W: Write> Filter<R, W> {
     /// returns how many it takes; the others come again, with more.
     ///
     /// For a filter whose records no framing finds. What it does not take is bounded as a record is.
-    /// It is called once more at the end of the input, perhaps with no bytes.
+    /// It is called once more at the end of the input, perhaps with no bytes, and has to take all of them
+    /// then.
     ///
     /// ```
     /// use pipehost_guest::records::Filter;
@@ -197,7 +198,8 @@ impl<R: Read, W: Write> Filter<R, W> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`filter`].
+    /// Those of [`filter`]; [`Malformed::CutOff`] for what the function leaves at the end, unless it has
+    /// called [`RecordWriter::stop`].
     ///
     /// # Panics
     /// Panics if the function takes more than there is.
@@ -261,6 +263,9 @@ fn pieces<W: Write>(
         let filled = held + read;
         let taken = function(&buf[..filled], read == 0, out)?;
         if read == 0 {
+            if taken < filled && !out.is_stopped() {
+                return Err(RecordError::new(1, offset + taken as u64, Malformed::CutOff).into());
+            }
             break;
         }
         buf.copy_within(taken..filled, 0);

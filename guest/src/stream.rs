@@ -108,7 +108,7 @@ pub fn input() -> io::Result<Reader> {
         None => {
             let (stream, outcome) = cli::stdin::read_via_stream();
             let source = Source::Stream(stream, Some(Outcome::Stdio(outcome)));
-            Ok(Reader { source, rest: Vec::new() })
+            Ok(Reader { source, rest: Vec::new(), failed: None })
         }
     }
 }
@@ -122,7 +122,7 @@ pub fn input() -> io::Result<Reader> {
 pub fn output() -> io::Result<Writer> {
     match output_name() {
         Some(name) => open_writer(name),
-        None => Ok(Writer { sink: Sink::Stdout }),
+        None => Ok(Writer { sink: Sink::Stdout, failed: None }),
     }
 }
 
@@ -165,6 +165,8 @@ pub struct Reader {
     source: Source,
     /// What was read for a [`AsyncRead::poll_read`] that has not come back for it.
     rest: Vec<u8>,
+    /// The error of such a read that [`Reader::ready`] has met. The next read returns it.
+    failed: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -177,7 +179,7 @@ enum Source {
 
 impl Reader {
     fn new(end: PipeReader) -> Self {
-        Self { source: Source::End(end), rest: Vec::new() }
+        Self { source: Source::End(end), rest: Vec::new(), failed: None }
     }
 
     /// Returns how many bytes can be read now without waiting. Call it before the first read.
@@ -262,12 +264,14 @@ impl Reader {
         Ok(buf.len() - before)
     }
 
-    /// Waits until a read can get on: there are bytes, or the end of file. Takes no bytes out.
-    /// Cancel safe.
+    /// Waits until a read can get on: there are bytes, the end of file, or an error, which the next read
+    /// returns. Takes no bytes out. Cancel safe.
     pub async fn ready(&mut self) {
-        let settled = poll_fn(|cx| self.poll_settled(cx)).await;
-        if settled.is_ok()
-            && self.rest.is_empty()
+        if let Err(error) = poll_fn(|cx| self.poll_settled(cx)).await {
+            self.failed = Some(error);
+            return;
+        }
+        if self.rest.is_empty()
             && let Some(stream) = self.stream()
         {
             stream.read(Vec::new()).await;
@@ -322,6 +326,9 @@ impl Drop for Reading<'_> {
 #[derive(Debug)]
 pub struct Writer {
     sink: Sink,
+    /// The error of a write that [`AsyncWrite::poll_write`] has accepted and [`Writer::ready`] has met. The
+    /// next write, flush or close returns it.
+    failed: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -335,7 +342,7 @@ enum Sink {
 
 impl Writer {
     fn new(end: PipeWriter) -> Self {
-        Self { sink: Sink::End(end) }
+        Self { sink: Sink::End(end), failed: None }
     }
 
     /// Returns how many bytes the pipe can hold. Must be called before the first write.
@@ -369,7 +376,8 @@ impl Writer {
     fn stream(&mut self) -> Option<&mut StreamWriter<u8>> {
         if let Sink::End(_) | Sink::Stdout = self.sink {
             let (writer, data) = wit_stream::new();
-            let idle = Self { sink: mem::replace(&mut self.sink, Sink::Closed) };
+            let sink = mem::replace(&mut self.sink, Sink::Closed);
+            let idle = Self { sink, failed: None };
             if let Some(outcome) = idle.feed(data) {
                 self.sink = Sink::Stream(writer, outcome);
             }
@@ -402,11 +410,14 @@ impl Writer {
         Err(io::ErrorKind::BrokenPipe.into())
     }
 
-    /// Waits until a write can get on: there is room, or an error. Cancel safe.
+    /// Waits until a write can get on: there is room, or an error, which the next write or
+    /// [`Writer::close`] returns. Cancel safe.
     pub async fn ready(&mut self) {
-        if poll_fn(|cx| self.poll_settled(cx)).await.is_ok()
-            && let Some(stream) = self.stream()
-        {
+        if let Err(error) = poll_fn(|cx| self.poll_settled(cx)).await {
+            self.failed = Some(error);
+            return;
+        }
+        if let Some(stream) = self.stream() {
             stream.write(Vec::new()).await;
         }
     }

@@ -83,7 +83,7 @@ impl<'a> Call<'a> {
     }
 
     /// Returns whether nobody waits for the result any more: the client has cancelled the call, or has
-    /// closed its side. Does not wait. A tool that takes long asks this from time to time.
+    /// closed its side. Does not wait for the client to send anything. A tool that takes long asks this from time to time.
     ///
     /// It also answers a `ping` that has come.
     pub fn is_cancelled(&mut self) -> bool {

@@ -20,6 +20,8 @@ pub(super) struct Connection<R, W: Write> {
     /// What came while a tool ran, and how long it was.
     waiting: VecDeque<(Incoming, usize)>,
     has_ended: bool,
+    /// The bound that a message is longer than whose end has not come. It is answered then.
+    refused: Option<usize>,
     level: Level,
     running: Option<Value>,
     is_cancelled: bool,
@@ -36,6 +38,7 @@ impl<R: TryRead, W: Write> Connection<R, W> {
             bound,
             waiting: VecDeque::new(),
             has_ended: false,
+            refused: None,
             level: Level::Debug,
             running: None,
             is_cancelled: false,
@@ -59,6 +62,10 @@ impl<R: TryRead, W: Write> Connection<R, W> {
             return Ok(Some(message));
         }
         loop {
+            if self.refused.is_some() {
+                self.reader.skip()?;
+                self.answer_refused()?;
+            }
             let read = self.reader.next().map(|line| line.map(Self::understand));
             match read {
                 Ok(None) => return Ok(None),
@@ -76,13 +83,18 @@ impl<R: TryRead, W: Write> Connection<R, W> {
         (!is_empty).then(|| (parse(line), line.len()))
     }
 
-    /// Answers a message that is too long; other errors are passed on.
+    /// Notes that a message is too long; other errors are passed on.
     fn refuse(&mut self, error: io::Error) -> io::Result<()> {
-        let bound = match RecordError::of(&error).map(RecordError::why) {
-            Some(Malformed::TooLong { bound }) => *bound,
+        match RecordError::of(&error).map(RecordError::why) {
+            Some(Malformed::TooLong { bound }) => self.refused = Some(*bound),
             _ => return Err(error),
-        };
-        self.reader.skip()?;
+        }
+        Ok(())
+    }
+
+    /// Answers a message that is too long, of which all has come now: its id may be at its end.
+    fn answer_refused(&mut self) -> io::Result<()> {
+        let Some(bound) = self.refused.take() else { return Ok(()) };
         let why = format!("the message is longer than {bound} bytes");
         let id = self.reader.framing().id();
         self.send(&Failure::request(&why).answer(id))
@@ -141,6 +153,13 @@ impl<R: TryRead, W: Write> Connection<R, W> {
     fn take_all(&mut self) -> io::Result<()> {
         let mut held: usize = self.waiting.iter().map(|(_, len)| len).sum();
         while !self.has_ended && self.waiting.len() < WAITING && held < self.bound {
+            if self.refused.is_some() {
+                match self.reader.try_skip() {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    skipped => skipped?,
+                }
+                self.answer_refused()?;
+            }
             let read = self.reader.try_next().map(|line| line.map(Self::understand));
             match read {
                 Ok(None) => self.has_ended = true,

@@ -2,12 +2,16 @@
 
 use std::mem;
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use crate::records::{Framing, Lines, Malformed, Scan};
 
 /// The notification that nobody waits for an answer any more.
 pub(super) const CANCELLED: &str = "notifications/cancelled";
+
+/// How many messages a batch may have. All of its answers are held until the last one is there.
+const BATCH: usize = 100;
 
 /// What a line has.
 #[derive(Debug)]
@@ -57,6 +61,17 @@ fn shortened(text: &str) -> String {
 
 /// Takes a line apart.
 pub(super) fn parse(line: &[u8]) -> Result<Incoming, Failure> {
+    // As values, many small messages take far more memory than their text, so they are counted before.
+    if line.trim_ascii_start().starts_with(b"[") {
+        match serde_json::from_slice::<Vec<IgnoredAny>>(line) {
+            Ok(messages) if messages.len() > BATCH => {
+                let why = format!("the batch has more than {BATCH} messages");
+                return Err(Failure::request(&why));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(Failure::parse(&error.to_string())),
+        }
+    }
     match serde_json::from_slice(line) {
         Ok(Value::Array(messages)) if messages.is_empty() => {
             Err(Failure::request("the batch is empty"))

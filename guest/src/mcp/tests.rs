@@ -227,6 +227,45 @@ fn a_batch_has_one_answer() {
 }
 
 #[test]
+fn a_batch_of_many_messages_is_refused() {
+    let batch = |count| format!("[{}]\n", vec!["1"; count].join(","));
+    assert_eq!(one(&batch(100)).as_array().unwrap().len(), 100);
+    for count in [101, 1_000_000] {
+        let answer = one(&format!("  {}", batch(count)));
+        assert_eq!(answer["error"]["code"], -32600);
+        assert_eq!(
+            answer["error"]["message"],
+            "Invalid request: the batch has more than 100 messages"
+        );
+    }
+    assert_eq!(code("[1,\n"), (Value::Null, -32700));
+}
+
+/// A message that is too long, and does not end, does not stop the call that runs: that goes on, and is
+/// cancelled by what follows.
+#[test]
+fn a_call_does_not_wait_for_the_end_of_a_long_message() {
+    let long = format!("{{\"x\":\"{}\"", "x".repeat(2000));
+    let progress = json!({ "name": "slow", "_meta": { "progressToken": "t" } });
+    let source = Source::new()
+        .send(request(1, "tools/call", progress))
+        .send(&long)
+        .pause()
+        .pause()
+        .send(",\"id\":8}\n")
+        .send(cancelled(1))
+        .pause()
+        .send(request(2, "ping", json!({})));
+    let sink = Sink::new();
+    server().bound(1000).serve(source, sink.clone()).unwrap();
+    let answers = answers(&sink);
+    let steps = answers.iter().filter(|it| it["method"] == "notifications/progress").count();
+    assert_eq!(steps, 2, "{answers:?}");
+    let ids: Vec<_> = answers.iter().filter_map(|it| it["id"].as_i64()).collect();
+    assert_eq!(ids, [8, 2]);
+}
+
+#[test]
 fn a_call_is_cancelled() {
     let progress = json!({ "name": "slow", "_meta": { "progressToken": "t" } });
     let source = Source::new()

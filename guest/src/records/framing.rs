@@ -95,15 +95,21 @@ fn delimited(bytes: &[u8], delimiter: u8) -> Scan {
     }
 }
 
-fn put_delimited(record: &[u8], delimiter: u8, out: &mut Vec<u8>) {
+fn put_delimited(record: &[u8], delimiter: u8, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    if memchr::memchr(delimiter, record).is_some() {
+        let name = if delimiter == 0 { "zero byte" } else { "newline" };
+        return Err(Malformed::Other(format!("has a {name} in it, which would end it")));
+    }
     out.reserve(record.len() + 1);
     out.extend_from_slice(record);
     out.push(delimiter);
+    Ok(())
 }
 
 /// Lines: a record ends at a newline, which is not a part of it. A carriage return is.
 ///
 /// The last line needs no newline. A filter writes the last line as it found it: with, or without.
+/// What has a newline in it is not written: it is [`Malformed::Other`].
 ///
 /// See the example of [`filter`](super::filter()).
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,8 +125,7 @@ impl Framing for Lines {
     }
 
     fn put(&self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
-        put_delimited(record, b'\n', out);
-        Ok(())
+        put_delimited(record, b'\n', out)
     }
 
     fn optional_tail(&self) -> usize {
@@ -129,7 +134,7 @@ impl Framing for Lines {
 }
 
 /// Records that a zero byte ends, as `find -print0` writes and `xargs -0` reads them. The last one
-/// needs none.
+/// needs none. What has a zero byte in it is not written: it is [`Malformed::Other`].
 ///
 /// ```
 /// use pipehost_guest::records::{Filter, Nul};
@@ -154,8 +159,7 @@ impl Framing for Nul {
     }
 
     fn put(&self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
-        put_delimited(record, 0, out);
-        Ok(())
+        put_delimited(record, 0, out)
     }
 
     fn optional_tail(&self) -> usize {

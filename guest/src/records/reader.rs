@@ -276,8 +276,21 @@ impl<R: Read, F: Framing> RecordReader<R, F> {
     /// # Errors
     /// Those of [`RecordReader::next`].
     pub fn skip(&mut self) -> io::Result<()> {
+        self.skip_by(Self::fill)
+    }
+
+    /// Drops as [`RecordReader::skip`] does what has come. `WouldBlock` if the end of the record has not.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn try_skip(&mut self) -> io::Result<()>
+    where
+        R: TryRead,
+    {
+        self.skip_by(|reader| reader.fill_by(TryRead::try_read))
+    }
+
+    fn skip_by(&mut self, fill: impl Fn(&mut Self) -> io::Result<bool>) -> io::Result<()> {
         while self.state == State::Skipping {
-            if !self.pass()? && !self.fill()? {
+            if !self.pass()? && !fill(self)? {
                 self.state = State::Over;
             }
         }

@@ -328,6 +328,39 @@ fn what_a_function_leaves_is_bounded() {
     assert_eq!(error.to_string(), "record 1, at byte 0, is longer than 1000 bytes");
 }
 
+#[test]
+fn what_a_function_leaves_at_the_end_is_cut_off() {
+    let error = Filter::between(&b"abc"[..], io::sink())
+        .pieces(|bytes, _, _| Ok(bytes.len() / 2 * 2))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    assert_eq!(error.to_string(), "record 1, at byte 2, is cut off by the end of the input");
+    // Unless it has enough.
+    let stop = |bytes: &[u8], _, out: &mut RecordWriter<_, Bytes>| {
+        out.stop();
+        Ok(bytes.len() - 1)
+    };
+    Filter::between(&b"abc"[..], io::sink()).pieces(stop).unwrap();
+}
+
+#[test]
+fn a_record_with_its_delimiter_in_it_is_not_written() {
+    let mut out = Vec::new();
+    let mut lines = RecordWriter::new(&mut out, Lines);
+    lines.put(b"a\0b").unwrap();
+    let error = lines.put(b"a\nb").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert_eq!(error.to_string(), "record 2, at byte 0, has a newline in it, which would end it");
+    drop(lines);
+    assert_eq!(out, b"a\0b\n");
+    let mut out = Vec::new();
+    let mut paths = RecordWriter::new(&mut out, Nul);
+    paths.put(b"a\nb").unwrap();
+    assert!(paths.put(b"a\0b").unwrap_err().to_string().contains("zero byte"));
+    drop(paths);
+    assert_eq!(out, b"a\nb\0");
+}
+
 #[cfg(feature = "json")]
 #[test]
 fn values_of_a_type() {

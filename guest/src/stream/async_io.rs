@@ -34,7 +34,7 @@ impl Reader {
     fn begin(&mut self, most: usize) {
         let source = mem::replace(&mut self.source, Source::Ended);
         self.source = Source::Busy(Busy::new(async move {
-            let mut reader = Self { source, rest: Vec::new() };
+            let mut reader = Self { source, rest: Vec::new(), failed: None };
             let mut bytes = Vec::with_capacity(most);
             let read = reader.read(&mut bytes).await;
             (reader.source, read.map(|_| bytes))
@@ -43,6 +43,9 @@ impl Reader {
 
     /// Ends a read that is under way. What it read is in `rest`.
     pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         if let Source::Busy(Busy(read)) = &mut self.source {
             let (source, bytes) = ready!(read.as_mut().poll(cx));
             self.source = source;
@@ -81,7 +84,7 @@ impl Writer {
     fn begin(&mut self, operation: impl AsyncFnOnce(&mut Self) -> io::Result<()> + 'static) {
         let sink = mem::replace(&mut self.sink, Sink::Closed);
         self.sink = Sink::Busy(Busy::new(async move {
-            let mut writer = Self { sink };
+            let mut writer = Self { sink, failed: None };
             let done = operation(&mut writer).await;
             (mem::replace(&mut writer.sink, Sink::Closed), done)
         }));
@@ -89,6 +92,9 @@ impl Writer {
 
     /// Ends a write that is under way.
     pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         if let Sink::Busy(Busy(write)) = &mut self.sink {
             let (sink, done) = ready!(write.as_mut().poll(cx));
             self.sink = sink;
@@ -129,5 +135,63 @@ impl AsyncWrite for Writer {
             self.begin(async |writer| writer.end().await);
         }
         self.poll_settled(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use futures::io::AsyncReadExt;
+
+    use super::*;
+
+    /// Returns the outcome of what waits for nothing.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => done,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    fn error() -> io::Error {
+        io::ErrorKind::TimedOut.into()
+    }
+
+    #[test]
+    fn the_error_of_an_accepted_write_is_kept() {
+        let writer = || {
+            let failing = Busy::new(async { (Sink::Closed, Err(error())) });
+            let mut writer = Writer { sink: Sink::Busy(failing), failed: None };
+            // Twice, as a loop may do.
+            now(writer.ready());
+            now(writer.ready());
+            writer
+        };
+        assert_eq!(now(writer().close()).unwrap_err().kind(), error().kind());
+        let mut writer = writer();
+        assert_eq!(now(writer.write_all(vec![0])).unwrap_err().kind(), error().kind());
+        assert_eq!(now(writer.write_all(vec![0])).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn the_error_of_a_read_is_kept() {
+        let reader = || {
+            let failing = Busy::new(async { (Source::Ended, Err(error())) });
+            let source = Source::Busy(failing);
+            let mut reader = Reader { source, rest: Vec::new(), failed: None };
+            now(reader.ready());
+            now(reader.ready());
+            reader
+        };
+        let mut buf = Vec::new();
+        let mut first = reader();
+        assert_eq!(now(first.read(&mut buf)).unwrap_err().kind(), error().kind());
+        assert_eq!(now(first.read(&mut buf)).unwrap(), 0);
+        let mut second = reader();
+        let mut byte = [0; 1];
+        let read = AsyncReadExt::read(&mut second, &mut byte);
+        assert_eq!(now(read).unwrap_err().kind(), error().kind());
     }
 }

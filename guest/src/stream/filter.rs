@@ -34,12 +34,12 @@ pub async fn filter<F: Framing + Clone>(
     let mut gone = false;
     let run = each(input()?, &mut output, framing, function, &mut gone).await;
     match run {
-        Ok(()) if !gone => match output.close().await {
+        Ok(()) => match output.close().await {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             closed => closed,
         },
-        _ if gone => Ok(()),
-        run => run,
+        Err(error) if gone && error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        failed => failed,
     }
 }
 
@@ -70,14 +70,15 @@ async fn each<F: Framing + Clone>(
                 record
             }
             Err(error) => {
-                write(&mut out, output, 0, gone).await?;
+                let _ = write(&mut out, output, 0, gone).await;
                 return Err(error);
             }
         };
         let result = function(reader.bytes(record), &mut out);
         let is_over = result.is_err() || out.is_stopped();
-        write(&mut out, output, if is_over { 0 } else { GATHERED }, gone).await?;
-        result?;
+        let written = write(&mut out, output, if is_over { 0 } else { GATHERED }, gone).await;
+        // The function's own error is told, even if nobody reads its last answers.
+        result.and(written)?;
         if is_over {
             return Ok(());
         }
