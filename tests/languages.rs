@@ -48,7 +48,8 @@ impl Example {
         let written = fs::File::create(dir.path("stdout")).unwrap();
         let mut on_stdio = self.run(&[]);
         on_stdio.stdin(fs::File::open(from).unwrap()).stdout(written).stderr(Stdio::piped());
-        Running::new(&mut on_stdio).end().expect(0);
+        let ended = Running::new(&mut on_stdio).end().expect(0);
+        assert_eq!(ended.stderr, "", "stdin and stdout");
         let got = sh(&format!("sha256sum < {}", dir.path("stdout").display())).end().expect(0);
         assert_eq!(got.stdout, sum, "stdin and stdout");
 
@@ -56,12 +57,13 @@ impl Example {
         let reader = sum_of(&output);
         let writer = cat_into(from, &input);
         let fifos = [fifo("in", &input, ",r"), fifo("out", &output, ",w")].concat();
-        self.run(&fifos).end().expect(0);
+        let ended = self.run(&fifos).end().expect(0);
+        assert_eq!(ended.stderr, "", "two FIFOs");
         writer.end().expect(0);
         assert_eq!(reader.end().expect(0).stdout, sum, "two FIFOs");
     }
 
-    /// A reader that has enough ends the example, which says nothing of it.
+    /// A reader that has enough ends the example, which says nothing of it: the reader of stdout, and that of `out`.
     #[track_caller]
     fn ends_when_its_reader_leaves(&self, from: &Path) {
         let run = self.run(&[]);
@@ -75,7 +77,15 @@ impl Example {
         let mut shell = sh(&script);
         shell.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let ended = shell.end().expect(0);
-        assert_eq!(ended.stdout, "141\n", "{ended:?}");
+        assert_eq!((&*ended.stdout, &*ended.stderr), ("141\n", ""), "stdout");
+
+        let dir = Dir::new();
+        let out = dir.fifo("out");
+        let reader = sh(&format!("head -c 10 < {} > /dev/null", out.display())).start();
+        let mut run = self.run(&fifo("out", &out, ",w"));
+        let ended = run.stdin(fs::File::open(from).unwrap()).end().expect(141);
+        assert_eq!(ended.stderr, "", "the pipe `out`");
+        reader.end().expect(0);
     }
 }
 

@@ -1,5 +1,6 @@
 /* Numbers the lines that it reads, as cat -n does. */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +22,9 @@ int main(void) {
     }
     free(line);
     if (ferror(in) || ferror(out) || fclose(out)) {
+        /* The reader has had enough. That is no fault, and the status is as after SIGPIPE. */
+        if (errno == EPIPE)
+            pipehost_exit(141);
         perror("c-number");
         return 1;
     }

@@ -17,10 +17,17 @@ const PROGRAMS: [(&str, &str); 2] = [("apache2", "apache2-bin"), ("curl", "curl"
 fn the_recipe_for_apache() {
     let _dog = watchdog();
     demand(&PROGRAMS);
-    let recipe = Recipe::read("apache");
+    let mut recipe = Recipe::read("apache");
+    // Another program may have the recipe's port.
+    recipe.replace("PORT=8099", &format!("PORT={}", free_port()));
     let kitchen = recipe.kitchen(&["redact"]);
     recipe.cook(&kitchen);
     no_process_stays(&kitchen);
+}
+
+/// Returns a port that nobody listens on.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until no process works in the kitchen's folder.
@@ -50,7 +57,7 @@ impl Server {
         let kitchen = recipe.kitchen(&["redact"]);
         let config = recipe.file("apache2.conf").replace(" --stdout", &format!(" {more} --stdout"));
         fs::write(kitchen.path("apache2.conf"), config).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let server = Self { kitchen, port };
         server.control("start");
         until("the server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());

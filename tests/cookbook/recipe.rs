@@ -56,6 +56,14 @@ impl Recipe {
         &self.blocks.iter().find(is_it).unwrap().text
     }
 
+    /// Puts `to` where what a reader types has `from`, as a reader does whose system has other needs.
+    pub fn replace(&mut self, from: &str, to: &str) {
+        let typed = self.blocks.iter_mut().filter(|block| block.language == "sh");
+        let found: Vec<_> = typed.filter(|block| block.text.contains(from)).collect();
+        assert!(!found.is_empty(), "{} has no {from}", self.name);
+        found.into_iter().for_each(|block| block.text = block.text.replace(from, to));
+    }
+
     /// Makes a folder with the recipe's files, these guests, and `pipehost` on the PATH.
     pub fn kitchen(&self, guests: &[&str]) -> Kitchen {
         let kitchen = Kitchen::new(guests);

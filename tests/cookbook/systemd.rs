@@ -33,6 +33,11 @@ fn the_units_are_valid() {
         let ended = verify(unit).expect(0);
         assert_eq!(ended.stdout + &ended.stderr, "", "{unit}");
     }
+    // pipehost ends with 143 when it is stopped, which systemd takes for a failure unless it is told.
+    for unit in [UNITS[0], UNITS[2]] {
+        let (_, service) = recipe.file(unit).split_once("[Service]\n").unwrap();
+        assert!(service.lines().any(|line| line == "SuccessExitStatus=143"), "{unit}");
+    }
     // It would have said something.
     let wrong = recipe.file(UNITS[0]).replace("RestartSec=1", "RestartSoon=1");
     fs::write(root.path("etc/systemd/system/wrong.service"), wrong).unwrap();

@@ -21,9 +21,15 @@ pub fn path() -> OsString {
 
 /// Returns whether there is a program of that name. Where there is none, says so, past what collects the
 /// output of tests.
+///
+/// # Panics
+/// Panics then if PIPEHOST_LANGUAGES is `required`, as in `.ci/run`: no test is left out there.
+#[track_caller]
 pub fn has(program: &str) -> bool {
     let has = env::split_paths(&path()).any(|folder| folder.join(program).exists());
     if !has {
+        let is_required = env::var_os("PIPEHOST_LANGUAGES").is_some_and(|it| it == "required");
+        assert!(!is_required, "{program} is missing: type .ci/languages");
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         let line = format!("NOT RUN: {test}, for want of {program}: type .ci/languages\n");
         let _ = std::io::stderr().write_all(line.as_bytes());

@@ -1,5 +1,6 @@
 /* Writes its words as a line into a granted pipe: plugin-name PIPE WORD... */
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "pipehost.h"
@@ -17,6 +18,9 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++)
         fprintf(to, "%s%c", argv[i], i + 1 < argc ? ' ' : '\n');
     if (fclose(to)) {
+        /* The reader has had enough. That is no fault, and the status is as after SIGPIPE. */
+        if (errno == EPIPE)
+            pipehost_exit(141);
         perror(argv[1]);
         return 1;
     }

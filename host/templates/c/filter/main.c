@@ -1,6 +1,7 @@
 /* Reads lines, and writes what `change` makes of each. */
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,6 +29,9 @@ int main(void) {
             break;
     }
     if (ferror(in) || ferror(out) || fclose(out)) {
+        /* The reader has had enough. That is no fault, and the status is as after SIGPIPE. */
+        if (errno == EPIPE)
+            pipehost_exit(141);
         perror("plugin-name");
         return 1;
     }
