@@ -115,12 +115,19 @@ fn nothing_is_written_over() {
         fs::create_dir(dir.path(lang)).unwrap();
         fs::write(dir.path(lang).join("README.md"), "mine").unwrap();
         dir.file("file", "mine");
+        let made = |name: &str| {
+            let mut args = vec![name, "--lang", lang];
+            if lang == "rust" {
+                args.extend(["--sdk-path", root().to_str().unwrap()]);
+            }
+            new(&dir, &args)
+        };
         for name in [lang, "file"] {
             let line = [name, "is there already", "choose another name"];
-            new(&dir, &[name, "--lang", lang]).expect_line(74, &line);
+            made(name).expect_line(74, &line);
         }
         std::os::unix::fs::symlink("nowhere", dir.path("link")).unwrap();
-        new(&dir, &["link", "--lang", lang]).expect_line(74, &["link is there already"]);
+        made("link").expect_line(74, &["link is there already"]);
         fs::remove_file(dir.path("link")).unwrap();
         assert_eq!(fs::read_to_string(dir.path(lang).join("README.md")).unwrap(), "mine");
         assert_eq!(fs::read_dir(dir.path(lang)).unwrap().count(), 1);
@@ -158,13 +165,34 @@ fn what_cannot_be_made_is_refused_with_one_line() {
     }
 }
 
-/// Until the SDK is published, the output says what to do.
+/// Until the SDK is published, a plugin in Rust that names no clone could not be built.
 #[test]
-fn a_plugin_without_a_path_to_the_sdk_says_what_it_wants() {
+fn a_plugin_in_rust_needs_a_path_to_the_sdk() {
     let dir = Dir::new();
-    let made = new(&dir, &["later"]).expect(0);
-    assert!(made.stdout.contains("--sdk-path CLONE"), "{made:?}");
-    let manifest = fs::read_to_string(dir.path("later/Cargo.toml")).unwrap();
-    let version = env!("CARGO_PKG_VERSION");
-    assert!(manifest.contains(&format!("pipehost-guest = \"{version}\"")), "{manifest}");
+    for kind in ["filter", "command", "async", "mcp"] {
+        let told = ["needs --sdk-path CLONE", "not published yet"];
+        new(&dir, &["later", "--kind", kind]).expect_line(2, &told);
+        assert!(dir.is_empty(), "{kind}");
+    }
+}
+
+/// A plugin's test that fails leaves no process that waits at a pipe, and no file. Its shell is the one that has no
+/// `jobs` in `$(...)`, if this system has one.
+#[test]
+fn a_test_that_fails_leaves_nothing() {
+    let _dog = watchdog_after(Duration::from_secs(60));
+    for kind in ["filter", "command", "async"] {
+        let dir = Dir::new();
+        new(&dir, &["it", "--lang", "js", "--kind", kind]).expect(0);
+        let folder = dir.path("it");
+        // The plugin itself is of no interest here.
+        fs::write(folder.join("build"), "").unwrap();
+        fs::create_dir(dir.path("temporary")).unwrap();
+        let mut test = sh("exec sh test");
+        test.current_dir(&folder).env("PIPEHOST", "/nowhere").env("TMPDIR", dir.path("temporary"));
+        // A process that was left would hold the output, whose end this waits for.
+        let ended = test.end();
+        assert_eq!(ended.code, Some(127), "{ended:?}");
+        assert_eq!(fs::read_dir(dir.path("temporary")).unwrap().count(), 0, "{kind}");
+    }
 }

@@ -58,7 +58,7 @@ Examples:
   One in Python:
     pipehost new redact --lang python
   A server of tools for a client of the Model Context Protocol:
-    pipehost new tools --kind mcp";
+    pipehost new tools --kind mcp --sdk-path ../pipehost";
 
 const PIPE_STATUSES: &str = "\
 Exit status: that of the last stage that failed, as with `set -o pipefail`:
@@ -347,7 +347,7 @@ pub(crate) struct NewArgs {
     #[arg(long, value_enum, default_value_t = Language::Rust)]
     pub(crate) lang: Language,
 
-    /// Where the crate pipehost-guest is: a clone of pipehost, or the folder `guest` in it. For Rust; the
+    /// Where the crate pipehost-guest is: a clone of pipehost, or the folder `guest` in it. Rust needs it; the
     /// SDKs of other languages are put into the new folder.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) sdk_path: Option<PathBuf>,

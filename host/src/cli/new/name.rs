@@ -4,7 +4,7 @@
 const LONGEST: usize = 64;
 
 /// What cargo refuses, or a system takes for a device.
-const TAKEN: [&str; 71] = [
+const TAKEN: [&str; 85] = [
     "abstract",
     "alloc",
     "as",
@@ -74,8 +74,22 @@ const TAKEN: [&str; 71] = [
     "yield",
     "com1",
     "com2",
+    "com3",
+    "com4",
+    "com5",
+    "com6",
+    "com7",
+    "com8",
+    "com9",
     "lpt1",
     "lpt2",
+    "lpt3",
+    "lpt4",
+    "lpt5",
+    "lpt6",
+    "lpt7",
+    "lpt8",
+    "lpt9",
 ];
 
 /// Checks a plugin's name. The error is one line.
@@ -140,6 +154,8 @@ mod tests {
             ("fn", "how about `fn-plugin`?"),
             ("test", "how about `test-plugin`?"),
             ("nul", "how about `nul-plugin`?"),
+            ("com9", "how about `com9-plugin`?"),
+            ("lpt3", "how about `lpt3-plugin`?"),
             (&"a".repeat(65), "at most 64"),
         ] {
             let error = check(name).unwrap_err();

@@ -8,13 +8,8 @@ use serde::Deserialize;
 use super::super::args::{Language, NewArgs};
 use super::super::exit::{Failure, OrStatus, Status};
 
-/// The version of the SDK that goes with this host.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// Where the crate `pipehost-guest` is.
 pub(super) enum Sdk {
-    /// In the registry, once it is published.
-    Registry,
     /// In this folder.
     Folder(String),
     /// Of another language: in the plugin's own folder.
@@ -34,7 +29,13 @@ struct Package {
 impl Sdk {
     pub(super) fn of(args: &NewArgs) -> Result<Self, Failure> {
         match (args.lang, &args.sdk_path) {
-            (Language::Rust, None) => Ok(Self::Registry),
+            (Language::Rust, None) => {
+                let error = anyhow!(
+                    "a plugin in Rust needs --sdk-path CLONE, a clone of pipehost, as pipehost-guest is not \
+                     published yet"
+                );
+                Err(error).or_status(Status::Usage)
+            }
             (Language::Rust, Some(path)) => Ok(Self::Folder(found(path)?)),
             (_, None) => Ok(Self::Inside),
             (lang, Some(_)) => {
@@ -47,30 +48,16 @@ impl Sdk {
         }
     }
 
-    /// Returns the dependency, as Cargo.toml has it.
+    /// Returns the dependency, as Cargo.toml has it; nothing for other languages.
     pub(super) fn dependency(&self, features: &[&str]) -> String {
+        let Self::Folder(path) = self else { return String::new() };
         // A text of JSON is one of TOML, too.
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let path = serde_json::Value::from(path.as_str());
         let features = match features {
             [] => String::new(),
             features => format!(", features = {features:?}"),
         };
-        match self {
-            Self::Folder(path) => format!("{{ path = {}{features} }}", quoted(path)),
-            _ if features.is_empty() => quoted(VERSION),
-            _ => format!("{{ version = {}{features} }}", quoted(VERSION)),
-        }
-    }
-
-    /// Returns what to do before it can be built, if anything.
-    pub(super) fn note(&self) -> Option<String> {
-        match self {
-            Self::Registry => Some(format!(
-                "pipehost-guest {VERSION} is not on crates.io yet: have Cargo.toml say where a clone of pipehost is, \
-                 pipehost-guest = {{ path = \"CLONE/guest\" }}, as --sdk-path CLONE does"
-            )),
-            Self::Folder(_) | Self::Inside => None,
-        }
+        format!("{{ path = {path}{features} }}")
     }
 }
 
@@ -104,17 +91,12 @@ mod tests {
     #[test]
     fn dependencies_are_toml() {
         let odd = "/a \"b\"\\c\u{7}/ü";
-        for (sdk, features) in [
-            (Sdk::Registry, &[][..]),
-            (Sdk::Registry, &["mcp"]),
-            (Sdk::Folder(odd.into()), &[]),
-            (Sdk::Folder(odd.into()), &["mcp"]),
-        ] {
+        let sdk = Sdk::Folder(odd.into());
+        let cases: [&[&str]; 2] = [&[], &["mcp"]];
+        for features in cases {
             let text = format!("it = {}", sdk.dependency(features));
             let read: toml::Table = toml::from_str(&text).unwrap();
-            let path = read["it"].get("path");
-            assert_eq!(path.is_some(), matches!(sdk, Sdk::Folder(_)), "{text}");
-            assert!(path.is_none_or(|path| path.as_str() == Some(odd)), "{text}");
+            assert_eq!(read["it"]["path"].as_str(), Some(odd), "{text}");
             assert_eq!(read["it"].get("features").is_some(), !features.is_empty(), "{text}");
         }
     }
