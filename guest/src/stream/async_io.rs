@@ -143,7 +143,7 @@ mod tests {
     use std::pin::pin;
     use std::task::Waker;
 
-    use futures::io::AsyncReadExt as _;
+    use futures::io::AsyncReadExt;
 
     use super::*;
 
@@ -190,7 +190,8 @@ mod tests {
         assert_eq!(now(first.read(&mut buf)).unwrap_err().kind(), error().kind());
         assert_eq!(now(first.read(&mut buf)).unwrap(), 0);
         let mut second = reader();
-        let read = AsyncReadExt::read(&mut second, &mut [0; 1]);
+        let mut byte = [0; 1];
+        let read = AsyncReadExt::read(&mut second, &mut byte);
         assert_eq!(now(read).unwrap_err().kind(), error().kind());
     }
 }
