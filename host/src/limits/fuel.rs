@@ -1,5 +1,8 @@
 //! Bounds how much a guest may compute.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use wasmtime::Store;
 
 use super::{Exceeded, Limit, Quota, Reached};
@@ -11,7 +14,8 @@ use super::{Exceeded, Limit, Quota, Reached};
 /// guest cannot compute for ever by starting and killing children.
 #[derive(Clone, Debug)]
 pub(crate) struct Fuel {
-    units: u64,
+    /// What is left, also for a guest that is started again.
+    left: Arc<AtomicU64>,
     for_children: Quota,
     is_childs: bool,
 }
@@ -20,7 +24,7 @@ impl Fuel {
     /// Makes fuel of this many units, of about one WebAssembly instruction each.
     pub(crate) fn new(units: u64) -> Self {
         let for_children = Quota::new(units, Limit::Fuel(units), None);
-        Self { units, for_children, is_childs: false }
+        Self { left: Arc::new(units.into()), for_children, is_childs: false }
     }
 
     /// Takes the fuel for a child that is about to run.
@@ -31,18 +35,20 @@ impl Fuel {
         let share = self.for_children.take_half(reached)?;
         let units = share.amount();
         share.spend_all_but(0);
-        Ok(Self { units, is_childs: true, ..self.clone() })
+        Ok(Self { left: Arc::new(units.into()), is_childs: true, ..self.clone() })
     }
 
-    /// Fills a store. Its engine must meter fuel.
+    /// Fills a store with what is left. Its engine must meter fuel.
     pub(crate) fn fill<T>(&self, store: &mut Store<T>) -> wasmtime::Result<()> {
-        store.set_fuel(self.units)
+        store.set_fuel(self.left.load(Ordering::Relaxed))
     }
 
     /// Takes back what a guest that has ended has not burnt.
     pub(crate) fn take_back<T>(&self, store: &Store<T>) {
+        let left = store.get_fuel().unwrap_or(0);
+        self.left.store(left, Ordering::Relaxed);
         if self.is_childs {
-            self.for_children.give_back(store.get_fuel().unwrap_or(0));
+            self.for_children.give_back(left);
         }
     }
 }
@@ -56,8 +62,9 @@ mod tests {
         let (fuel, reached) = (Fuel::new(100), Reached::default());
         let mut sum = 0;
         while let Ok(child) = fuel.of_child(&reached) {
-            sum += child.units;
-            assert!(child.units > 0 && sum <= 100);
+            let left = child.left.load(Ordering::Relaxed);
+            sum += left;
+            assert!(left > 0 && sum <= 100);
         }
         assert_eq!((sum, reached.limits()), (100, vec![Limit::Fuel(100)]));
     }

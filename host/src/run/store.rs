@@ -73,7 +73,7 @@ pub(super) fn fill<T>(
     }
 }
 
-/// Takes back what is left of a child's fuel.
+/// Takes back what is left of a guest's fuel, for its next life, or for other children of its parent.
 pub(super) fn take_back<T>(fuel: Option<&Fuel>, store: &Store<T>) {
     if let Some(fuel) = fuel {
         fuel.take_back(store);
