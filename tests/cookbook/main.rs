@@ -1,4 +1,4 @@
-//! Runs the recipes of docs/cookbook word for word, with the real programs, and then what may go wrong
+//! Runs the recipes of docs/cookbook, and docs/guide.md, word for word, with the real programs, and then what may go wrong
 //! with each. `.ci/cookbook` installs those programs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
@@ -8,6 +8,7 @@ mod support;
 mod apache;
 mod editor;
 mod git;
+mod guide;
 mod mcp;
 mod recipe;
 mod rsyslog;

@@ -106,8 +106,13 @@ impl Recipe {
     }
 }
 
+/// Returns the folder of this repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cookbook")
+    root().join("docs/cookbook")
 }
 
 /// A folder in which a recipe is tried.
@@ -136,13 +141,36 @@ impl Kitchen {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/cookbook");
         let python = fs::canonicalize(&tools).unwrap_or(tools).join("bin/python");
         assert!(python.exists(), "{} is missing; .ci/cookbook makes it", python.display());
+        self.put("python3", &format!("exec \"{}\" \"$@\"", python.display()));
+        self
+    }
+
+    /// Puts a cargo on the PATH that takes the versions which this repository locks, which are here without a network,
+    /// keeps what it builds beside the target folder for the next run, and knows nothing of this folder as HOME.
+    pub fn with_cargo(self) -> Self {
+        let home = |variable: &str, folder: &str| {
+            let home = || Path::new(&std::env::var_os("HOME").unwrap()).join(folder);
+            std::env::var_os(variable).map_or_else(home, PathBuf::from)
+        };
+        let lines = [
+            format!("[ -e Cargo.lock ] || cp \"{}/Cargo.lock\" .", root().display()),
+            format!("export CARGO_HOME=\"{}\"", home("CARGO_HOME", ".cargo").display()),
+            format!("export RUSTUP_HOME=\"{}\"", home("RUSTUP_HOME", ".rustup").display()),
+            format!("export CARGO_BUILD_BUILD_DIR=\"{}/typed\"", env!("CARGO_TARGET_TMPDIR")),
+            "export CARGO_NET_OFFLINE=true".into(),
+            "unset CARGO_TARGET_DIR".into(),
+            format!("exec \"{}\" \"$@\"", env!("CARGO")),
+        ];
+        self.put("cargo", &lines.join("\n"));
+        self
+    }
+
+    /// Puts a script on the PATH.
+    fn put(&self, name: &str, lines: &str) {
         // By another process: had this one the script open while another test forks, it could not be
         // executed.
-        let at = self.bin.path("python3");
-        let lines = format!("#!/bin/sh\\nexec \"{}\" \"$@\"\\n", python.display());
-        let write = format!("printf '{lines}' > {0} && chmod +x {0}", at.display());
-        sh(&write).end().expect(0);
-        self
+        let mut write = sh(r#"printf '#!/bin/sh\n%s\n' "$LINES_OF_IT" > "$AT" && chmod +x "$AT""#);
+        write.env("LINES_OF_IT", lines).env("AT", self.bin.path(name)).end().expect(0);
     }
 
     pub fn read(&self, name: &str) -> String {

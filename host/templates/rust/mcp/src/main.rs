@@ -1,6 +1,6 @@
 //! A server of the Model Context Protocol: tools as functions.
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use pipehost_guest::mcp::{Server, Tool};
 use pipehost_guest::serde::Deserialize;
