@@ -34,6 +34,7 @@ pub(crate) const ERRORS: &[(SystemError, i32)] = &[
     (SystemError::BrokenPipe, win::ERROR_PIPE_NOT_CONNECTED.cast_signed()),
     (SystemError::ReadOnly, win::ERROR_WRITE_PROTECT.cast_signed()),
     (SystemError::NoSeek, win::ERROR_SEEK_ON_DEVICE.cast_signed()),
+    (SystemError::Stale, win::ERROR_FILE_INVALID.cast_signed()),
     (SystemError::TimedOut, win::ERROR_SEM_TIMEOUT.cast_signed()),
 ];
 
