@@ -4,27 +4,18 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+
+#[path = "../../../tests/support/running.rs"]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "these tests use a part of it")]
+mod running;
 
 use pipehost::{Engine, Guest, GuestLimits};
 use reader::GuestReader;
+use running::watchdog_after;
 
 /// How long anything here may take.
 const LONG: Duration = Duration::from_secs(60);
-
-/// Ends the test's process if a test hangs.
-fn watchdog() -> mpsc::Sender<()> {
-    let (alive, dropped) = mpsc::channel();
-    thread::spawn(move || {
-        if dropped.recv_timeout(2 * LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("watchdog: a test hangs");
-            std::process::abort();
-        }
-    });
-    alive
-}
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../host/guests/{name}.wasm"))
@@ -42,7 +33,7 @@ fn start(body: &str, timeout: Option<Duration>) -> GuestReader {
 
 #[test]
 fn a_file_is_read_as_the_guest_makes_it() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     let engine = Engine::new().unwrap();
     let guest = Guest::from_file(&engine, &path("upper")).unwrap();
     let mut file = tempfile::tempfile().unwrap();
@@ -60,7 +51,7 @@ fn a_file_is_read_as_the_guest_makes_it() {
 
 #[test]
 fn a_failure_is_an_error_of_the_last_read() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     let error = start("unreachable", None).read(&mut [0]).unwrap_err();
     assert!(error.to_string().starts_with("trapped: "), "{error}");
     let timeout = Some(Duration::from_millis(100));
@@ -70,7 +61,7 @@ fn a_failure_is_an_error_of_the_last_read() {
 
 #[test]
 fn dropping_it_ends_the_guest() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     let engine = Engine::new().unwrap();
     let cat = Guest::from_file(&engine, &path("cat")).unwrap();
     // The writer says nothing, so this guest would wait for good.
@@ -89,7 +80,7 @@ fn dropping_it_ends_the_guest() {
 
 #[test]
 fn the_program_counts() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("text");
     fs::write(&file, "one\ntwo\n").unwrap();

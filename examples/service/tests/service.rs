@@ -1,13 +1,18 @@
 //! The service, over real connections: what it answers, and that nothing of a request stays.
 
+#[path = "../../../tests/support/running.rs"]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "these tests use a part of it")]
+mod running;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use running::watchdog_after;
 
 /// How long anything here may take.
 const LONG: Duration = Duration::from_secs(120);
@@ -139,18 +144,6 @@ impl Answer {
     }
 }
 
-/// Ends the test's process if a test hangs.
-fn watchdog() -> mpsc::Sender<()> {
-    let (alive, dropped) = mpsc::channel();
-    thread::spawn(move || {
-        if dropped.recv_timeout(2 * LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("watchdog: a test hangs");
-            std::process::abort();
-        }
-    });
-    alive
-}
-
 fn upper() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/guests/upper.wasm")
 }
@@ -184,7 +177,7 @@ fn all_at_once(server: &Server) {
 
 #[test]
 fn a_thousand_in_a_row_and_64_at_once_leave_nothing() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     let server = Server::start("60", &upper());
     let one = || {
         let answer = server.request("hello\n");
@@ -211,7 +204,7 @@ fn a_thousand_in_a_row_and_64_at_once_leave_nothing() {
 
 #[test]
 fn a_large_body_streams_through() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     let server = Server::start("60", &upper());
     let mut stream = server.begin("");
     let mut sending = stream.try_clone().unwrap();
@@ -234,7 +227,7 @@ fn a_large_body_streams_through() {
 
 #[test]
 fn a_guest_that_fails_is_told() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     for then in ["unreachable", "(call $exit (i32.const 3))"] {
         let (server, _folder) = Server::hello("60", then);
         let answer = server.request("");
@@ -252,7 +245,7 @@ fn a_guest_that_fails_is_told() {
 
 #[test]
 fn a_guest_that_takes_too_long_is_told() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     let (server, _folder) = Server::hello("0.2", "(loop (br 0))");
     assert_eq!(server.request("").status, 504);
     let before = server.holds();
@@ -266,7 +259,7 @@ fn a_guest_that_takes_too_long_is_told() {
 
 #[test]
 fn a_client_that_leaves_ends_its_guest() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(2 * LONG);
     for then in [
         // It computes, and would for good.
         "(call $hello) (loop (br 0))",

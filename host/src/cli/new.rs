@@ -61,26 +61,28 @@ struct Texts<'a> {
 
 impl Texts<'_> {
     fn filled(&self, text: &str) -> String {
-        let name = &self.args.name;
-        // What is put in by the first ones may contain a later one.
-        text.replace("@STEPS@", &self.steps().join("\n"))
+        // What is put in by the first ones may contain the plugin's name.
+        let text = text
+            .replace("@STEPS@", &self.steps().join("\n"))
             .replace("@ABOUT@", self.template.sentence)
             .replace("@SOURCE@", self.template.source)
-            .replace("@WASM@", self.template.wasm)
-            .replace("plugin-name", name)
-            .replace("plugin_name", &name.replace('-', "_"))
+            .replace("@WASM@", self.template.wasm);
+        self.named(&text)
             .replace("@SDK@", &self.sdk.dependency(&[]))
             .replace("@SDK_MCP@", &self.sdk.dependency(&["mcp"]))
     }
 
+    /// Puts in the plugin's name, also as Rust writes it.
+    fn named(&self, text: &str) -> String {
+        let name = &self.args.name;
+        text.replace("plugin-name", name).replace("plugin_name", &name.replace('-', "_"))
+    }
+
     /// Returns the commands that build, run and test the plugin.
     fn steps(&self) -> Vec<String> {
-        let name = &self.args.name;
-        let file = self.template.wasm.replace("plugin-name", name);
-        let file = file.replace("plugin_name", &name.replace('-', "_"));
-        let path = format!("{}{file}", self.template.built_in);
+        let path = format!("{}{}", self.template.built_in, self.named(self.template.wasm));
         let run = self.template.run.iter().map(|step| step.replace("@PLUGIN@", &path));
-        [format!("cd {name}"), self.template.build.to_owned()]
+        [format!("cd {}", self.args.name), self.template.build.to_owned()]
             .into_iter()
             .chain(run)
             .chain([self.template.test.to_owned()])
