@@ -111,8 +111,12 @@ fn a_filter_that_traps_or_meets_a_limit() {
                 continue;
             }
             let kitchen = repository(&[filter], 50);
-            fs::write(kitchen.path("large.c"), "    x\n".repeat(100_000)).unwrap();
-            kitchen.sh("git add '*.c' && git show :large.c | cmp - large.c").end().expect(0);
+            let large = "    x\n".repeat(100_000);
+            fs::write(kitchen.path("large.c"), &large).unwrap();
+            let shown = kitchen.sh("git add '*.c' && git show :large.c").end().expect(0).stdout;
+            // A filter may be done before its time is over. In any case the file is whole.
+            let is_filtered = limit.contains("timeout") && shown == large.replace("    ", "\t");
+            assert!(shown == large || is_filtered, "{filter:?}: {} bytes", shown.len());
         }
     }
 }
