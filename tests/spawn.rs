@@ -267,10 +267,14 @@ fn native_children_keep_their_pipes_places() {
     let _dog = watchdog();
     let line = |places: &str| {
         let args = ["--exec", "s=cat", "--max-pipes", places, "--", "-c", "s | s | s | s"];
-        run("shell", args).end()
+        Running::fed(&mut run("shell", args))
     };
-    line("3").expect(0);
-    assert!(line("2").expect(1).stderr.contains("QuotaExceeded"));
+    let (running, input) = line("3");
+    drop(input);
+    running.end().expect(0);
+    // No child ends, and gives its place back, before its input does.
+    let (running, _input) = line("2");
+    assert!(running.end().expect(1).stderr.contains("QuotaExceeded"));
 }
 
 #[test]
