@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-pub struct Recipe {
+pub(crate) struct Recipe {
     name: &'static str,
     blocks: Vec<Block>,
 }
@@ -26,7 +26,7 @@ struct Block {
 }
 
 impl Recipe {
-    pub fn read(name: &'static str) -> Self {
+    pub(crate) fn read(name: &'static str) -> Self {
         let path = folder().join(name).with_extension("md");
         let text = fs::read_to_string(&path).unwrap();
         let (mut blocks, mut lines) = (Vec::new(), text.lines());
@@ -45,19 +45,19 @@ impl Recipe {
     }
 
     /// Returns the text of the file of this name.
-    pub fn file(&self, name: &str) -> &str {
+    pub(crate) fn file(&self, name: &str) -> &str {
         let block = self.blocks.iter().find(|block| block.file.as_deref() == Some(name));
         &block.unwrap_or_else(|| panic!("{} has no file {name}", self.name)).text
     }
 
     /// Returns the block, shown only, of this language.
-    pub fn shown(&self, language: &str) -> &str {
+    pub(crate) fn shown(&self, language: &str) -> &str {
         let is_it = |block: &&Block| block.language == language && block.file.is_none();
         &self.blocks.iter().find(is_it).unwrap().text
     }
 
     /// Puts `to` where what a reader types has `from`, as a reader does whose system has other needs.
-    pub fn replace(&mut self, from: &str, to: &str) {
+    pub(crate) fn replace(&mut self, from: &str, to: &str) {
         let typed = self.blocks.iter_mut().filter(|block| block.language == "sh");
         let found: Vec<_> = typed.filter(|block| block.text.contains(from)).collect();
         assert!(!found.is_empty(), "{} has no {from}", self.name);
@@ -65,7 +65,7 @@ impl Recipe {
     }
 
     /// Makes a folder with the recipe's files, these guests, and `pipehost` on the PATH.
-    pub fn kitchen(&self, guests: &[&str]) -> Kitchen {
+    pub(crate) fn kitchen(&self, guests: &[&str]) -> Kitchen {
         let kitchen = Kitchen::new(guests);
         for block in &self.blocks {
             let Some(name) = &block.file else { continue };
@@ -80,7 +80,7 @@ impl Recipe {
     }
 
     /// Runs all that a reader types, in this folder, and holds what it prints against what is shown.
-    pub fn cook(&self, kitchen: &Kitchen) {
+    pub(crate) fn cook(&self, kitchen: &Kitchen) {
         const NEXT: &str = "--- the next block ---";
         let typed: Vec<_> =
             self.blocks.iter().enumerate().filter(|(_, block)| block.language == "sh").collect();
@@ -107,7 +107,7 @@ impl Recipe {
 }
 
 /// Returns the folder of this repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
@@ -116,14 +116,14 @@ fn folder() -> PathBuf {
 }
 
 /// A folder in which a recipe is tried.
-pub struct Kitchen {
+pub(crate) struct Kitchen {
     dir: Dir,
     /// Apart from the folder, which recipes list.
     bin: Dir,
 }
 
 impl Kitchen {
-    pub fn new(guests: &[&str]) -> Self {
+    pub(crate) fn new(guests: &[&str]) -> Self {
         let (dir, bin) = (Dir::new(), Dir::new());
         symlink(env!("CARGO_BIN_EXE_pipehost"), bin.path("pipehost")).unwrap();
         for name in guests {
@@ -132,12 +132,12 @@ impl Kitchen {
         Self { dir, bin }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path(name)
     }
 
     /// Puts Python with the packages of tests/cookbook/requirements.txt on the PATH, as `python3`.
-    pub fn with_python(self) -> Self {
+    pub(crate) fn with_python(self) -> Self {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/cookbook");
         let python = fs::canonicalize(&tools).unwrap_or(tools).join("bin/python");
         assert!(python.exists(), "{} is missing; .ci/cookbook makes it", python.display());
@@ -147,7 +147,7 @@ impl Kitchen {
 
     /// Puts a cargo on the PATH that takes the versions which this repository locks, which are here without a network,
     /// keeps what it builds beside the target folder for the next run, and knows nothing of this folder as HOME.
-    pub fn with_cargo(self) -> Self {
+    pub(crate) fn with_cargo(self) -> Self {
         let home = |variable: &str, folder: &str| {
             let home = || Path::new(&std::env::var_os("HOME").unwrap()).join(folder);
             std::env::var_os(variable).map_or_else(home, PathBuf::from)
@@ -173,12 +173,12 @@ impl Kitchen {
         write.env("LINES_OF_IT", lines).env("AT", self.bin.path(name)).end().expect(0);
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
     /// Returns a command that runs in the folder.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let path = std::env::var("PATH").unwrap();
         // Debian has daemons where not every user looks.
         let path = format!("{}:{path}:/usr/sbin:/sbin", self.bin.path("").display());
@@ -192,7 +192,7 @@ impl Kitchen {
     }
 
     /// Returns a command that bash runs in the folder.
-    pub fn sh(&self, script: &str) -> Command {
+    pub(crate) fn sh(&self, script: &str) -> Command {
         let mut command = self.command("bash");
         command.arg("-c").arg(script);
         command
@@ -201,7 +201,7 @@ impl Kitchen {
 
 /// Fails, and says what to install, where a program is missing.
 #[track_caller]
-pub fn demand(programs: &[(&str, &str)]) {
+pub(crate) fn demand(programs: &[(&str, &str)]) {
     let folders = std::env::var("PATH").unwrap() + ":/usr/sbin:/sbin";
     for (program, package) in programs {
         let is_there = folders.split(':').any(|folder| Path::new(folder).join(program).exists());

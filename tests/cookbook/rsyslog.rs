@@ -187,7 +187,9 @@ fn what_is_confirmed_is_written_however_the_plugin_ends() {
         while send(&format!("app: message {next} of user{next}@example.com.\n")) {
             next += 1;
         }
-        killer.map(|killer| killer.join().unwrap());
+        if let Some(killer) = killer {
+            killer.join().unwrap();
+        }
         plugin.wait().unwrap();
         ends += 1;
     }
