@@ -73,15 +73,14 @@ impl Daemon {
         (0..messages).eq(self.counts().into_keys())
     }
 
-    /// Expects all messages but one for each time that the plugin ended, and no more than a queue's
-    /// batch twice.
+    /// Expects all messages but one for each time that the plugin ended, and few twice.
     #[track_caller]
     fn expect_most(&self, messages: usize, ends: usize) {
         let counts = self.counts();
         let missing: Vec<_> = (0..messages).filter(|n| !counts.contains_key(n)).collect();
         assert!(missing.len() <= ends, "missing: {missing:?}");
         let twice = counts.into_values().filter(|count| *count > 1).count();
-        assert!(twice <= 16 * ends, "{twice} messages came twice");
+        assert!(twice < 100, "{twice} messages came twice");
     }
 
     /// Returns the process of pipehost's that the daemon has started.
@@ -155,10 +154,11 @@ fn a_plugin_that_is_killed_is_started_again() {
 /// itself now and then forgets the message at which the program ended.
 #[test]
 fn what_is_confirmed_is_written_however_the_plugin_ends() {
+    const ENDS: usize = 40;
     let _dog = watchdog_after(Duration::from_secs(200));
     let kitchen = Kitchen::new(&["redact"]);
-    let (mut next, mut ends) = (0, 0);
-    while ends < 40 {
+    let mut next = 0;
+    for ends in 0..ENDS {
         let limit = if ends % 4 == 3 { "--fuel 200000" } else { "" };
         let mut plugin = kitchen.sh(&format!(
             "exec pipehost run redact.wasm --stdout append:masked.log --fifo confirm=/dev/stdout,w \
@@ -191,13 +191,12 @@ fn what_is_confirmed_is_written_however_the_plugin_ends() {
             killer.join().unwrap();
         }
         plugin.wait().unwrap();
-        ends += 1;
     }
     let counts = counts(&kitchen.read("masked.log"));
     let missing: Vec<_> = (0..next).filter(|n| !counts.contains_key(n)).collect();
     assert!(missing.is_empty(), "confirmed and not written: {missing:?}");
     let twice = counts.into_values().map(|count| count - 1).sum::<usize>();
-    assert!(next > 100 && twice <= ends, "{next} messages, {twice} came twice");
+    assert!(next > 100 && twice <= ENDS, "{next} messages, {twice} came twice");
 }
 
 /// The plugin is slow, so that most messages are in the daemon's queue when it ends.
