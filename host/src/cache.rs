@@ -65,14 +65,6 @@ pub struct Cache {
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     _lock: FolderLock<'a>,
-    waited: bool,
-}
-
-impl Turn<'_> {
-    /// Returns whether another process or thread had it before: the code may be in the cache now.
-    pub(crate) fn has_waited(&self) -> bool {
-        self.waited
-    }
 }
 
 /// Why there is no cache.
@@ -181,7 +173,7 @@ impl Cache {
         let mut waited = false;
         loop {
             match self.folder.try_lock(&name) {
-                Ok(Some(lock)) => return Some(Turn { _lock: lock, waited }),
+                Ok(Some(lock)) => return Some(Turn { _lock: lock }),
                 Ok(None) if began.elapsed() < longest => {
                     if !waited {
                         tracing::info!("waiting for another process, which compiles the same");
@@ -403,9 +395,8 @@ mod tests {
         let cache = Cache::at(&dir.path().join("c")).unwrap();
         let (one, other) = (CodeKey([1; 32]), CodeKey([2; 32]));
         let first = cache.turn_within(&one, Duration::ZERO).unwrap();
-        assert!(!first.has_waited());
         assert!(cache.turn_within(&one, Duration::ZERO).is_none());
-        assert!(!cache.turn_within(&other, Duration::ZERO).unwrap().has_waited());
+        assert!(cache.turn_within(&other, Duration::ZERO).is_some());
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| cache.turn_within(&one, LONGEST_WAIT).is_some());
             drop(first);

@@ -392,8 +392,8 @@ fn compiled<C: Code>(
     }
     // Other processes that want the same code wait for this one.
     let turn = engine.cache().and_then(|cache| cache.turn::<C>(of, wasm));
-    if let Some(turn) = &turn
-        && turn.has_waited()
+    // One may have compiled it since this one looked.
+    if turn.is_some()
         && let Some(code) = cached(engine, of, wasm)
     {
         return Ok((code, Kept::Before));
