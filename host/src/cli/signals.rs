@@ -2,7 +2,7 @@
 //! at once. A tidy end that takes too long, also after the time limit, is cut short.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -81,8 +81,10 @@ pub(crate) fn hard_deadline(
 
 /// Says what has ended a run. Says it only once, as the thread that cuts a run short may call this too.
 pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if SAID.swap(true, Ordering::SeqCst) {
+    // It is held until the line is written: whoever finds it said may end the process.
+    static SAID: Mutex<bool> = Mutex::new(false);
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::mem::replace(&mut *said, true) {
         return;
     }
     match (stopped, timeout) {
