@@ -2,35 +2,44 @@
 //! blanks, control characters or other bytes of trouble in its last part: itself, and a harmless one.
 //! `xargs -0 -n 2 mv --` renames the files.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Error, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
+
+use pipehost_guest::records::{Filter, Framing, Malformed, Nul, Scan};
 
 /// How long a path may be: PATH_MAX, with room to spare.
-const MOST: u64 = 64 * 1024;
+const MOST: usize = 64 * 1024;
 
 fn main() -> io::Result<()> {
-    let output = pipehost_guest::output()?;
-    tidy(BufReader::new(pipehost_guest::input()?), BufWriter::new(output))
+    tidy(Filter::open()?)
 }
 
-fn tidy(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
-    let mut path = Vec::new();
-    loop {
-        path.clear();
-        if (&mut input).take(MOST).read_until(0, &mut path)? == 0 {
-            return output.flush();
+fn tidy(filter: Filter<impl Read, impl Write>) -> io::Result<()> {
+    filter.bound(MOST).records(Whole, |path, out| {
+        let tidied = harmless(path);
+        if tidied == path {
+            return Ok(());
         }
-        if path.pop() != Some(0) {
-            return Err(Error::new(ErrorKind::InvalidData, "a path has no NUL at its end"));
-        }
-        let tidied = harmless(&path);
-        if tidied != path {
-            for one in [&path, &tidied] {
-                output.write_all(one)?;
-                output.write_all(&[0])?;
-            }
-            // Whoever renames need not wait for the last one.
-            output.flush()?;
-        }
+        out.put(path)?;
+        out.put(&tidied)
+    })
+}
+
+/// [`Nul`], but the last record needs its zero byte, too: of a path that was cut off, the beginning may
+/// be that of another file.
+#[derive(Clone)]
+struct Whole;
+
+impl Framing for Whole {
+    fn scan(&mut self, bytes: &[u8]) -> Result<Scan, Malformed> {
+        Nul.scan(bytes)
+    }
+
+    fn end(&mut self) -> Result<(), Malformed> {
+        Err(Malformed::CutOff)
+    }
+
+    fn put(&self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+        Nul.put(record, out)
     }
 }
 
@@ -50,6 +59,7 @@ fn harmless(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
 
     #[test]
     fn names() {
@@ -68,10 +78,14 @@ mod tests {
     #[test]
     fn pairs() {
         let mut out = Vec::new();
-        tidy(&b"a b\0plain\0c\nd\0"[..], &mut out).unwrap();
+        tidy(Filter::between(&b"a b\0plain\0c\nd\0"[..], &mut out)).unwrap();
         assert_eq!(out, b"a b\0a_b\0c\nd\0c_d\0");
-        assert_eq!(tidy(&b"a b"[..], Vec::new()).unwrap_err().kind(), ErrorKind::InvalidData);
         let endless = vec![b'x'; 1 << 20];
-        assert_eq!(tidy(&endless[..], Vec::new()).unwrap_err().kind(), ErrorKind::InvalidData);
+        for (wrong, kind) in
+            [(&b"a b"[..], ErrorKind::UnexpectedEof), (&endless, ErrorKind::InvalidData)]
+        {
+            let error = tidy(Filter::between(wrong, io::sink())).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+        }
     }
 }
