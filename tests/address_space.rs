@@ -59,7 +59,7 @@ fn a_guest_grows_within_little_address_space() {
 /// Whichever resource is short, the run works, or one line says why. No limit gives another status.
 #[test]
 fn row_47_too_little_address_space_is_74() {
-    let _dog = watchdog();
+    let _dog = watchdog_after(std::time::Duration::from_secs(300));
     let dir = Dir::new();
     let mut worked = 0;
     for mebibytes in (100..1200).step_by(50) {

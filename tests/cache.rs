@@ -77,7 +77,10 @@ fn one_that_is_killed_while_it_compiles_keeps_nobody_waiting() {
     first.end();
     assert!(cat(&dir, &[]).contains(MADE) || cat(&dir, &[]).contains(HIT));
     assert!(cat(&dir, &[]).contains(HIT));
-    assert_eq!(entries(&folder(&dir)).len(), 1, "no lock is left");
+    let mut left = entries(&folder(&dir));
+    // If it was killed while it wrote its entry, that is removed an hour later.
+    left.retain(|it| !it.file_name().unwrap().to_string_lossy().starts_with(".writing-"));
+    assert_eq!(left.len(), 1, "no lock is left: {left:?}");
 }
 
 #[test]

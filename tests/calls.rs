@@ -77,6 +77,7 @@ fn follow(
     programs: impl Strategy<Value = Vec<u8>>,
 ) -> ([u32; 18], u64) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _dog = watchdog_after(Duration::from_secs(300));
     let dir = Dir::new();
     let caller = Caller::new(&dir.path("."), guest);
     let (mut done, mut received) = ([0; 18], 0);
@@ -103,7 +104,6 @@ fn follow(
 
 #[test]
 fn row_16_calls_of_0_2_follow_the_model() {
-    let _dog = watchdog_after(Duration::from_secs(300));
     let (done, received) = follow(Version::V0_2, 1500, programs(80));
     println!("{done:?}, {received} bytes");
     // None of them is left out, and they move something.
@@ -113,7 +113,6 @@ fn row_16_calls_of_0_2_follow_the_model() {
 
 #[test]
 fn row_16_calls_of_0_3_follow_the_model() {
-    let _dog = watchdog_after(Duration::from_secs(300));
     let (done, received) = follow(Version::V0_3, 1500, programs(80));
     println!("{done:?}, {received} bytes");
     assert!(done.iter().all(|count| *count > 10), "{done:?}");

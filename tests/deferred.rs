@@ -77,7 +77,8 @@ fn a_killed_guest_leaves_a_beginning_and_all_that_it_wrote_before_it_waited() {
             let mut filter = started(filter);
             let (mut stdin, mut stdout) =
                 (filter.stdin.take().unwrap(), filter.stdout.take().unwrap());
-            let (first, then) = (lines(round, 50), lines(round + 1, 2000));
+            // More than the pipe holds, which nobody reads before the guest is killed.
+            let (first, then) = (lines(round, 50), lines(round + 1, 25_000));
             stdin.write_all(&first).unwrap();
             // All of it comes, though nothing follows: the guest waits.
             let mut seen = vec![0; first.len()];
@@ -166,8 +167,10 @@ fn a_reader_that_leaves_ends_the_guest() {
             0 => format!("{} -- echo-lines", guest("plain").display()),
             _ => dir.path("bytewise.wat").display().to_string(),
         };
+        // More than the pipe holds, so that it is full if the reader is late; but the module reads to the end.
+        let lines = if at == 0 { 30_000_000 } else { 300_000 };
         let script = format!(
-            "yes | head -n 300000 | pipehost run {guest} | head -n 1; echo ${{PIPESTATUS[2]}}"
+            "yes | head -n {lines} | pipehost run {guest} | head -n 1; echo ${{PIPESTATUS[2]}}"
         );
         let ended = sh(&script).end().expect(0);
         // The module looks at no error, and ends with 0.

@@ -361,7 +361,7 @@ fn a_fifo_without_a_path_is_in_a_private_folder() {
     for (args, end) in [
         (vec!["run", "@cat", "--fifo", "in="], None),
         (vec!["run", "@cat", "--fifo", "in=,r"], Some("TERM")),
-        (vec!["run", "@cat", "--fifo", "in=", "--timeout", "1s"], Some("")),
+        (vec!["run", "@cat", "--fifo", "in=", "--timeout", "3s"], Some("")),
         (vec!["pipe", "--fifo", "in=,r", "@cat"], None),
         (vec!["pipe", "-f", &toml], None),
     ] {
@@ -394,9 +394,12 @@ fn a_fifo_without_a_path_is_in_a_private_folder() {
             Some(_) => assert_eq!(ended.code, Some(143)),
         }
         let told = fs::read_to_string(&told).unwrap();
-        let json = told.lines().find(|line| line.starts_with('{')).unwrap();
-        assert!(end == Some("TERM") || json.contains(&format!("\"path\":\"{path}\"")), "{told}");
-        assert_eq!(places(), 0, "{args:?}: nothing is left");
+        let json = told.lines().find(|line| line.starts_with('{'));
+        // An end that takes too long is cut short, and says less.
+        let path = format!("\"path\":\"{path}\"");
+        let is_told = json.map_or(end.is_some(), |it| end == Some("TERM") || it.contains(&path));
+        assert!(is_told, "{told}");
+        until("nothing is left", || places() == 0);
     }
 }
 
@@ -438,7 +441,7 @@ fn what_a_killed_run_left_in_the_private_folder_is_removed() {
     assert_eq!(places(), 2, "those of the one that runs stay");
     alive.signal("TERM");
     alive.end();
-    assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
+    until("nothing is left", || fs::read_dir(&base).unwrap().count() == 0);
 }
 
 /// A guest goes on without its host's monitor. What the monitor would have removed stays, and the

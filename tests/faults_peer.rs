@@ -42,10 +42,12 @@ fn row_28_a_peer_that_is_there_but_silent_is_no_absent_peer() {
     for probe in PROBES {
         let dir = Dir::new();
         let x = dir.fifo("x");
+        // It is there before the guest looks.
+        let writer = OpenOptions::new().read(true).write(true).open(&x).unwrap();
         let mut running = run(probe, fifo("x", &x, ",r"))
             .args(["--open-timeout", "100ms", "--", "drain", "x"])
             .start();
-        let writer = OpenOptions::new().write(true).open(&x).unwrap();
+        until("it is open", || running.has_open(&x));
         // The time passes several times over.
         let started = Instant::now();
         until("half a second passes", || {
@@ -252,9 +254,10 @@ fn a_silent_writer_holds_nobody_up_after_the_open_timeout() {
         let (a, b) = (dir.fifo("a"), dir.fifo("b"));
         let grants = [fifo("a", &a, ",r"), fifo("b", &b, ",r")].concat();
         let mut command = run(probe, grants);
+        let both = |fifo| OpenOptions::new().read(true).write(true).open(fifo).unwrap();
+        let (silent, mut talking) = (both(&a), both(&b));
         let running = command.args(["--open-timeout", "300ms", "--", "wait", "a", "b"]).start();
-        let silent = OpenOptions::new().write(true).open(&a).unwrap();
-        let mut talking = OpenOptions::new().write(true).open(&b).unwrap();
+        until("both are open", || running.has_open(&a) && running.has_open(&b));
         let started = Instant::now();
         until("the time is over", || started.elapsed() > Duration::from_millis(600));
         std::io::Write::write_all(&mut talking, b"word").unwrap();

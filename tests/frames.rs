@@ -311,7 +311,7 @@ fn a_record_that_was_cut_short_does_not_pass() {
         assert!(ended.stderr.contains(note), "{ended:#?}");
     }
     // By a signal, and by a time limit.
-    for stop in [&["--timeout", "3s"][..], &[]] {
+    for stop in [&["--timeout", "10s"][..], &[]] {
         let mut command = run("plain3", stop);
         command.args(["--stdout", "frame=lines", "--", "copy-by", "100"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

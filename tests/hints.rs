@@ -190,7 +190,7 @@ fn limits() {
             "pipehost run @upper --timeout x",
             "write 5s, 250ms or 1m30s",
             "pipehost run @cat --timeout 5s; echo | pipehost run @cat --timeout 1m30s; \
-             pipehost run @cat --stdin null --idle-timeout 250ms",
+             pipehost run @cat --stdin null --open-timeout 250ms",
             "hi\n\n",
         ),
         (

@@ -37,11 +37,11 @@ fn with_options(command: Command, options: &[&str]) -> Command {
 
 /// Starts `head -c BYTES /dev/zero > FIFO`, which may meet EPIPE.
 fn zeros_into(bytes: u64, fifo: &Path) -> Running {
-    sh(&format!("head -c {bytes} /dev/zero > {}", fifo.display())).start()
+    sh(&format!("exec head -c {bytes} /dev/zero > {}", fifo.display())).start()
 }
 
 fn count_of(fifo: &Path) -> Running {
-    sh(&format!("wc -c < {}", fifo.display())).start()
+    sh(&format!("exec wc -c < {}", fifo.display())).start()
 }
 
 /// Returns the most memory that `running` had resident, in KiB, once it has ended.
@@ -238,14 +238,15 @@ fn time_of(fifo: &Path, bytes: usize) -> thread::JoinHandle<Duration> {
 fn assert_rate(took: Duration, bytes: usize, rate: usize, what: &str) {
     let ratio = bytes as f64 / rate as f64 / took.as_secs_f64();
     // Never faster. Slower is also what a busy machine makes it.
-    let least = if SOON < Duration::from_secs(1) { 0.95 } else { 0.5 };
-    assert!((least..1.05).contains(&ratio), "{what}: {ratio:.3} of the rate, {took:?}");
+    // So is faster, if this thread was late to look at the clock.
+    let (least, most) = if SOON < Duration::from_secs(1) { (0.95, 1.05) } else { (0.3, 1.5) };
+    assert!((least..most).contains(&ratio), "{what}: {ratio:.3} of the rate, {took:?}");
 }
 
 #[test]
 fn the_rate_is_kept_to_five_percent() {
     const RATE: usize = 1 << 20;
-    let (_dog, _alone) = (watchdog(), alone());
+    let (_alone, _dog) = (alone(), watchdog());
     let dir = Dir::new();
     let bytes = 3 * RATE;
     for probe in PROBES {
@@ -283,7 +284,7 @@ fn the_rate_is_kept_to_five_percent() {
 
 #[test]
 fn what_the_rate_keeps_waiting_is_ended_at_once() {
-    let (_dog, _alone) = (watchdog(), alone());
+    let (_alone, _dog) = (alone(), watchdog());
     let dir = Dir::new();
     let (a, b) = (dir.fifo("a"), dir.fifo("b"));
     for probe in PROBES {
@@ -312,23 +313,23 @@ fn what_the_rate_keeps_waiting_is_ended_at_once() {
     }
 }
 
-const SILENCE: Duration = Duration::from_millis(800);
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Expects that silence ends `running`. The silence begins now at the latest.
 #[track_caller]
 fn ends_by_silence(running: Running, since: Instant, what: &str) {
-    running.end().expect_line(124, &["--idle-timeout 800ms", "nothing moved"]);
+    running.end().expect_line(124, &["--idle-timeout 2s", "nothing moved"]);
     let late = since.elapsed().saturating_sub(SILENCE);
     assert!(late < SOON, "{what}: {late:?}");
 }
 
 #[test]
 fn silence_ends_every_state() {
-    let (_dog, _alone) = (watchdog(), alone());
+    let (_alone, _dog) = (alone(), watchdog());
     let dir = Dir::new();
     let x = dir.fifo("x");
     for (probe, family) in [("probe2", "family2"), ("probe3", "family3")] {
-        let idle = ["--idle-timeout", "800ms"];
+        let idle = ["--idle-timeout", "2s"];
         let states: [(&str, &str, Vec<String>, &[&str]); 4] = [
             ("waits for a writer", probe, fifo("x", &x, ",r").into(), &["drain", "x"]),
             ("waits for a reader", probe, fifo("x", &x, ",w").into(), &["flood", "x"]),
@@ -343,7 +344,7 @@ fn silence_ends_every_state() {
         for (what, guest, options, args) in states {
             let started = Instant::now();
             let running = run(guest, &options).args(idle).arg("--").args(args).start();
-            running.end().expect_line(124, &["--idle-timeout 800ms", "nothing moved"]);
+            running.end().expect_line(124, &["--idle-timeout 2s", "nothing moved"]);
             let late = started.elapsed().saturating_sub(SILENCE);
             // The guest's start counts here, too.
             assert!(late < 2 * SOON, "{guest} {what}: {late:?}");
@@ -356,11 +357,11 @@ fn silence_ends_every_state() {
             let running = with_options(copying(probe, how, &x, &b), &idle).start();
             until("it has both", || running.has_open(&x) && running.has_open(&b));
             let mut moved = Instant::now();
-            for _ in 0..5 {
+            for _ in 0..10 {
                 writer.write_all(b"x").unwrap();
                 reader.read_exact(&mut [0]).unwrap();
                 moved = Instant::now();
-                thread::sleep(SILENCE / 2);
+                thread::sleep(SILENCE / 8);
             }
             ends_by_silence(running, moved, &format!("{probe} {how}"));
         }
@@ -383,11 +384,11 @@ fn silence_ends_every_state() {
 
 #[test]
 fn a_pipeline_is_silent_when_all_of_its_guests_are() {
-    let (_dog, _alone) = (watchdog(), alone());
+    let (_alone, _dog) = (alone(), watchdog());
     let dir = Dir::new();
     let x = dir.fifo("x");
     let mut writer = OpenOptions::new().read(true).write(true).open(&x).unwrap();
-    let script = "pipehost pipe --idle-timeout 800ms --stdin";
+    let script = "pipehost pipe --idle-timeout 2s --stdin";
     let script = format!("{script} {} -- @cat ! @cat ! exec cat", x.display());
     let script = script.replace("--stdin ", "--stdin fifo:");
     let running = sh(&script).start();
@@ -397,15 +398,15 @@ fn a_pipeline_is_silent_when_all_of_its_guests_are() {
         thread::sleep(SILENCE / 4);
     }
     let last = Instant::now();
-    let ended = running.end().expect_line(124, &["--idle-timeout 800ms"]);
+    let ended = running.end().expect_line(124, &["--idle-timeout 2s"]);
     assert!(last.elapsed() < SILENCE + SOON, "{:?}", last.elapsed());
     assert!(ended.stdout.starts_with("xxxx"), "{ended:?}");
     // One stage's own.
-    let script = "pipehost pipe exec sleep 2 ! --idle-timeout 500ms @cat ! exec cat";
+    let script = "pipehost pipe exec sleep 6 ! --idle-timeout 500ms @cat ! exec cat";
     sh(script).end().expect_line(124, &["stage cat: ", "--idle-timeout 500ms"]);
     // What commands do after the guests is not seen, and not cut short.
     let script =
-        "echo x | pipehost pipe --idle-timeout 300ms -- @cat ! exec sh -c 'cat; sleep 1; echo y'";
+        "echo x | pipehost pipe --idle-timeout 2s -- @cat ! exec sh -c 'cat; sleep 3; echo y'";
     assert_eq!(sh(script).end().expect(0).stdout, "x\ny\n");
     let script = "pipehost pipe --idle-timeout 300ms -- exec sleep 10 ! exec cat";
     sh(script).end().expect_line(2, &["--idle-timeout", "guest"]);

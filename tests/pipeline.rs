@@ -261,7 +261,7 @@ fn no_stage_holds_another_ones_ends() {
     // Nor does it keep its own standard streams: whoever writes to the first stage is told at once.
     let dir = Dir::new();
     let told = dir.path("told");
-    let line = script("--timeout 3s exec head -n 1 ! @@probe2 spin");
+    let line = script("--timeout 10s exec head -n 1 ! @@probe2 spin");
     let feed = format!("yes; echo $? > {}", told.display());
     let mut running = sh(&format!("({feed}) | {line}")).start();
     until("`yes` has ended", || fs::read_to_string(&told).is_ok_and(|text| text == "141\n"));
@@ -411,7 +411,7 @@ fn statistics_tell_who_waited() {
     let _dog = watchdog();
     let line = "--stats=json exec sh -c";
     let ended = pipe(line)
-        .args(["sleep 0.3; head -c 1000 /dev/zero", "!", "@upper", "!"])
+        .args(["sleep 2; head -c 1000 /dev/zero", "!", "@upper", "!"])
         .arg(guest("plain"))
         .args(["copy"])
         .end()
@@ -434,7 +434,7 @@ fn statistics_tell_who_waited() {
     assert!(told["stages"][1]["memory_bytes"].as_u64().unwrap() >= 64 << 10, "{told}");
     // A slow reader: its writer waits. As text, for people.
     let ended = pipe("--stats exec yes ! @cat ! exec sh -c")
-        .arg("sleep 0.5; head -c 10000000 > /dev/null")
+        .arg("sleep 2; head -c 10000000 > /dev/null")
         .end()
         .expect(0);
     let row = ended.stderr.lines().find(|line| line.starts_with("cat.stdout → sh.stdin"));

@@ -139,7 +139,9 @@ async fn row_24_swapped_between_check_and_use() {
     let mut counts = Counts::default();
     let mut tried = 0;
     // On a busy machine, the two may leave it nothing for a while.
-    while tried < tries || counts.removed == 0 && tried < 200 * tries {
+    while tried < tries
+        || [counts.refused, counts.found, counts.removed].contains(&0) && tried < 200 * tries
+    {
         tried += 1;
         let (path, options) = (folder.join("x"), FifoOptions::default());
         // As the command line has it, with locks, and as a library may.

@@ -185,20 +185,20 @@ fn a_time_limit_and_a_signal_end_the_wait_at_once() {
     let path = traps.to_str().unwrap();
     let started = Instant::now();
     let ended =
-        pipehost(["run", path, "--restart=on-trap:100", "--timeout", "1s"]).end().expect(124);
-    assert!(started.elapsed() < Duration::from_secs(1) + SOON, "{ended:#?}");
+        pipehost(["run", path, "--restart=on-trap:100", "--timeout", "3s"]).end().expect(124);
+    assert!(started.elapsed() < Duration::from_secs(3) + SOON, "{ended:#?}");
     assert!(ended.stderr.contains("again in 400 ms"), "{ended:#?}");
 
     let mut command = pipehost(["run", path, "--restart=on-trap:100"]);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    // It waits for 3.2 seconds now.
-    while !lines.next().unwrap().unwrap().contains("3200 ms") {}
+    // It waits for 6.4 seconds now.
+    while !lines.next().unwrap().unwrap().contains("6400 ms") {}
     let started = Instant::now();
     let kill = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(kill.success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert!(started.elapsed() < SOON.min(Duration::from_secs(3)));
+    assert!(started.elapsed() < SOON.min(Duration::from_secs(6)));
 }
 
 /// The limits of bytes hold for all lives together, and a record that a trap has cut short is no part of the next one.
@@ -264,7 +264,7 @@ fn no_life_leaves_a_descriptor_behind() {
         }
     }
     for (talk, first) in talks.iter().zip(&first) {
-        until("there are as many as before", || count(talk) == *first);
+        until("there are as many as before", || count(talk) <= *first);
     }
     for talk in talks {
         let (status, _, errors) = talk.end();

@@ -42,7 +42,7 @@ const REQUIRED: (&str, &str) = ("required", "true");
 
 #[test]
 fn a_thousand_files_by_clean_and_smudge() {
-    let _dog = watchdog_after(Duration::from_secs(400));
+    let _dog = watchdog_after(Duration::from_secs(1200));
     let filter = [
         ("clean", "pipehost run git-filter.wasm -- clean"),
         ("smudge", "pipehost run git-filter.wasm -- smudge"),

@@ -9,7 +9,7 @@ use crate::support::*;
 #[test]
 fn the_guide_leads_from_an_empty_folder_to_a_shipped_plugin() {
     // It builds the SDK for three profiles.
-    let _dog = watchdog_after(Duration::from_secs(900));
+    let _dog = watchdog_after(Duration::from_secs(2400));
     let guide = Recipe::read("../guide");
     let folder = guide.kitchen(&[]).with_cargo();
     symlink(root(), folder.path("pipehost")).unwrap();

@@ -209,7 +209,7 @@ fn switches(pids: &[u32]) -> u64 {
     tasks
         .flatten()
         .map(|task| {
-            let status = fs::read_to_string(task.path().join("status")).unwrap();
+            let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
             let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
             counts.map(|line| line.split('\t').nth(1).unwrap().parse::<u64>().unwrap()).sum::<u64>()
         })

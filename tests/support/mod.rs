@@ -147,6 +147,11 @@ impl Running {
         let children = format!("/proc/{0}/task/{0}/children", self.pid());
         let helper = fs::read_to_string(children).unwrap().trim().to_owned();
         assert!(Command::new("kill").args(["-KILL", &helper]).status().unwrap().success());
+        // It holds locks until it is dead.
+        until("the helper is dead", || {
+            let stat = fs::read_to_string(format!("/proc/{helper}/stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
+        });
     }
 
     pub fn signal(&self, name: &str) {
@@ -172,11 +177,13 @@ impl Running {
         fds.flatten().any(|fd| {
             let Ok(target) = fs::read_link(fd.path()) else { return false };
             let info = format!("/proc/{}/fdinfo/{}", self.pid(), fd.file_name().to_string_lossy());
-            let flags = fs::read_to_string(info).unwrap_or_default();
+            let Ok(flags) = fs::read_to_string(info) else { return false };
             // O_PATH is how a FIFO is held before it is opened.
             const O_PATH: u32 = 0o10_000_000;
             let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"));
-            let flags = u32::from_str_radix(flags.unwrap_or("0").trim(), 8).unwrap();
+            // It is empty if the descriptor was closed in between.
+            let Some(flags) = flags else { return false };
+            let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
             target == path && flags & O_PATH == 0
         })
     }
@@ -242,12 +249,12 @@ pub fn big_sum() -> &'static str {
 
 /// Starts a writer: `cat FROM > FIFO`.
 pub fn cat_into(from: &Path, fifo: &Path) -> Running {
-    sh(&format!("cat {} > {}", from.display(), fifo.display())).start()
+    sh(&format!("exec cat {} > {}", from.display(), fifo.display())).start()
 }
 
 /// Starts a reader, which prints the sum of what it read.
 pub fn sum_of(fifo: &Path) -> Running {
-    sh(&format!("sha256sum < {}", fifo.display())).start()
+    sh(&format!("exec sha256sum < {}", fifo.display())).start()
 }
 
 /// Returns `--fifo` and its value.

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// none.
 pub const SOON: Duration = match option_env!("PIPEHOST_QUIET") {
     Some(_) => Duration::from_millis(250),
-    None => Duration::from_secs(5),
+    None => Duration::from_secs(15),
 };
 
 /// Ends the whole test process if a test hangs. The last line then names that test.

@@ -72,9 +72,9 @@ fn commands_end_at_the_time_limit() {
     let name = name();
     let command = [vec!["exec".into()], peer(&["stay", &name])].concat();
     let server = Server::new(&name);
-    let host = pipeline(&["--timeout", "5s"], &[vec!["@cat".into()], command]).start();
+    let host = pipeline(&["--timeout", "15s"], &[vec!["@cat".into()], command]).start();
     server.wait_for_peer().wait_for_its_end();
-    host.end().expect_line(124, &["--timeout 5s"]);
+    host.end().expect_line(124, &["--timeout 15s"]);
 }
 
 /// A host that is killed leaves no name behind.

@@ -111,7 +111,7 @@ fn silence_is_limited() {
     let _dog = watchdog();
     let name = name();
     let running = run("@cat", ["--fifo", &format!("in={},r", path(&name))])
-        .args(["--idle-timeout", "300ms"])
+        .args(["--idle-timeout", "5s"])
         .start();
     let _client = writer_of(&name);
     running.end().expect_line(124, &["--idle-timeout"]);
