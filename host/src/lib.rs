@@ -118,9 +118,9 @@ pub use {wasmtime, wasmtime_wasi};
 /// ```
 pub mod pipes {
     pub use crate::pipe::{
-        Activity, Child, ChildStatus, ChildStream, DuplicateName, ErrorCode, Excess, Fault, Frame,
-        FrameError, Journal, NotARecord, Note, PassedEnd, PendingWrites, Read, Reader, Records,
-        Refused, SpawnRequest, Total, Transfer, TransferFault, Writer, transfer,
+        Activity, Child, ChildStatus, ChildStream, DuplicateName, EndNow, ErrorCode, Excess, Fault,
+        Frame, FrameError, Journal, NotARecord, Note, PassedEnd, PendingWrites, Read, Reader,
+        Records, Refused, SpawnRequest, Total, Transfer, TransferFault, Writer, transfer,
     };
     pub use crate::sys::{
         CapacityLease, Direction, End, FifoError, FifoWarning, FileKind, Handle, InheritError,

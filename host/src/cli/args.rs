@@ -148,6 +148,9 @@ pub(crate) struct RunArgs {
     pub(crate) stats: StatsArgs,
 
     #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
+
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
 
     /// The guest's own arguments.
@@ -183,6 +186,9 @@ pub(crate) struct PipeArgs {
 
     #[command(flatten)]
     pub(crate) stats: StatsArgs,
+
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
 
     #[command(flatten)]
     pub(crate) totals: TotalsArgs,
@@ -284,6 +290,25 @@ pub(crate) enum StatsForm {
     Text,
     /// One line of JSON.
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ProgressArgs {
+    /// Show on stderr, where that is a terminal, what each pipe end of a guest moves while it moves: how
+    /// much, how fast, for how long, what share of --max-bytes or of an input file, and who waits for
+    /// whom. The lines leave no trace, and give way to what guests write. Example: pipehost run
+    /// @upper --progress < big > big.upper
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "auto", value_enum)]
+    pub(crate) progress: Option<ProgressMode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// On a terminal that nothing else writes to unseen, such as a native command.
+    Auto,
+    /// On every terminal; elsewhere as a line each second.
+    Always,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

@@ -11,9 +11,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::without_error_numbers;
+use super::{tell, without_error_numbers};
 use crate::pipe::quoted;
-use crate::sys;
 
 /// Starts to print messages: warnings, with `-v` also what the host does, with `-vv` every message.
 pub(crate) fn start(verbose: u8) {
@@ -36,7 +35,7 @@ struct Stderr;
 
 impl io::Write for Stderr {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
-        sys::write_message(shown(&String::from_utf8_lossy(message)).as_bytes());
+        tell(&shown(&String::from_utf8_lossy(message)));
         Ok(message.len())
     }
 

@@ -22,6 +22,7 @@ mod new;
 mod output;
 mod part;
 mod pipe;
+mod progress;
 mod run;
 mod shell;
 mod signals;
@@ -29,6 +30,7 @@ mod source;
 mod stats;
 mod values;
 mod verdict;
+mod watching;
 mod wit;
 
 use clap::error::ErrorKind;
@@ -36,7 +38,7 @@ use clap::error::ErrorKind;
 use args::{Cli, Command};
 use exit::{Failure, InLines, Status};
 
-use crate::pipe::quoted_in_line;
+use crate::pipe::{overlay, quoted_in_line};
 pub use crate::sys::Allocator;
 use crate::sys::{self, SystemError};
 use crate::threads;
@@ -68,7 +70,7 @@ pub fn main() -> u8 {
             let lines = error.downcast_ref().map_or(&[][..], |it: &InLines| &it.lines);
             for line in lines {
                 // Indented, so that a line of a file cannot look like a message of pipehost.
-                sys::write_message(format!("    {}\n", quoted_in_line(line)).as_bytes());
+                tell(&format!("    {}\n", quoted_in_line(line)));
             }
             status.code()
         }
@@ -79,7 +81,12 @@ pub fn main() -> u8 {
 pub(crate) fn say(line: &str) {
     let line = without_error_numbers(line);
     let line = quoted_in_line(&line);
-    sys::write_message(format!("pipehost: {line}\n").as_bytes());
+    tell(&format!("pipehost: {line}\n"));
+}
+
+/// Writes whole lines of the host's own to stderr, apart from what `--progress` shows there.
+pub(crate) fn tell(lines: &str) {
+    overlay::apart(|| sys::write_message(lines.as_bytes()));
 }
 
 /// Adds what to do if the system has too few resources and the line does not say so yet.

@@ -12,7 +12,8 @@ use super::launching::{fifo_listener, listener};
 use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
-use super::{mistake, say, verdict};
+use super::watching::{Watched, any_terminal, bytes_left};
+use super::{mistake, progress, say, verdict};
 use crate::children::Children;
 use crate::deadlines::{HARD_DEADLINE, LAST_DELIVERY, after};
 use crate::engine::Engine;
@@ -104,10 +105,12 @@ async fn run(
     // The pipes come first: peers may be about to open them, and would make regular files.
     let mut opener =
         Opener::new(leftovers, fifo_listener(), args.sandbox.sandbox != SandboxMode::Off);
-    let opened = open(&mut opener, &plan, &source)?;
+    let (opened, streams) = open(&mut opener, &plan, &source)?;
     let fifos = FifoStats::of(&source.program(), opened.fifos());
     let mut setup = opened.setup()?;
     let used = InUse::of(&setup, fifos);
+    let watched = Watched::default();
+    watched.add(0, setup.journal(), streams.input);
     let ends_with = |status| {
         if let Some(form) = args.stats.stats {
             used.stats(&source, status).print(form);
@@ -140,7 +143,9 @@ async fn run(
     super::breakout::broken_out();
     tracing::debug!("running {}", source.display());
     let reached = setup.reached();
+    let shown = progress::start(args.progress.progress, &watched, streams.unseen);
     let ended = run_until(setup, &engine, &guest, stopped, LAST_DELIVERY).await;
+    drop(shown);
     let ended = ended.map_err(|error| source.failure(error).with_reached(&reached))?;
     // The process is about to end, and with it the code: unmapping it would gain nothing.
     std::mem::forget((guest, engine));
@@ -160,15 +165,41 @@ async fn run(
     ends_with(status)
 }
 
+/// What `--progress` wants to know of the standard streams.
+struct StreamFacts {
+    /// How many bytes there are to be read from stdin.
+    input: Option<u64>,
+    /// What may write to a terminal unseen.
+    unseen: Option<&'static str>,
+}
+
 /// Opens what the guest is granted. Its standard streams are this process's by default.
-fn open(opener: &mut Opener, plan: &GuestPlan, source: &Source) -> Result<Opened, Failure> {
+fn open(
+    opener: &mut Opener,
+    plan: &GuestPlan,
+    source: &Source,
+) -> Result<(Opened, StreamFacts), Failure> {
     let inherit = |number| move || sys::standard(number).map(Stream::Shared);
     let streams = Streams {
         stdin: opener.stream(0, plan.stdin.as_ref(), inherit(0))?,
         stdout: opener.stream(1, plan.stdout.as_ref(), inherit(1))?,
         stderr: opener.stream(2, plan.stderr.as_ref(), inherit(2))?,
     };
-    Ok(opener.open(plan, streams, Vec::new(), listener(source))?)
+    let on_terminal = any_terminal([&streams.stdout, &streams.stderr]);
+    let facts = StreamFacts {
+        input: bytes_left(&streams.stdin),
+        unseen: unseen(plan).filter(|_| on_terminal),
+    };
+    Ok((opener.open(plan, streams, Vec::new(), listener(source))?, facts))
+}
+
+/// Returns what may write to a terminal of this guest's without the host seeing it.
+pub(crate) fn unseen(plan: &GuestPlan) -> Option<&'static str> {
+    match (plan.raw_terminal, plan.commands.is_empty()) {
+        (true, _) => Some("a guest with --raw-terminal"),
+        (_, false) => Some("a command of --exec"),
+        _ => None,
+    }
 }
 
 /// Loads the guest, and the children that it may start. With a time limit, all files are read on

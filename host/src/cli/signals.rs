@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::exit::Status;
 use super::say;
 use crate::launch::Leftovers;
+use crate::pipe::overlay;
 use crate::sys::{self, Stop};
 
 /// Watches the signals of this process on a thread of its own. It works whatever the guest or a file
@@ -101,6 +102,7 @@ pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
 
 fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> ! {
     leftovers.clean_up();
+    overlay::remove();
     say_stopped(stopped, timeout);
     std::process::exit(stopped.code().into());
 }

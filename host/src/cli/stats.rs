@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::args::StatsForm;
 use super::exit::Status;
 use super::source::Source;
+use super::tell;
 use crate::pipe::{PipeName, Total, quoted_in_line, quoted_json};
-use crate::sys::{self, Direction};
+use crate::sys::Direction;
 
 /// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the interface.
 /// Unknown values are null: the host does not see what native commands read and write.
@@ -154,7 +155,7 @@ impl Stats {
                 quoted_json(&serde_json::to_string(self).unwrap_or_default()).into_owned() + "\n"
             }
         };
-        sys::write_message(text.as_bytes());
+        tell(&text);
     }
 
     fn text(&self) -> String {
@@ -190,7 +191,7 @@ fn seconds(seconds: Option<f64>) -> String {
 }
 
 /// Writes bytes in units of 1024, with three significant digits.
-fn bytes(bytes: Option<u64>) -> String {
+pub(crate) fn bytes(bytes: Option<u64>) -> String {
     let Some(bytes) = bytes else { return "-".into() };
     let mut amount = bytes as f64;
     let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();

@@ -72,6 +72,11 @@ impl Budget {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
+    /// Returns how many bytes may move in all.
+    pub(crate) fn max_bytes(&self) -> Option<u64> {
+        self.bytes.as_ref().map(Quota::most)
+    }
+
     /// Returns how many of `want` bytes may move now.
     pub(crate) fn allow(&self, want: usize) -> Allowance {
         if want == 0 {

@@ -102,6 +102,11 @@ impl Quota {
         self.0.most.saturating_sub(self.0.used.load(Ordering::Relaxed))
     }
 
+    /// Returns the whole amount.
+    pub(crate) fn most(&self) -> u64 {
+        self.0.most
+    }
+
     /// Returns the most that was in use at once.
     pub(crate) fn peak(&self) -> u64 {
         self.0.peak.load(Ordering::Relaxed)

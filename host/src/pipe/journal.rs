@@ -49,6 +49,43 @@ pub struct Total {
     pub waited: Duration,
 }
 
+/// What one end of a guest's pipe has moved so far, and whether the guest waits for it now.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pipehost::pipes::{Direction, End, PipePair, Reader, pipe_pair};
+/// use pipehost::{Label, Pipes};
+///
+/// let PipePair { reader, writer: _writer, .. } = pipe_pair(None)?;
+/// let journal = Pipes::builder().build().journal().clone();
+/// let end = End::owned(reader, Direction::Read)?;
+/// let mut reader = Reader::new(end, None, Label::Stdin, &journal);
+/// reader.try_read(&mut [0; 16])?; // nothing has been written yet
+/// // Meanwhile, or on another thread:
+/// let now = &journal.ends()[0];
+/// println!("{}: {} bytes, waits for {:?}", now.label, now.bytes, now.waiting);
+/// # assert!(now.waiting.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndNow {
+    /// The end, as in a [`Note`].
+    pub label: Label,
+    /// The end's direction.
+    pub direction: Direction,
+    /// As in a [`Total`].
+    pub bytes: u64,
+    /// How long the guest asked in vain for bytes to read, or for room to write, the wait that goes on now included.
+    pub waited: Duration,
+    /// For how long it has been waiting for that, if it still does.
+    pub waiting: Option<Duration>,
+    /// How many bytes the end may move, if that is limited.
+    pub max_bytes: Option<u64>,
+}
+
 /// What happened on one guest's pipe ends. Cloning gives another handle to the same journal.
 ///
 /// ```
@@ -101,12 +138,31 @@ pub(super) struct Ending {
 /// An end and its counter.
 type Counted = (Label, Direction, Arc<Counter>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counter {
     bytes: AtomicU64,
     /// Nanoseconds.
     waited: AtomicU64,
+    /// When the wait that goes on began: nanoseconds after `made`, or 0 if the guest does not wait.
+    waits_since: AtomicU64,
+    made: Instant,
     budget: Option<Arc<Budget>>,
+}
+
+impl Counter {
+    fn new(budget: Option<Arc<Budget>>) -> Self {
+        let [bytes, waited, waits_since] = [const { AtomicU64::new(0) }; 3];
+        Self { bytes, waited, waits_since, made: Instant::now(), budget }
+    }
+
+    /// Returns for how long the guest has been waiting, if it does.
+    fn waiting(&self) -> Option<Duration> {
+        let since = match self.waits_since.load(Ordering::Relaxed) {
+            0 => return None,
+            nanos => self.made + Duration::from_nanos(nanos),
+        };
+        Some(since.elapsed())
+    }
 }
 
 /// Counts for one end while it is open, and says how many bytes it may move.
@@ -235,7 +291,7 @@ impl Journal {
             Some((_, _, counter)) => Arc::clone(counter),
             None => {
                 let budget = self.bounds.ends.budget(label, direction, &self.bounds.reached);
-                let counter = Arc::new(Counter { budget, ..Counter::default() });
+                let counter = Arc::new(Counter::new(budget));
                 counters.push((label.clone(), direction, Arc::clone(&counter)));
                 counter
             }
@@ -255,6 +311,25 @@ impl Journal {
             waited: Duration::from_nanos(counter.waited.load(Ordering::Relaxed)),
         };
         counters.iter().map(total).collect()
+    }
+
+    /// Returns the state of each end that was opened, in the order of their first openings. Takes a short lock, which
+    /// no end needs to move bytes.
+    pub fn ends(&self) -> Vec<EndNow> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = |(label, direction, counter): &Counted| {
+            let waited = Duration::from_nanos(counter.waited.load(Ordering::Relaxed));
+            let waiting = counter.waiting();
+            EndNow {
+                label: label.clone(),
+                direction: *direction,
+                bytes: counter.bytes.load(Ordering::Relaxed),
+                waited: waited.saturating_add(waiting.unwrap_or_default()),
+                waiting,
+                max_bytes: counter.budget.as_ref().and_then(|budget| budget.max_bytes()),
+            }
+        };
+        counters.iter().map(now).collect()
     }
 }
 
@@ -312,7 +387,13 @@ impl Meter {
 
     /// Notes that the guest waits for bytes or room.
     pub(super) fn waits(&mut self) {
-        self.waits_since.get_or_insert_with(Instant::now);
+        if self.waits_since.is_none() {
+            let now = Instant::now();
+            let nanos = now.saturating_duration_since(self.counter.made).as_nanos();
+            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).max(1);
+            self.counter.waits_since.store(nanos, Ordering::Relaxed);
+            self.waits_since = Some(now);
+        }
     }
 
     /// Notes that a wait is over: what the guest waited for is there, or will never be.
@@ -320,6 +401,7 @@ impl Meter {
         if let Some(since) = self.waits_since.take() {
             let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.counter.waited.fetch_add(nanos, Ordering::Relaxed);
+            self.counter.waits_since.store(0, Ordering::Relaxed);
         }
     }
 }
@@ -341,6 +423,35 @@ mod tests {
         journal.meter(&Label::Pipe("stdout".into()), Direction::Write).moved(2);
         let bytes: Vec<_> = journal.totals().iter().map(|total| total.bytes).collect();
         assert_eq!(bytes, [1, 2]);
+    }
+
+    #[test]
+    fn a_wait_is_seen_while_it_lasts() {
+        let journal = Journal::new();
+        let mut meter = journal.meter(&Label::Stdin, Direction::Read);
+        let now = || journal.ends().remove(0);
+        assert_eq!(now().waiting, None);
+        meter.waits();
+        std::thread::sleep(Duration::from_millis(2));
+        meter.waits();
+        let waits = now();
+        assert!(waits.waiting.unwrap() >= Duration::from_millis(2), "{waits:?}");
+        assert!(waits.waited >= waits.waiting.unwrap(), "{waits:?}");
+        meter.moved(3);
+        let after = now();
+        assert_eq!((after.waiting, after.bytes, after.max_bytes), (None, 3, None));
+        assert_eq!(after.waited, journal.totals()[0].waited);
+        meter.waits();
+        drop(meter);
+        assert_eq!(now().waiting, None);
+    }
+
+    #[test]
+    fn a_limit_is_seen() {
+        let ends = EndLimits { max_bytes: Some(10), rate: None };
+        let journal = Journal::within(Bounds { ends, ..Bounds::default() });
+        journal.meter(&Label::Stdin, Direction::Read).moved(4);
+        assert_eq!(journal.ends()[0].max_bytes, Some(10));
     }
 
     #[test]

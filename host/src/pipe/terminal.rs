@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::escape::{Escaper, torn};
+use super::overlay;
 use crate::sys::End;
 
 /// How many bytes from a guest are escaped at once. It bounds what waits here for a terminal that is
@@ -81,6 +82,7 @@ impl Screen {
         bytes: &[u8],
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        let mut lifted = overlay::lift();
         let mut begun = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
         while !begun.is_empty() {
             let n = write(&begun)?;
@@ -90,6 +92,9 @@ impl Screen {
             return Ok(0);
         }
         let n = write(bytes)?;
+        if let Some(lifted) = &mut lifted {
+            lifted.wrote(&bytes[..n]);
+        }
         let rest = torn(&bytes[..n], &bytes[n..]);
         begun.extend_from_slice(&bytes[n..n + rest]);
         Ok(n + rest)

@@ -1,8 +1,10 @@
 //! Makes a graph of a pipeline.
 
 use super::super::graph::{Edge, Graph, Kind, Node};
+use super::super::watching::{Joint, Watched};
 use super::plan::{EndRef, Pipe, Plan, Stage};
 use crate::launch::StreamSpec;
+use crate::sys::Direction;
 
 impl Plan {
     /// Returns the graph that is drawn.
@@ -59,6 +61,26 @@ impl Plan {
             }
         }
         graph
+    }
+}
+
+impl Plan {
+    /// Returns the list of the guests that are watched, which knows who is joined to whom.
+    pub(super) fn watched(&self) -> Watched {
+        let names = self.stages.iter().map(|stage| stage.name.clone()).collect();
+        let joint = |end: &EndRef, direction, of: fn(&Pipe) -> [&EndRef; 2]| {
+            let others = self.pipes.iter().map(of).filter(|[own, _]| *own == end);
+            let peers = others.map(|[_, other]| &*self.stages[other.stage].name);
+            let peers = peers.collect::<Vec<_>>().join(", ");
+            Joint { stage: end.stage, label: end.label(), direction, peers }
+        };
+        let ends = self.pipes.iter().flat_map(|pipe| {
+            [
+                joint(&pipe.to, Direction::Read, |pipe| [&pipe.to, &pipe.from]),
+                joint(&pipe.from, Direction::Write, |pipe| [&pipe.from, &pipe.to]),
+            ]
+        });
+        Watched::of_stages(names, ends.collect())
     }
 }
 

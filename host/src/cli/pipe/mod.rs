@@ -27,7 +27,7 @@ use super::output::print;
 use super::run::supervised;
 use super::signals::{SignalWatch, say_stopped};
 use super::stats::Stats;
-use super::{say, verdict, with_remedy};
+use super::{progress, say, verdict, with_remedy};
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::launch::{Leftovers, Shared};
 use crate::pipe::Activity;
@@ -191,7 +191,7 @@ async fn supervise(
         leftovers,
         args.sandbox.sandbox != SandboxMode::Off,
     )?;
-    let Ready { stages, leases: _leases, fifos, mut policy, mut reports } = ready;
+    let Ready { stages, leases: _leases, fifos, mut policy, mut reports, watched, unseen } = ready;
     let started = Instant::now();
     let mut silent = pin!(silence_of(&shared, silence));
     let mut guests = plan.guests().count();
@@ -209,6 +209,17 @@ async fn supervise(
     confine(args.sandbox.sandbox, policy)?;
     #[cfg(all(test, target_os = "linux", not(feature = "portable")))]
     super::breakout::broken_out();
+    let shown = match isolated {
+        false => progress::start(args.progress.progress, &watched, unseen.as_deref()),
+        true => {
+            if progress::is_shown(args.progress.progress) {
+                tracing::warn!(
+                    "--progress shows nothing with --isolate, as the guests are in processes of their own"
+                );
+            }
+            None
+        }
+    };
     pipeline.go();
     let (mut stopped, mut was_silent) = (None, false);
     let mut given_up = pin!(after(None));
@@ -244,6 +255,7 @@ async fn supervise(
         given_up.set(after(Some(PIPELINE_STOP)));
         stopped = Some(why);
     }
+    drop(shown);
     let statuses: Vec<u8> = ended
         .iter()
         .map(|stage| stage.as_ref().map_or(Status::TimedOut.code(), |(status, _)| status.code()))

@@ -6,7 +6,9 @@ use anyhow::anyhow;
 
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::launching::{fifo_listener, listener};
+use super::super::run::unseen;
 use super::super::stats::FifoStats;
+use super::super::watching::{Watched, any_terminal, bytes_left};
 use super::ends::Ends;
 use super::isolated;
 use super::job::{GuestJob, Job};
@@ -14,7 +16,7 @@ use super::loading::Code;
 use super::plan::Plan;
 use crate::launch::{GuestPlan, Leftovers, Opened, Opener, Shared, reserve_for_files};
 use crate::pipeline;
-use crate::sys::{CapacityLease, SandboxPolicy};
+use crate::sys::{self, CapacityLease, SandboxPolicy};
 
 /// The stages with everything that they are given, and what this process must keep for them.
 pub(super) struct Ready {
@@ -26,6 +28,10 @@ pub(super) struct Ready {
     pub(super) policy: SandboxPolicy,
     /// The files to which the processes of guests write their reports.
     pub(super) reports: Vec<Option<File>>,
+    /// The guests, as soon as they are prepared.
+    pub(super) watched: Watched,
+    /// What may write to a terminal without this process seeing it.
+    pub(super) unseen: Option<String>,
 }
 
 /// Opens everything that is granted, makes the pipes, and gives each stage its ends. Nothing runs yet.
@@ -41,6 +47,7 @@ pub(super) fn open(
     let mut ends = Ends::make(plan)?;
     let mut opener = Opener::new(leftovers, fifo_listener(), confined);
     let (mut stages, mut reports, mut fifos) = (Vec::new(), Vec::new(), Vec::new());
+    let (watched, mut unseen_writer) = (plan.watched(), None);
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
         let mut report = None;
         let opened = match (&stage.job, loaded) {
@@ -53,14 +60,26 @@ pub(super) fn open(
             (Job::Guest(GuestJob { source, plan: guest }), Some(code)) => ends
                 .wiring(plan, at, &mut opener)
                 .and_then(|(streams, named)| {
-                    Ok(opener.open(guest, streams, named, listener(source))?)
+                    if let Some(what) = unseen(guest)
+                        && any_terminal([&streams.stdout, &streams.stderr])
+                    {
+                        unseen_writer = Some(format!("stage {}, {what},", stage.name));
+                    }
+                    let input = bytes_left(&streams.stdin);
+                    Ok((opener.open(guest, streams, named, listener(source))?, input))
                 })
-                .map(|opened| {
+                .map(|(opened, input)| {
                     fifos.extend(FifoStats::of(&stage.name, opened.fifos()));
-                    guest_stage(code, opened.shared(shared.clone()), guest)
+                    let seen = Seen { watched: watched.clone(), at, input };
+                    guest_stage(code, opened.shared(shared.clone()), guest, seen)
                 }),
             (Job::Native(native), _) => {
-                ends.command(plan, at, &native.command, &mut opener).map(pipeline::Stage::Native)
+                ends.command(plan, at, &native.command, &mut opener).map(|command| {
+                    if sys::is_terminal(&command.stdout) || sys::is_terminal(&command.stderr) {
+                        unseen_writer = Some(format!("stage {}, a native command,", stage.name));
+                    }
+                    pipeline::Stage::Native(command)
+                })
             }
             (Job::Guest(_), None) => {
                 Err(anyhow!("it has not been compiled")).or_status(Status::NotUsable)
@@ -70,15 +89,31 @@ pub(super) fn open(
         reports.push(report);
     }
     let leases = ends.into_leases();
-    Ok(Ready { stages, leases, fifos, policy: opener.into_policy(), reports })
+    let (policy, unseen) = (opener.into_policy(), unseen_writer);
+    Ok(Ready { stages, leases, fifos, policy, reports, watched, unseen })
 }
 
-fn guest_stage(code: Code, opened: Opened, plan: &GuestPlan) -> pipeline::Stage<Failure> {
+/// Where a guest is added once it is prepared.
+struct Seen {
+    watched: Watched,
+    at: usize,
+    /// How many bytes there are to be read from its stdin.
+    input: Option<u64>,
+}
+
+fn guest_stage(
+    code: Code,
+    opened: Opened,
+    plan: &GuestPlan,
+    seen: Seen,
+) -> pipeline::Stage<Failure> {
     let Code { engine, guest, children } = code;
     let folders = plan.folders.clone();
     let prepare = Box::new(move || {
         reserve_for_files(&folders)?;
-        Ok(opened.with_children(children).setup()?)
+        let setup = opened.with_children(children).setup()?;
+        seen.watched.add(seen.at, setup.journal(), seen.input);
+        Ok(setup)
     });
     pipeline::Stage::Guest { engine, guest, prepare }
 }

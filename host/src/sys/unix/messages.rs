@@ -92,8 +92,14 @@ pub(crate) fn prepare_messages() {
 /// Writes a message of the host to stderr, as much of it as possible. stderr may have no reader, and
 /// the host must still end on time. Blocks for at most 50 ms.
 pub(crate) fn write_message(message: &[u8]) {
+    write_message_within(message, PATIENCE);
+}
+
+/// Writes as [`write_message`] does, waits for at most `patience`, and returns how many bytes need not be written any
+/// more: those that are written, or all if stderr fails.
+pub(crate) fn write_message_within(message: &[u8], patience: Duration) -> usize {
     let way = STDERR.get_or_init(Way::of_stderr);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let mut rest = message;
     while !rest.is_empty() {
         match retry_on_intr(|| way.write(rest)) {
@@ -101,10 +107,11 @@ pub(crate) fn write_message(message: &[u8]) {
             Err(Errno::AGAIN) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() || !way.is_writable(left) {
-                    return;
+                    return message.len() - rest.len();
                 }
             }
-            Err(_) => return,
+            Err(_) => return message.len(),
         }
     }
+    message.len()
 }

@@ -7,6 +7,7 @@
 )]
 
 pub(in crate::sys) mod blocking_open;
+mod drawing;
 pub(in crate::sys) mod end;
 mod errors;
 mod fifo;
@@ -55,6 +56,7 @@ pub(crate) use super::own::{CACHES, FifoWatch, PIPE_BUF, append, memory_file, ow
 pub use super::own::{
     Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,
 };
+pub(crate) use drawing::{Drawing, is_terminal};
 pub use end::End;
 pub(crate) use errors::ERRORS;
 pub use fifo::Fifo;
@@ -65,7 +67,7 @@ pub(crate) use inherited::{
 };
 pub use memory::Allocator;
 pub(crate) use memory::{address_space_limit, file_size_limit, is_no_memory};
-pub(crate) use messages::{prepare_messages, write_message};
+pub(crate) use messages::{prepare_messages, write_message, write_message_within};
 pub(crate) use native::{Native, kill_natives};
 pub(in crate::sys) use pipe_pair::blocking;
 pub(crate) use pipe_pair::pipe_with_writers;

@@ -24,6 +24,14 @@ pub(super) fn is_console(file: &OwnedHandle) -> bool {
     unsafe { GetConsoleMode(file.as_raw_handle(), &raw mut mode) != 0 }
 }
 
+/// Returns whether the handle is that of a console which understands the sequences for colours now.
+pub(super) fn has_colours(file: &OwnedHandle) -> bool {
+    let mut mode = 0;
+    // SAFETY: a place for the mode.
+    let is_console = unsafe { GetConsoleMode(file.as_raw_handle(), &raw mut mode) != 0 };
+    is_console && mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING != 0
+}
+
 /// A console that understands the sequences for colours. Dropping this sets it back.
 #[derive(Debug)]
 pub(super) struct Mode {

@@ -9,6 +9,7 @@ mod channel;
 mod confine;
 mod console;
 mod dialer;
+mod drawing;
 mod end;
 mod errors;
 mod fifo;
@@ -44,6 +45,7 @@ pub(crate) use super::without::FifoWatch;
 pub use confine::{
     Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,
 };
+pub(crate) use drawing::{Drawing, is_terminal};
 pub use end::End;
 pub(crate) use errors::ERRORS;
 pub use fifo::Fifo;
@@ -61,7 +63,7 @@ pub(crate) use inherited::{
     check_direction, demand_standard_output, inherited_number, number_in_path,
     retire_standard_input_and_output, take_given, take_inherited, take_inherited_stream,
 };
-pub(crate) use messages::{prepare_messages, write_message};
+pub(crate) use messages::{prepare_messages, write_message, write_message_within};
 pub(crate) use native::{Native, kill_natives};
 pub(crate) use private::{FolderLock, PrivateFile, PrivateFolder};
 pub(crate) use stop::stop_requests;

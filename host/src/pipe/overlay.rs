@@ -1,0 +1,167 @@
+//! What the host itself shows on the terminal below what guests write, such as `--progress`. It is taken away before a
+//! guest or the host writes there, and drawn again later, at the start of a line only.
+//!
+//! There is one for the process, as stderr is one. All of it costs one load of a flag where there is none.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// How long the host's own messages wait for a guest that writes to the terminal at the same moment. Then they come all
+/// the same: the host must end on time.
+#[cfg(feature = "cli")]
+const PATIENCE: Duration = Duration::from_millis(30);
+
+/// Something that can be drawn at the cursor, and taken away again.
+pub(crate) trait Overlay: Send {
+    /// Draws it, in place of what was drawn before. The cursor is below the guests' lines.
+    fn draw(&mut self);
+
+    /// Takes it away, if it is there. The cursor is then where it was before.
+    fn lift(&mut self);
+}
+
+#[derive(Default)]
+struct State {
+    overlay: Option<Box<dyn Overlay>>,
+    /// Whether a guest's line is not complete yet. Nothing is drawn then: it would become a part of that line.
+    mid_line: bool,
+}
+
+static STATE: Mutex<State> = Mutex::new(State { overlay: None, mid_line: false });
+
+/// Whether there is an overlay.
+static IS_SET: AtomicBool = AtomicBool::new(false);
+
+/// The right to write to a terminal while nothing is drawn on it.
+pub(super) struct Lifted(MutexGuard<'static, State>);
+
+impl Lifted {
+    /// Notes what a guest has written.
+    pub(super) fn wrote(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.0.mid_line = *last != b'\n';
+        }
+    }
+}
+
+/// Takes away what is drawn, until the result is dropped. Returns `None` if there is no overlay.
+pub(super) fn lift() -> Option<Lifted> {
+    if !IS_SET.load(Ordering::Acquire) {
+        return None;
+    }
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(overlay) = &mut state.overlay {
+        overlay.lift();
+    }
+    Some(Lifted(state))
+}
+
+/// Makes this the overlay. Nothing is drawn yet.
+#[cfg(feature = "cli")]
+pub(crate) fn set(overlay: Box<dyn Overlay>) {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    *state = State { overlay: Some(overlay), mid_line: false };
+    IS_SET.store(true, Ordering::Release);
+}
+
+/// Takes the overlay away for good.
+#[cfg(feature = "cli")]
+pub(crate) fn remove() {
+    if IS_SET.load(Ordering::Acquire)
+        && let Some(mut state) = lock_soon()
+    {
+        IS_SET.store(false, Ordering::Release);
+        if let Some(mut overlay) = state.overlay.take() {
+            overlay.lift();
+        }
+    }
+}
+
+/// Draws the overlay, unless a guest is in the middle of a line.
+#[cfg(feature = "cli")]
+pub(crate) fn draw() {
+    // A guest that writes just now keeps the terminal. The next drawing comes soon.
+    if let Ok(mut state) = STATE.try_lock()
+        && !state.mid_line
+        && let Some(overlay) = &mut state.overlay
+    {
+        overlay.draw();
+    }
+}
+
+/// Calls `write`, which writes whole lines of the host's own to stderr, while nothing is drawn.
+#[cfg(feature = "cli")]
+pub(crate) fn apart(write: impl FnOnce()) {
+    if !IS_SET.load(Ordering::Acquire) {
+        return write();
+    }
+    let mut state = lock_soon();
+    if let Some(state) = &mut state {
+        if let Some(overlay) = &mut state.overlay {
+            overlay.lift();
+        }
+        state.mid_line = false;
+    }
+    write();
+}
+
+#[cfg(feature = "cli")]
+fn lock_soon() -> Option<MutexGuard<'static, State>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match STATE.try_lock() {
+            Ok(state) => return Some(state),
+            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    struct Recorder(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Overlay for Recorder {
+        fn draw(&mut self) {
+            self.0.lock().unwrap().push("draw");
+        }
+
+        fn lift(&mut self) {
+            self.0.lock().unwrap().push("lift");
+        }
+    }
+
+    /// The only test of the one overlay of a process.
+    #[test]
+    fn nothing_is_drawn_within_a_line() {
+        assert!(lift().is_none());
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        set(Box::new(Recorder(Arc::clone(&calls))));
+        let taken = || std::mem::take(&mut *calls.lock().unwrap());
+        draw();
+        lift().unwrap().wrote(b"half a");
+        draw();
+        assert_eq!(taken(), ["draw", "lift"]);
+        lift().unwrap().wrote(b" line\n");
+        draw();
+        apart(|| calls.lock().unwrap().push("message"));
+        draw();
+        assert_eq!(taken(), ["lift", "draw", "lift", "message", "draw"]);
+        // A guest that has the terminal for long does not keep the host from its messages.
+        let held = lift().unwrap();
+        std::thread::spawn(|| apart(|| {})).join().unwrap();
+        drop(held);
+        remove();
+        remove();
+        draw();
+        assert_eq!(taken(), ["lift", "lift"]);
+        assert!(lift().is_none());
+    }
+}
