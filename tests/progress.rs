@@ -58,7 +58,7 @@ impl Screen {
         rows(&self.written.lock().unwrap())
     }
 
-    /// Waits until a row has all of `parts`, and returns it.
+    /// Waits until a row has all of `parts`, and returns it. Rates end in `B/s`, so that ` 8 B  ` is an amount.
     #[track_caller]
     fn wait_for(&self, parts: &[&str]) -> String {
         let mut seen = Vec::new();
@@ -146,8 +146,8 @@ fn a_line_for_each_end_while_the_guest_waits_and_none_after() {
     let mut command = run("@cat", ["--progress", "--max-bytes", "10"]);
     let (running, mut stdin) = start(command.stdout(Stdio::null()), &screen);
     stdin.write_all(b"hello").unwrap();
-    screen.wait_for(&["stdin", "5 B", "50%", "waits", "for its writer"]);
-    screen.wait_for(&["stdout", "5 B", "50%"]);
+    screen.wait_for(&["stdin", " 5 B  ", "50%", "waits", "for its writer"]);
+    screen.wait_for(&["stdout", " 5 B  ", "50%"]);
     drop(stdin);
     running.end().expect(0);
     assert_eq!(screen.left(), [""; 0]);
@@ -199,7 +199,7 @@ fn nothing_is_left_however_the_guest_ends() {
         // On a machine that is very busy, the time may be over before.
         let has_limit = args.len() > 1;
         until("progress", || {
-            screen.rows().iter().any(|row| row.contains("1 B")) || has_limit && running.is_over()
+            screen.rows().iter().any(|row| row.contains(" 1 B  ")) || has_limit && running.is_over()
         });
         match signal {
             Some(signal) => running.signal(signal),
@@ -220,16 +220,16 @@ fn what_the_guest_writes_to_the_terminal_stands_by_itself() {
     let (running, mut stdin) = start(command.stdout(screen.stdio()), &screen);
     command.stdout(Stdio::null());
     stdin.write_all(b"one\n").unwrap();
-    screen.wait_for(&["stdin", "4 B", "waits"]);
+    screen.wait_for(&["stdin", " 4 B  ", "waits"]);
     assert_eq!(screen.rows()[0], "one");
     stdin.write_all(b"two\n").unwrap();
-    screen.wait_for(&["stdin", "8 B", "waits"]);
+    screen.wait_for(&["stdin", " 8 B  ", "waits"]);
     assert_eq!(screen.rows()[..2], ["one", "two"]);
     // Nothing is drawn into a line that is not complete.
     stdin.write_all(b"thr").unwrap();
     until("half a line", || screen.rows() == ["one", "two", "thr"]);
     stdin.write_all(b"ee\n").unwrap();
-    screen.wait_for(&["stdin", "14 B", "waits"]);
+    screen.wait_for(&["stdin", " 14 B  ", "waits"]);
     drop(stdin);
     running.end().expect(0);
     assert_eq!(screen.left(), ["one", "two", "three"]);
@@ -246,11 +246,11 @@ fn messages_of_the_host_stand_by_themselves() {
     command.arg("--progress").args(fifo("x", &path, ""));
     let (running, mut stdin) = start(command.stdout(Stdio::null()), &screen);
     stdin.write_all(b"hello").unwrap();
-    screen.wait_for(&["stdin", "5 B", "waits"]);
+    screen.wait_for(&["stdin", " 5 B  ", "waits"]);
     fs::remove_file(&path).unwrap();
     screen.wait_for(&["pipehost: warning: "]);
     stdin.write_all(b"hello").unwrap();
-    screen.wait_for(&["stdin", "10 B", "waits"]);
+    screen.wait_for(&["stdin", " 10 B  ", "waits"]);
     drop(stdin);
     running.end().expect(0);
     let left = screen.left();
@@ -266,10 +266,10 @@ fn a_pipeline_names_who_waits_for_whom() {
     let mut command = pipehost(["pipe", "--progress", "@cat", "!", "@upper"]);
     let (running, mut stdin) = start(command.stdout(Stdio::null()), &screen);
     stdin.write_all(b"hello\n").unwrap();
-    screen.wait_for(&["cat.stdin", "6 B", "waits", "for its writer"]);
-    screen.wait_for(&["cat.stdout", "6 B"]);
-    screen.wait_for(&["upper.stdin", "6 B", "waits", "for cat"]);
-    screen.wait_for(&["upper.stdout", "6 B"]);
+    screen.wait_for(&["cat.stdin", " 6 B  ", "waits", "for its writer"]);
+    screen.wait_for(&["cat.stdout", " 6 B  "]);
+    screen.wait_for(&["upper.stdin", " 6 B  ", "waits", "for cat"]);
+    screen.wait_for(&["upper.stdout", " 6 B  "]);
     drop(stdin);
     running.end().expect(0);
     assert_eq!(screen.left(), [""; 0]);
@@ -326,7 +326,7 @@ fn no_name_draws_anything() {
     command.arg(&guest).arg("\u{1b}[31m").args(["!", "@cat"]).stdout(Stdio::null());
     let (running, mut stdin) = start(&mut command, &screen);
     stdin.write_all(b"hello\n").unwrap();
-    screen.wait_for(&["cat.stdin", "6 B", "waits"]);
+    screen.wait_for(&["cat.stdin", " 6 B  ", "waits"]);
     drop(stdin);
     running.end().expect(0);
     assert_eq!(screen.left(), [""; 0]);
@@ -390,7 +390,7 @@ fn a_native_command_keeps_the_terminal_for_itself() {
     let mut command = pipehost(["pipe", "--progress=always"]);
     let (running, mut stdin) = start(command.args(stages).stdout(Stdio::null()), &screen);
     stdin.write_all(b"hello\n").unwrap();
-    screen.wait_for(&["cat.stdin", "6 B", "waits"]);
+    screen.wait_for(&["cat.stdin", " 6 B  ", "waits"]);
     drop(stdin);
     running.end().expect(0);
     assert_eq!(screen.left(), [""; 0]);

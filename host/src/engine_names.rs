@@ -1,6 +1,9 @@
 //! The names and texts of wasmtime, wasmtime-wasi, tokio and rayon on which this crate relies, in
 //! one place. A new version may change them, and no compiler notices.
 
+/// The version of wasmtime, as reports tell it.
+pub(crate) const WASMTIME: &str = "48.0.8";
+
 /// The interface of wasmtime-wasi's files of WASI 0.2. Some of its functions are shadowed.
 pub(crate) const FILES_0_2: &str = "wasi:filesystem/types@0.2.12";
 
@@ -49,6 +52,13 @@ mod tests {
             let again = instance.func_wrap(function, |_, (): ()| Ok(()));
             assert!(again.is_err(), "{interface} has no {function} any more");
         }
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_lock() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap();
+        assert!(lock.contains(&format!("name = \"wasmtime\"\nversion = \"{WASMTIME}\"\n")));
     }
 
     #[test]

@@ -151,6 +151,9 @@ pub(crate) struct RunArgs {
     pub(crate) progress: ProgressArgs,
 
     #[command(flatten)]
+    pub(crate) report: ReportArgs,
+
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
 
     /// The guest's own arguments.
@@ -189,6 +192,9 @@ pub(crate) struct PipeArgs {
 
     #[command(flatten)]
     pub(crate) progress: ProgressArgs,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 
     #[command(flatten)]
     pub(crate) totals: TotalsArgs,
@@ -301,6 +307,16 @@ pub(crate) struct ProgressArgs {
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "auto", value_enum)]
     pub(crate) progress: Option<ProgressMode>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Write a page about the run when it has ended, by whatever way: what was joined to what, what each
+    /// pipe end of a guest moved over time and how long its guest waited, statuses, limits that were
+    /// met, grants, versions. It needs no other file, and has no scripts. An existing FILE is emptied
+    /// first. Example: --report run.html
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,6 +4,7 @@
 
 mod dot;
 mod layout;
+mod outside;
 mod plan;
 mod svg;
 mod text;

@@ -23,6 +23,7 @@ mod output;
 mod part;
 mod pipe;
 mod progress;
+mod report;
 mod run;
 mod shell;
 mod signals;
@@ -63,7 +64,7 @@ pub fn main() -> u8 {
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
     };
-    match outcome {
+    let code = match outcome {
         Ok(status) => status.code(),
         Err(Failure { status, error }) => {
             say(&with_remedy(format!("{error:#}")));
@@ -74,7 +75,9 @@ pub fn main() -> u8 {
             }
             status.code()
         }
-    }
+    };
+    report::finish(code, say);
+    code
 }
 
 /// Writes the one line on stderr that says why pipehost ends.
@@ -86,6 +89,7 @@ pub(crate) fn say(line: &str) {
 
 /// Writes whole lines of the host's own to stderr, apart from what `--progress` shows there.
 pub(crate) fn tell(lines: &str) {
+    report::note(lines);
     overlay::apart(|| sys::write_message(lines.as_bytes()));
 }
 

@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval_at};
 
 use super::args::ProgressMode;
 use super::say;
-use super::watching::Watched;
+use super::watching::{Watched, regularly};
 use crate::pipe::overlay;
 use crate::sys::Drawing;
 use lines::Progress;
@@ -88,14 +87,4 @@ pub(crate) fn start(
 fn update(progress: &Mutex<Progress>, watched: &Watched) {
     let sample = watched.sample();
     progress.lock().unwrap_or_else(PoisonError::into_inner).update(Instant::now(), sample);
-}
-
-async fn regularly(every: Duration, mut work: impl FnMut()) {
-    let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
-    // On a machine that is busy, less often.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        work();
-    }
 }

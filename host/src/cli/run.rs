@@ -8,12 +8,14 @@ use super::args::{RunArgs, SandboxMode};
 use super::compile::{engine_for, metering};
 use super::confining::{confine, provide};
 use super::exit::{Failure, OrStatus, Status};
+use super::graph::{Graph, Kind, Node};
 use super::launching::{fifo_listener, listener};
+use super::report::Facts;
 use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
 use super::watching::{Watched, any_terminal, bytes_left};
-use super::{mistake, progress, say, verdict};
+use super::{mistake, progress, report, say, verdict};
 use crate::children::Children;
 use crate::deadlines::{HARD_DEADLINE, LAST_DELIVERY, after};
 use crate::engine::Engine;
@@ -37,6 +39,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     let mut plan = args.options.plan(&source, &args.args);
     plan.check([].into_iter())?;
     provide(args.sandbox.sandbox, std::iter::once(&plan), plan.has_fifos())?;
+    report::open(&args.report, || facts(&source, &plan))?;
     // `--timeout` bounds more than the guest: compiling, too.
     let timeout = plan.limits.timeout.take();
     supervised(HARD_DEADLINE, timeout, async |leftovers, signals| {
@@ -112,6 +115,7 @@ async fn run(
     let watched = Watched::default();
     watched.add(0, setup.journal(), streams.input);
     let ends_with = |status| {
+        report::stages(|| used.stats(&source, status).stages);
         if let Some(form) = args.stats.stats {
             used.stats(&source, status).print(form);
         }
@@ -144,8 +148,9 @@ async fn run(
     tracing::debug!("running {}", source.display());
     let reached = setup.reached();
     let shown = progress::start(args.progress.progress, &watched, streams.unseen);
+    let recording = report::record(&watched);
     let ended = run_until(setup, &engine, &guest, stopped, LAST_DELIVERY).await;
-    drop(shown);
+    drop((shown, recording));
     let ended = ended.map_err(|error| source.failure(error).with_reached(&reached))?;
     // The process is about to end, and with it the code: unmapping it would gain nothing.
     std::mem::forget((guest, engine));
@@ -163,6 +168,23 @@ async fn run(
         }
     };
     ends_with(status)
+}
+
+/// Returns what a report tells of a run before it begins.
+fn facts(source: &Source, plan: &GuestPlan) -> Facts {
+    let name = source.program();
+    let text = plan.args.iter().fold(source.display(), |text, arg| format!("{text} {arg}"));
+    let mut graph = Graph::default();
+    graph.nodes.push(Node { name: name.clone(), text, kind: Kind::Guest });
+    let streams = [("stdin", &plan.stdin), ("stdout", &plan.stdout), ("stderr", &plan.stderr)];
+    for (end, stream) in streams {
+        if end != "stderr" || stream.is_some() {
+            graph.add_stream(0, end, stream.as_ref(), Some(end));
+        }
+    }
+    graph.add_fifos(0, plan);
+    let grants = vec![(name, report::grants(plan))];
+    Facts { title: format!("pipehost run {}", source.display()), graph, grants, uncounted: None }
 }
 
 /// What `--progress` wants to know of the standard streams.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::exit::Status;
-use super::say;
+use super::{report, say};
 use crate::launch::Leftovers;
 use crate::pipe::overlay;
 use crate::sys::{self, Stop};
@@ -104,5 +104,6 @@ fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> !
     leftovers.clean_up();
     overlay::remove();
     say_stopped(stopped, timeout);
+    report::finish(stopped.code(), say);
     std::process::exit(stopped.code().into());
 }

@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::args::StatsForm;
 use super::exit::Status;
 use super::source::Source;
-use super::tell;
-use crate::pipe::{PipeName, Total, quoted_in_line, quoted_json};
-use crate::sys::Direction;
+use crate::pipe::{PipeName, Total, overlay, quoted_in_line, quoted_json};
+use crate::sys::{self, Direction};
 
 /// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the interface.
 /// Unknown values are null: the host does not see what native commands read and write.
@@ -46,7 +45,7 @@ impl FifoStats {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct StageStats {
     pub(crate) name: String,
     /// What it runs.
@@ -155,7 +154,8 @@ impl Stats {
                 quoted_json(&serde_json::to_string(self).unwrap_or_default()).into_owned() + "\n"
             }
         };
-        tell(&text);
+        // The report has the same by itself: this is no message.
+        overlay::apart(|| sys::write_message(text.as_bytes()));
     }
 
     fn text(&self) -> String {
@@ -186,7 +186,7 @@ impl Stats {
     }
 }
 
-fn seconds(seconds: Option<f64>) -> String {
+pub(crate) fn seconds(seconds: Option<f64>) -> String {
     seconds.map_or("-".into(), |seconds| format!("{seconds:.3} s"))
 }
 

@@ -5,6 +5,9 @@ use std::io::Seek as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::{MissedTickBehavior, interval_at};
+
+use super::limit_names::option_of;
 use crate::launch::Stream;
 use crate::names::Label;
 use crate::pipe::Journal;
@@ -102,6 +105,18 @@ impl Watched {
         samples
     }
 
+    /// Returns the limits that were met, as an operator types them.
+    pub(crate) fn limits(&self) -> Vec<String> {
+        let guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |guest: &Guest| {
+            let stage = self.stages.get(guest.stage).map(|stage| format!("stage {stage}: "));
+            let stage = stage.unwrap_or_default();
+            let limits = guest.journal.reached().limits();
+            limits.iter().map(|limit| format!("{stage}{}", option_of(limit))).collect::<Vec<_>>()
+        };
+        guests.iter().flat_map(of).collect()
+    }
+
     fn peer(&self, stage: usize, label: &Label, direction: Direction) -> String {
         let is_it = |joint: &&Joint| {
             (joint.stage, &joint.label, joint.direction) == (stage, label, direction)
@@ -129,4 +144,14 @@ pub(crate) fn any_terminal<'a>(streams: impl IntoIterator<Item = &'a Stream>) ->
     streams
         .into_iter()
         .any(|stream| matches!(stream, Stream::Shared(handle) if sys::is_terminal(handle)))
+}
+
+/// Calls `work` at these intervals, less often on a machine that is busy. For a task of a runtime.
+pub(crate) async fn regularly(every: Duration, mut work: impl FnMut()) {
+    let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        work();
+    }
 }

@@ -24,6 +24,7 @@ use super::exit::{Failure, OrStatus, Status, pipefail};
 use super::graph::Graph;
 use super::launching::file_failure;
 use super::output::print;
+use super::report::{self as page, Facts};
 use super::run::supervised;
 use super::signals::{SignalWatch, say_stopped};
 use super::stats::Stats;
@@ -85,6 +86,9 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
         let has_fifos = plan.stages.iter().any(plan::Stage::has_fifos);
         provide(args.sandbox.sandbox, guests, has_fifos)?;
     }
+    if !args.check {
+        page::open(&args.report, || facts(&plan, args.isolate))?;
+    }
     // The time that is left after the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
     supervised(HARD_DEADLINE, left, async |leftovers, signals| {
@@ -127,6 +131,20 @@ pub(super) fn checked(text: &str) -> Result<Plan, Failure> {
 /// Makes a plan that could be run of the stages between `!`.
 pub(super) fn checked_line(args: &PipeArgs) -> Result<Plan, Failure> {
     of_plan(args, None)
+}
+
+/// Returns what a report tells of a pipeline before it runs.
+fn facts(plan: &Plan, isolated: bool) -> Facts {
+    let names: Vec<_> = plan.stages.iter().map(|stage| &*stage.name).collect();
+    let guests = plan.stages.iter().filter_map(|stage| Some((&stage.name, stage.guest()?)));
+    Facts {
+        title: format!("pipehost pipe {}", names.join(" ! ")),
+        graph: plan.graph(),
+        grants: guests.map(|(name, plan)| (name.clone(), page::grants(plan))).collect(),
+        uncounted: isolated.then_some(
+            "With --isolate the guests are in processes of their own, and their ends are not looked at over time.",
+        ),
+    }
 }
 
 /// Prints the pipeline, or draws it to a file.
@@ -220,6 +238,7 @@ async fn supervise(
             None
         }
     };
+    let recording = page::record(&watched);
     pipeline.go();
     let (mut stopped, mut was_silent) = (None, false);
     let mut given_up = pin!(after(None));
@@ -255,7 +274,7 @@ async fn supervise(
         given_up.set(after(Some(PIPELINE_STOP)));
         stopped = Some(why);
     }
-    drop(shown);
+    drop((shown, recording));
     let statuses: Vec<u8> = ended
         .iter()
         .map(|stage| stage.as_ref().map_or(Status::TimedOut.code(), |(status, _)| status.code()))
@@ -266,6 +285,7 @@ async fn supervise(
         (Some(stopped), _) => say_stopped(stopped, timeout),
         (None, _) => {}
     }
+    page::stages(|| plan.stats(status, started.elapsed(), &ended).stages);
     if let Some(form) = args.stats.stats {
         let stats = plan.stats(status, started.elapsed(), &ended);
         Stats { fifos, ..stats }.print(form);
