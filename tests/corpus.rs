@@ -59,6 +59,16 @@ fn the_corpus_of_pipelines_passes() {
 }
 
 #[test]
+fn the_corpus_of_grants_passes() {
+    let _dog = watchdog();
+    replay("grants", |bytes| {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            pipehost::cli::fuzzing::grants(text);
+        }
+    });
+}
+
+#[test]
 fn the_corpus_of_components_passes() {
     let _dog = watchdog_after(Duration::from_secs(300));
     let host = component::Host::new();

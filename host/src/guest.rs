@@ -194,6 +194,14 @@ impl Guest {
     /// # Errors
     /// See [`GuestError`].
     pub fn from_file(engine: &Engine, path: &Path) -> Result<Self, GuestError> {
+        Self::from_bytes(engine, &Self::read(path)?)
+    }
+
+    /// Reads the file at `path`, which may be a FIFO. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// See [`GuestError`]: those about files.
+    pub(crate) fn read(path: &Path) -> Result<Vec<u8>, GuestError> {
         let unreadable = |error| GuestError::Unreadable { path: path.into(), error };
         let file = File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
@@ -206,7 +214,7 @@ impl Guest {
         let mut bytes = Vec::new();
         // A pipe has no length. Reading one byte more than permitted shows that it is too long.
         file.take(MAX_GUEST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        Self::from_bytes(engine, &bytes)
+        Ok(bytes)
     }
 
     /// Compiles a component, a core module, or the text of either. Blocks for as long as that takes.

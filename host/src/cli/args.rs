@@ -1,10 +1,12 @@
 //! The command line as it is typed.
 
+mod grants_args;
 mod guest_options;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{
     ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint,
 };
@@ -13,6 +15,7 @@ use clap_complete::Shell;
 
 use super::part::Part;
 use crate::limits;
+pub(crate) use grants_args::{ExplainForm, GrantsArgs};
 pub(crate) use guest_options::{GuestOptions, KnownOption, Takes};
 
 const STATUSES: &str = "\
@@ -40,7 +43,9 @@ Examples:
   A plugin between two named pipes, made now and removed at the end:
     pipehost run ./plugin.wasm --fifo in=/tmp/a,r --fifo out=/tmp/b,w
   An unmodified program on a FIFO:
-    pipehost run ./any.wasm --stdin fifo:/tmp/a --stdout null -- --its --own=arguments";
+    pipehost run ./any.wasm --stdin fifo:/tmp/a --stdout null -- --its --own=arguments
+  What a file of grants names, and what that would be given:
+    pipehost run --grants plugin/pipehost.toml --explain";
 
 const PIPE_EXAMPLES: &str = "\
 Examples:
@@ -135,8 +140,11 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// A component (WASI 0.2 or 0.3 command), a WASI 0.1 module, their text (.wat), or @NAME, a
     /// guest that comes with pipehost: @cat, @lines, @tee, @upper.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) guest: PathBuf,
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "grants")]
+    pub(crate) guest: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) grants: GrantsArgs,
 
     #[command(flatten)]
     pub(crate) options: GuestOptions,
@@ -169,6 +177,7 @@ impl Cli {
         match (&mut cli.command, matches.subcommand()) {
             (Command::Run(args), Some((_, matches))) => {
                 args.options = std::mem::take(&mut args.options).ordered_as_in(matches);
+                args.sandbox.from = matches.value_source("sandbox");
             }
             (Command::Pipe(args), Some((_, matches))) => {
                 args.options = std::mem::take(&mut args.options).ordered_as_in(matches);
@@ -333,6 +342,10 @@ pub(crate) struct SandboxArgs {
     /// out of the engine.
     #[arg(long, value_name = "MODE", value_enum, default_value_t, env = "PIPEHOST_SANDBOX")]
     pub(crate) sandbox: SandboxMode,
+
+    /// Where that is from, as far as somebody wants to know.
+    #[arg(skip)]
+    pub(crate) from: Option<ValueSource>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

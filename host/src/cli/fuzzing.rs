@@ -2,11 +2,12 @@
 //! makes and starts nothing.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::args::{Cli, Command};
 use super::exit::{Failure, Status};
 use super::graph::Graph;
-use super::{mistake, pipe, values};
+use super::{grants, mistake, pipe, values};
 use crate::limits;
 
 /// Parses the first line as the values of options, and all lines as the arguments of a command line.
@@ -48,6 +49,19 @@ pub fn pipeline(text: &str) {
     match pipe::checked(text) {
         Ok(plan) => drawn(&plan.graph()),
         Err(failure) => refused(&failure),
+    }
+}
+
+/// Parses a file of grants, as one that was named and as one that was found.
+///
+/// # Panics
+/// If a mistake is told without its line.
+pub fn grants(text: &str) {
+    for is_found in [false, true] {
+        match grants::parsed(Path::new("pipehost.toml"), text, is_found) {
+            Ok(file) => _ = file.kept_to_its_folder(),
+            Err(error) => assert!(error.starts_with("line "), "{error}"),
+        }
     }
 }
 

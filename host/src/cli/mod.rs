@@ -11,8 +11,10 @@ mod confining;
 mod exit;
 #[doc(hidden)]
 pub mod fuzzing;
+mod grants;
 mod graph;
 mod inspect;
+mod keys;
 mod launching;
 mod limit_names;
 mod log;
@@ -26,6 +28,7 @@ mod progress;
 mod report;
 mod run;
 mod shell;
+mod shown;
 mod signals;
 mod source;
 mod stats;
@@ -40,6 +43,9 @@ use args::{Cli, Command};
 use exit::{Failure, InLines, Status};
 
 use crate::pipe::{overlay, quoted_in_line};
+#[doc(hidden)]
+pub use grants::schema as grants_schema;
+
 pub use crate::sys::Allocator;
 use crate::sys::{self, SystemError};
 use crate::threads;

@@ -1,5 +1,6 @@
 //! `pipehost run`: one guest, from its arguments to its end.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -8,6 +9,7 @@ use super::args::{RunArgs, SandboxMode};
 use super::compile::{engine_for, metering};
 use super::confining::{confine, provide};
 use super::exit::{Failure, OrStatus, Status};
+use super::grants::{self, Granted, Pin};
 use super::graph::{Graph, Kind, Node};
 use super::launching::{fifo_listener, listener};
 use super::report::Facts;
@@ -31,20 +33,43 @@ use crate::sys;
 use crate::threads;
 
 pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
-    let source = Source::of(&args.guest)?;
-    if let Some(arg) = source.useless(&args.args) {
-        let error = anyhow!(mistake::useless(&source.display(), arg, "run"));
+    // `--timeout` bounds more than the guest: reading the grants and compiling, too.
+    let begun = Instant::now();
+    let typed = args.options.limits.timeout;
+    let Some(granted) = Granted::of(&args, typed.and_then(|limit| begun.checked_add(limit)))?
+    else {
+        say_stopped(Status::TimedOut, typed);
+        return Ok(Status::TimedOut);
+    };
+    if let Some(arg) = granted.source.useless(&granted.args) {
+        let error = anyhow!(mistake::useless(&granted.source.display(), arg, "run"));
         return Err(error).or_status(Status::Usage);
     }
-    let mut plan = args.options.plan(&source, &args.args);
-    plan.check([].into_iter())?;
+    let mut plan = granted.plan()?;
+    if let Some(form) = args.grants.explain {
+        return grants::explain(&granted, &args, form);
+    }
+    if let Some(notice) = granted.notice() {
+        say(&notice);
+    }
     provide(args.sandbox.sandbox, std::iter::once(&plan), plan.has_fifos())?;
-    report::open(&args.report, || facts(&source, &plan))?;
-    // `--timeout` bounds more than the guest: compiling, too.
+    report::open(&args.report, || facts(&granted.source, &plan))?;
     let timeout = plan.limits.timeout.take();
-    supervised(HARD_DEADLINE, timeout, async |leftovers, signals| {
-        run(args, source, plan, timeout, leftovers, signals).await
+    let left = timeout.map(|limit| limit.saturating_sub(begun.elapsed()));
+    let Granted { source, pin, .. } = granted;
+    supervised(HARD_DEADLINE, left, async |leftovers, signals| {
+        run(args, Given { source, pin, plan, timeout, left }, leftovers, signals).await
     })
+}
+
+/// What [`run`] is given.
+struct Given {
+    source: Source,
+    pin: Option<Pin>,
+    plan: GuestPlan,
+    /// How long the run may take, and how much of that is left.
+    timeout: Option<Duration>,
+    left: Option<Duration>,
 }
 
 /// Runs `work` on this thread, watches signals, and leaves nothing behind whichever way it ends.
@@ -87,9 +112,7 @@ impl Drop for CleanUp<'_> {
 /// Runs the guest until it ends, or a signal or the time limit ends it.
 async fn run(
     args: RunArgs,
-    source: Source,
-    plan: GuestPlan,
-    timeout: Option<Duration>,
+    Given { source, pin, plan, timeout, left }: Given,
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
@@ -97,7 +120,7 @@ async fn run(
         tokio::select! {
             biased;
             signal = signals.received() => Status::Signal(signal.number()),
-            () = after(timeout) => Status::TimedOut,
+            () = after(left) => Status::TimedOut,
         }
     });
     let engine = engine_for(&args.cache, plan.writable_folders())?;
@@ -105,7 +128,26 @@ async fn run(
         Some(_) => metering(&engine)?,
         None => engine,
     };
-    // The pipes come first: peers may be about to open them, and would make regular files.
+    // Another guest than the file of grants is for is seen before anything is opened, or emptied.
+    let read = async {
+        let Some(pin) = pin else { return Ok::<_, Failure>(None) };
+        let source = source.clone();
+        let bytes = threads::elsewhere(move || {
+            let bytes = source.read()?;
+            pin.check(&source, &bytes)?;
+            Ok(Some(bytes))
+        });
+        bytes.await.context("reading the guest failed").or_status(Status::Io)?
+    };
+    let bytes = tokio::select! {
+        biased;
+        status = &mut stopped => {
+            say_stopped(status, timeout);
+            return Ok(status);
+        }
+        bytes = read => bytes?,
+    };
+    // The pipes come before compiling: peers may be about to open them, and would make regular files.
     let mut opener =
         Opener::new(leftovers, fifo_listener(), args.sandbox.sandbox != SandboxMode::Off);
     let (opened, streams) = open(&mut opener, &plan, &source)?;
@@ -125,7 +167,7 @@ async fn run(
     let loaded = tokio::select! {
         biased;
         status = &mut stopped => Err(status),
-        loaded = load(&source, &plan, &engine, timeout.is_some()) => Ok(loaded?),
+        loaded = load(&source, bytes, &plan, &engine, timeout.is_some()) => Ok(loaded?),
     };
     let (guest, children) = match loaded {
         Ok(loaded) => loaded,
@@ -224,20 +266,26 @@ pub(crate) fn unseen(plan: &GuestPlan) -> Option<&'static str> {
     }
 }
 
-/// Loads the guest, and the children that it may start. With a time limit, all files are read on
+/// Loads the guest, of `bytes` if they have been read, and the children that it may start. With a time limit, all files are read on
 /// another thread, so that a slow file system cannot block this one.
 async fn load(
     source: &Source,
+    bytes: Option<Cow<'static, [u8]>>,
     plan: &GuestPlan,
     engine: &Engine,
     has_time_limit: bool,
 ) -> Result<(Guest, Option<Children>), Failure> {
-    let at_hand = if has_time_limit { None } else { source.load_cached(engine) };
+    let wants_time = has_time_limit || bytes.is_some();
+    let at_hand = if wants_time { None } else { source.load_cached(engine) };
     let guest = match at_hand {
         Some(guest) => guest,
         None => {
             let (source, engine) = (source.clone(), engine.clone());
-            let guest = threads::elsewhere(move || source.load(&engine)).await;
+            let load = move || match bytes {
+                None => source.load(&engine),
+                Some(bytes) => source.compile(&bytes, &engine),
+            };
+            let guest = threads::elsewhere(load).await;
             guest.context("compiling failed").or_status(Status::Io)??
         }
     };

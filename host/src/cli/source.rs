@@ -1,5 +1,6 @@
 //! From the GUEST of a command line to a compiled guest.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,21 @@ impl Source {
             Self::File(path) => Guest::from_file(engine, path),
         };
         guest.map_err(|error| self.failure(error))
+    }
+
+    /// Reads the guest's bytes. Blocks for as long as that takes.
+    pub(crate) fn read(&self) -> Result<Cow<'static, [u8]>, Failure> {
+        match self {
+            Self::Bundled(_, bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::File(path) => {
+                Guest::read(path).map(Cow::Owned).map_err(|error| self.failure(error))
+            }
+        }
+    }
+
+    /// Compiles the guest, whose bytes these are. Blocks for as long as that takes.
+    pub(crate) fn compile(&self, bytes: &[u8], engine: &Engine) -> Result<Guest, Failure> {
+        Guest::from_bytes(engine, bytes).map_err(|error| self.failure(error))
     }
 
     /// Loads a guest as [`Source::load`] does. Fails if it cannot be run.

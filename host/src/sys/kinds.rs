@@ -21,6 +21,15 @@ impl Direction {
     }
 }
 
+/// A file that says something in its user's name.
+#[derive(Debug)]
+pub(crate) enum OwnFile {
+    /// Only this process's user and root can have written these bytes.
+    Read(Vec<u8>),
+    /// Somebody else can have written the file, or nobody knows. It says why, and nothing was read.
+    Doubtful(&'static str),
+}
+
 /// Who will have an end of a pipe between two stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {

@@ -54,8 +54,8 @@ pub(crate) use code::{Code, CodeKey, load as load_code};
 pub(crate) use errors::SystemError;
 pub use fifo::{FifoError, FifoOptions, FifoWarning, IsAFifo};
 pub use inherit::InheritError;
-pub(crate) use kinds::Holder;
 pub use kinds::{Direction, FileKind};
+pub(crate) use kinds::{Holder, OwnFile};
 pub(crate) use native::{MOST_OTHERS, Usage, descriptor_number};
 pub use native::{NativeCommand, NativeEnd};
 #[cfg(all(test, target_os = "linux", not(feature = "portable")))]
@@ -71,9 +71,9 @@ pub(crate) use platform::{
     descriptors_left, file_size_limit, find_command, ignore_file_size_signal, inherited_number,
     is_drive, is_no_memory, is_terminal, kill_natives, kind_of, memory_file, number_in_path,
     open_input_file, open_output_file, own_program, pipe_with_writers, prepare_messages, read_at,
-    read_file, read_small_file, retire_standard_input_and_output, stop_requests, take_given,
-    take_inherited, take_inherited_stream, text, thread_cpu_time, write_at, write_message,
-    write_message_within,
+    read_file, read_own_file, read_small_file, retire_standard_input_and_output, stop_requests,
+    take_given, take_inherited, take_inherited_stream, text, thread_cpu_time, write_at,
+    write_message, write_message_within,
 };
 pub(crate) use private::FileInfo;
 pub use private::PrivateError;

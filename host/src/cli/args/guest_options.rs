@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 
 use super::super::source::Source;
 use super::super::values::{self, Output};
@@ -11,6 +11,7 @@ use crate::launch::{
     ChildSpec, CommandSpec, DescriptorSpec, FifoSpec, FolderSpec, GuestPlan, PipeSpec, StreamSpec,
 };
 use crate::limits::GuestLimits;
+use crate::names::PipeName;
 use crate::restart::Restart;
 
 /// What a guest is granted, and its limits.
@@ -115,6 +116,8 @@ pub(crate) struct KnownOption {
     /// Its name, without `--`.
     pub(crate) name: String,
     pub(crate) takes: Takes,
+    /// Its help, in full.
+    pub(crate) help: String,
 }
 
 /// What an option takes.
@@ -127,6 +130,13 @@ pub(crate) enum Takes {
     Amount,
     /// A text, as often as it is given.
     List,
+}
+
+impl KnownOption {
+    /// Whether it may be given several times.
+    pub(crate) fn is_list(&self) -> bool {
+        self.takes == Takes::List
+    }
 }
 
 impl Takes {
@@ -145,9 +155,18 @@ impl GuestOptions {
     /// Returns all options.
     pub(crate) fn known() -> Vec<KnownOption> {
         let command = OptionsOnly::command();
-        let known =
-            |arg: &Arg| Some(KnownOption { name: arg.get_long()?.into(), takes: Takes::of(arg) });
+        let known = |arg: &Arg| {
+            let help = arg.get_long_help().or(arg.get_help());
+            let help = help.map(ToString::to_string).unwrap_or_default();
+            Some(KnownOption { name: arg.get_long()?.into(), takes: Takes::of(arg), help })
+        };
         command.get_arguments().filter_map(known).collect()
+    }
+
+    /// Returns the names of those that are limits.
+    pub(crate) fn limits() -> Vec<String> {
+        let command = GuestLimits::augment_args(Command::new("limits"));
+        command.get_arguments().filter_map(|arg| Some(arg.get_long()?.into())).collect()
     }
 
     /// Reads options that no guest follows.
@@ -214,6 +233,62 @@ impl GuestOptions {
             limits: own.limits.or(&self.limits),
             raw_terminal: own.raw_terminal || self.raw_terminal,
             order,
+        }
+    }
+}
+
+impl GuestOptions {
+    /// Returns what of these, a file's, is left beside `typed`: where a name occurs in both, the
+    /// command line's grant takes the file's place.
+    pub(crate) fn beside(&self, typed: &Self) -> Self {
+        let mut left = self.clone();
+        let pipe = |name: &PipeName| {
+            typed.fifo.iter().any(|it| it.name == *name)
+                || typed.fd.iter().any(|it| it.name == *name)
+        };
+        let started = |name: &PipeName| {
+            typed.child.iter().any(|it| it.name == *name)
+                || typed.exec.iter().any(|it| it.name == *name)
+        };
+        left.fifo.retain(|it| !pipe(&it.name));
+        left.fd.retain(|it| !pipe(&it.name));
+        left.env.retain(|(name, _)| !typed.env.iter().any(|(other, _)| other == name));
+        left.dir.retain(|it| !typed.dir.iter().any(|other| other.guest == it.guest));
+        left.child.retain(|it| !started(&it.name));
+        left.exec.retain(|it| !started(&it.name));
+        // Those that are left, in their order.
+        let (mut fifos, mut fds) = (0, 0);
+        left.order.retain_mut(|grant| {
+            let (place, is_left) = match grant {
+                GrantRef::Fifo(at) => (&mut fifos, !pipe(&self.fifo[*at].name)),
+                GrantRef::Fd(at) => (&mut fds, !pipe(&self.fd[*at].name)),
+            };
+            if is_left {
+                match grant {
+                    GrantRef::Fifo(at) | GrantRef::Fd(at) => *at = *place,
+                }
+                *place += 1;
+            }
+            is_left
+        });
+        left
+    }
+
+    /// Adds what was typed to these, a file's: lists come after the file's, and a single value takes
+    /// the place of the file's. A grant takes the place of the file's of the same name.
+    pub(crate) fn with_typed(&self, typed: &Self) -> Self {
+        let file = self.beside(typed);
+        let both = file.with_own(typed);
+        let (own, old) = (&typed.limits, &file.limits);
+        Self {
+            stdin: typed.stdin.clone().or(file.stdin),
+            stdout: typed.stdout.clone().or(file.stdout),
+            limits: GuestLimits {
+                timeout: own.timeout.or(old.timeout),
+                idle_timeout: own.idle_timeout.or(old.idle_timeout),
+                ..both.limits
+            },
+            ..both
         }
     }
 }

@@ -12,14 +12,17 @@ use toml::Spanned;
 
 use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
+use super::super::keys::{self, Table};
 use super::super::launching::file_failure;
-use super::super::mistake;
 use super::super::part::MOST_PIPELINE_BYTES;
 use super::line::outer_streams;
 use super::plan::{EndRef, Pipe, Plan, Stage, stage_name, usage};
 use crate::limits;
 use crate::sys;
-use stage_table::{Place, StageTable, Table};
+use stage_table::StageTable;
+
+/// How the tables of a pipeline's file are written.
+const STAGES: &str = "stages are written [[stage]], each with its keys below it";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,13 +63,9 @@ pub(crate) fn plan(path: &Path, text: &str, common: &GuestOptions) -> Result<Pla
 }
 
 pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<Plan, Failure> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let why = of_parser(error.message());
-        let why = match error.span() {
-            Some(span) => Place { text, offset: span.start }.refused(&why),
-            None => why,
-        };
-        Failure { status: Status::Usage, error: anyhow!(why) }
+    let file: File = toml::from_str(text).map_err(|error| Failure {
+        status: Status::Usage,
+        error: anyhow!(keys::refused(&error, text, STAGES)),
     })?;
     if file.stage.is_empty() {
         return usage("there is no stage; write [[stage]] and below it guest = \"FILE\"".into());
@@ -108,31 +107,6 @@ pub(super) fn parse(text: &str, folder: &Path, common: &GuestOptions) -> Result<
     Plan::new(outer_streams(stages, common)?, pipes)
 }
 
-/// Returns the parser's message. For an unknown key, suggests one that may be meant.
-fn of_parser(message: &str) -> String {
-    let Some(rest) = message.strip_prefix("unknown field `") else {
-        return match message.strip_prefix("invalid type: ") {
-            Some(rest) if rest.ends_with("expected a sequence") => {
-                "stages are written [[stage]], each with its keys below it".into()
-            }
-            Some(rest) if rest.contains(" as i128") => "this number is too large".into(),
-            _ => message.into(),
-        };
-    };
-    let mut words = rest.split('`').step_by(2);
-    let unknown = words.next().unwrap_or_default();
-    let known: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    unknown_key(unknown, &known)
-}
-
-/// Returns the message for an unknown key.
-fn unknown_key(unknown: &str, known: &[&str]) -> String {
-    match mistake::nearest(unknown, known.iter().copied()) {
-        Some(meant) => format!("unknown key `{unknown}`; did you mean `{meant}`?"),
-        None => format!("unknown key `{unknown}`; there are {}", known.join(", ")),
-    }
-}
-
 /// Reads a pipe: `NAME = "STAGE.END -> STAGE.END"`, or a table with `from`, `to` and `capacity`.
 fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, String> {
     #[derive(Deserialize)]
@@ -148,9 +122,10 @@ fn pipe(name: &str, value: &toml::Value, stages: &[Stage]) -> Result<Pipe, Strin
             let (from, to) = text.split_once("->").ok_or(FORM)?;
             Table { from: from.trim().into(), to: to.trim().into(), capacity: None }
         }
-        toml::Value::Table(table) => {
-            table.clone().try_into().map_err(|error: toml::de::Error| of_parser(error.message()))?
-        }
+        toml::Value::Table(table) => table
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| keys::of_parser(error.message(), STAGES))?,
         _ => return Err(FORM.into()),
     };
     let end = |text: &str| {

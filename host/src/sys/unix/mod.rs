@@ -19,6 +19,7 @@ mod memory;
 mod messages;
 pub(in crate::sys) mod names;
 pub(in crate::sys) mod native;
+mod own_file;
 mod pipe_pair;
 #[cfg(any(target_os = "macos", feature = "portable"))]
 pub(in crate::sys) mod plain;
@@ -69,6 +70,7 @@ pub use memory::Allocator;
 pub(crate) use memory::{address_space_limit, file_size_limit, is_no_memory};
 pub(crate) use messages::{prepare_messages, write_message, write_message_within};
 pub(crate) use native::{Native, kill_natives};
+pub(crate) use own_file::read_own_file;
 pub(in crate::sys) use pipe_pair::blocking;
 pub(crate) use pipe_pair::pipe_with_writers;
 pub use pipe_pair::{CapacityLease, PipePair, pipe_pair};
