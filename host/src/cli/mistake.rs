@@ -26,7 +26,7 @@ pub(super) fn line(error: &clap::Error, command: &str) -> String {
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = text(error, ContextKind::InvalidArg);
-            let missing = missing.replace(['<', '>'], "");
+            let missing = missing.replace(['<', '>', '[', ']'], "");
             format!("{missing} is missing; see `pipehost {command} --help`")
         }
         ErrorKind::InvalidValue => value(error, command),
