@@ -31,8 +31,9 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(caption: &str, numbers_from: usize, head: &[&str]) -> Self {
         let mut html = format!("<table>\n<caption>{}</caption>\n<thead><tr>", escaped(caption));
-        for cell in head {
-            html += &format!("<th scope=\"col\">{}</th>", escaped(cell));
+        for (at, cell) in head.iter().enumerate() {
+            let class = if at > 0 && at >= numbers_from { " class=\"n\"" } else { "" };
+            html += &format!("<th scope=\"col\"{class}>{}</th>", escaped(cell));
         }
         html += "</tr></thead>\n<tbody>\n";
         Self { html, numbers_from }

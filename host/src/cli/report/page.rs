@@ -13,6 +13,9 @@ use crate::interfaces::PACKAGES;
 /// How many spans of time a picture and its table have at most.
 const MOST_SPANS: usize = 120;
 
+/// A graph that is wider, in pixels, can be scrolled. Others are made to fit, which is to be legible.
+const MOST_WIDTH: u64 = 1400;
+
 const STYLE: &str = include_str!("style.css");
 
 /// Makes the page about a run that ended with `status`.
@@ -39,10 +42,11 @@ pub(super) fn page(report: &Report, status: u8) -> String {
     let graph = &facts.graph;
     if !graph.nodes.is_empty() {
         let text = escaped_lines(&graph.text());
+        let drawn = graph.svg();
+        let class = if width(&drawn) > MOST_WIDTH { "graph wide" } else { "graph" };
         let picture = format!(
-            "<div class=\"graph\" role=\"img\" aria-label=\"The stages, and the pipes between them. The text below says \
-             the same.\">\n{}</div>\n<details><summary>As text</summary>\n<pre>{text}</pre></details>\n",
-            graph.svg()
+            "<div class=\"{class}\" role=\"img\" aria-label=\"The stages, and the pipes between them. The text below says \
+             the same.\">\n{drawn}</div>\n<details><summary>As text</summary>\n<pre>{text}</pre></details>\n"
         );
         page += &section("graph", "What was joined to what", &picture);
     }
@@ -57,6 +61,12 @@ pub(super) fn page(report: &Report, status: u8) -> String {
         PACKAGES.join(", ")
     );
     page
+}
+
+/// Returns how many pixels a picture of [`Graph::svg`](super::Graph::svg) is wide.
+fn width(svg: &str) -> u64 {
+    let width = svg.split_once(" width=\"").and_then(|(_, rest)| rest.split_once('"'));
+    width.and_then(|(width, _)| width.parse().ok()).unwrap_or(0)
 }
 
 fn section(id: &str, heading: &str, content: &str) -> String {
