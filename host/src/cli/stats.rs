@@ -11,10 +11,16 @@ use super::source::Source;
 use crate::pipe::{PipeName, Total, overlay, quoted_in_line, quoted_json};
 use crate::sys::{self, Direction};
 
-/// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the interface.
-/// Unknown values are null: the host does not see what native commands read and write.
+/// The version of the form of [`Stats`] in JSON: docs/stats.schema.json.
+pub(crate) const VERSION: u32 = 1;
+
+/// The report, as `--stats=json` prints it in one line on stderr. Its fields are part of the interface:
+/// one that is added, removed or changed raises [`VERSION`]. Unknown values are null: the host does not
+/// see what native commands read and write.
 #[derive(Debug, Serialize)]
 pub(crate) struct Stats {
+    /// [`VERSION`].
+    pub(crate) version: u32,
     /// The exit status.
     pub(crate) status: u8,
     /// From the first stage's start to the last one's end.
@@ -137,6 +143,7 @@ impl Stats {
             }
         };
         Self {
+            version: VERSION,
             status: status.code(),
             seconds: used.time.as_secs_f64(),
             pipes: totals.iter().map(pipe).collect(),

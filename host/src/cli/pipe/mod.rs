@@ -175,6 +175,7 @@ async fn supervise(
     let mut limit = pin!(after(left));
     let engine = engine_for(&args.cache, plan.writable_folders())?;
     let isolated = args.isolate && !args.check;
+    let loading = Instant::now();
     let stopped = tokio::select! {
         // The guests' own processes compile them.
         _ = std::future::ready(()), if isolated => Ok(plan.stages.iter().map(|_| None).collect()),
@@ -186,6 +187,12 @@ async fn supervise(
         Ok(loaded) => loaded,
         Err(stopped) => {
             say_stopped(stopped, timeout);
+            if let Some(form) = args.stats.stats
+                && !args.check
+            {
+                let none: Vec<_> = plan.stages.iter().map(|_| None).collect();
+                plan.stats(stopped, loading.elapsed(), &none).print(form);
+            }
             return Ok(stopped);
         }
     };

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::limit_names::option_of;
 use super::super::source::{line_of, status_of};
-use super::super::stats::{PipeStats, StageStats, Stats, Used};
+use super::super::stats::{self, PipeStats, StageStats, Stats, Used};
 use super::super::verdict;
 use super::plan::{EndRef, Plan};
 use crate::limits::GuestLimits;
@@ -122,6 +122,7 @@ impl Plan {
             PipeStats::of(self.end_name(&pipe.from), self.end_name(&pipe.to), writer, reader)
         });
         Stats {
+            version: stats::VERSION,
             status: status.code(),
             seconds: time.as_secs_f64(),
             stages: stages.collect(),
