@@ -9,6 +9,7 @@ mod store;
 use std::time::Instant;
 
 use store::Life;
+use tracing::Instrument as _;
 
 use crate::children::{ChildRuns, Children};
 use crate::deadlines::after;
@@ -80,6 +81,11 @@ impl Setup {
     /// Fails if the guest does not fit what pipehost provides. A trap is not an error but an
     /// [`Outcome`].
     pub async fn run(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
+        let span = self.span.clone();
+        self.run_to_end(engine, guest).instrument(span).await
+    }
+
+    async fn run_to_end(self, engine: &Engine, guest: &Guest) -> Result<Outcome, GuestError> {
         let (pending_writes, hushed) = (self.pending_writes(), self.stdio.hushed());
         let journal = self.journal();
         let (idle, timeout) = (self.pipes.idle(), self.pipes.limits().timeout);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tracing::Span;
 use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::children::Children;
@@ -65,6 +66,8 @@ pub struct Setup {
     pub(crate) restart: Option<Restart>,
     /// How long the writers' last deliveries may take after the host has ended the guest.
     pub(crate) grace: Duration,
+    /// Where messages about the guest come from.
+    pub(crate) span: Span,
 }
 
 impl std::fmt::Debug for Setup {
@@ -89,6 +92,7 @@ impl Setup {
             grace: LAST_DELIVERY,
             restart: None,
             defers: true,
+            span: Span::none(),
         }
     }
 
@@ -163,6 +167,12 @@ impl Setup {
     /// Sets how long the writers' last deliveries may take after the host has ended the guest.
     pub(crate) fn grace(&mut self, grace: Duration) -> &mut Self {
         self.grace = grace;
+        self
+    }
+
+    /// Sets where messages about the guest come from, while it runs.
+    pub(crate) fn span(&mut self, span: Span) -> &mut Self {
+        self.span = span;
         self
     }
 

@@ -102,6 +102,7 @@ impl Spawn for Spawner {
                 if *spawn {
                     setup.children(children);
                 }
+                setup.span(tracing::error_span!("child", child = %name));
                 let ended = (self.runner)(setup, self.engine.clone(), guest.clone());
                 run_guest(ended, run)
             }

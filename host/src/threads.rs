@@ -55,9 +55,10 @@ pub(crate) async fn elsewhere<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     let (done, waiting) = oneshot::channel();
+    let span = tracing::Span::current();
     let whole = move || {
         // Fails if the future was dropped: the run is over then.
-        let _ = done.send(quietly(work));
+        let _ = done.send(span.in_scope(|| quietly(work)));
     };
     let thread = std::thread::Builder::new().name("compile".into());
     let thread = thread.spawn(whole).map_err(|_| lack())?;

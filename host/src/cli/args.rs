@@ -97,8 +97,26 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
+    /// The form of pipehost's own messages on stderr, or in the file of --log-file.
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+
+    /// Append pipehost's own messages to a file, made with mode 0600 if it is missing, and not to
+    /// stderr. The line that says why pipehost ends goes to both.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) log_file: Option<PathBuf>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// An object of JSON in each line.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::sync::{Mutex, OnceLock};
 
-use super::args::{Cli, Command as Typed};
+use super::args::{Cli, Command as Typed, LogFormat};
 use crate::sys::breakout;
 
 /// The variable with the arguments of the run, one word a line.
@@ -48,7 +48,7 @@ fn as_child() -> bool {
         answer.send(breakout::passwd()).unwrap();
     });
     let cli = Cli::of(args.lines().map(Into::into)).unwrap();
-    super::log::start(0);
+    super::log::start(0, LogFormat::Text, None);
     let status = match cli.command {
         Typed::Run(args) => super::run::main(*args),
         Typed::Pipe(args) => super::pipe::main(*args),

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use super::exit::{Failure, Status};
 use super::shell::shell_quoted;
 use super::source::Source;
-use super::{say, without_error_numbers};
+use super::{log, without_error_numbers};
 use crate::launch::{Conflict, Given, LaunchError, Listener};
 use crate::names::Label;
 use crate::pipe::{ChildFailure, Event, Excess};
@@ -140,7 +140,7 @@ pub(crate) fn file_failure(option: &str, path: &Path, error: &std::io::Error) ->
 pub(crate) fn listener(source: &Source) -> Listener {
     let is_bundled = matches!(source, Source::Bundled(..));
     Arc::new(move |event| match event {
-        Event::PrivateFifo { .. } => say(&event.to_string()),
+        Event::PrivateFifo { .. } => log::inform(&event.to_string()),
         event if event.is_detail() => tracing::info!("{event}"),
         event => tracing::warn!("{}", line(event, is_bundled)),
     })

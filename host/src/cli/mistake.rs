@@ -76,14 +76,16 @@ pub(super) fn is_option_of(command: &str, word: &str) -> bool {
 }
 
 /// The options that every command has.
-const OF_ALL: [&str; 3] = ["help", "verbose", "version"];
+const OF_ALL: [&str; 5] = ["help", "log-file", "log-format", "verbose", "version"];
 
 /// Returns the long options of a command, without `--`.
 fn options(command: &str) -> Vec<String> {
     let known = Cli::command();
     let Some(command) = known.find_subcommand(command) else { return Vec::new() };
     let shown = command.get_arguments().filter(|it| !it.is_hide_set());
-    let names = shown.filter_map(|it| it.get_long()).chain(["help", "verbose"]);
+    let names = shown
+        .filter_map(|it| it.get_long())
+        .chain(OF_ALL.into_iter().filter(|it| *it != "version"));
     names.map(str::to_owned).collect()
 }
 

@@ -37,12 +37,16 @@ mod verdict;
 mod watching;
 mod wit;
 
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::anyhow;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command};
-use exit::{Failure, InLines, Status};
+use exit::{Failure, InLines, OrStatus as _, Status};
 
-use crate::pipe::{overlay, quoted_in_line};
+use crate::pipe::overlay;
 #[doc(hidden)]
 pub use grants::schema as grants_schema;
 
@@ -59,8 +63,12 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error).code(),
     };
-    log::start(cli.verbose);
-    let outcome = match cli.command {
+    let (log_file, opened) = match cli.log_file.as_deref().map(open_log).transpose() {
+        Ok(file) => (file, Ok(())),
+        Err(failure) => (None, Err(failure)),
+    };
+    log::start(cli.verbose, cli.log_format, log_file);
+    let outcome = opened.and_then(|()| match cli.command {
         Command::Run(args) => run::main(*args),
         Command::Pipe(args) => pipe::main(*args),
         Command::Inspect(args) => inspect::main(&args),
@@ -69,33 +77,50 @@ pub fn main() -> u8 {
         Command::Wit(args) => wit::main(&args),
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
-    };
-    let code = match outcome {
-        Ok(status) => status.code(),
-        Err(Failure { status, error }) => {
-            say(&with_remedy(format!("{error:#}")));
-            let lines = error.downcast_ref().map_or(&[][..], |it: &InLines| &it.lines);
-            for line in lines {
-                // Indented, so that a line of a file cannot look like a message of pipehost.
-                tell(&format!("    {}\n", quoted_in_line(line)));
-            }
-            status.code()
-        }
-    };
+    });
+    let status = outcome.unwrap_or_else(|Failure { status, error }| {
+        let lines = error.downcast_ref().map_or(&[][..], |it: &InLines| &it.lines);
+        log::say(&with_remedy(format!("{error:#}")), lines);
+        status
+    });
+    let code = status.code();
     report::finish(code, say);
+    log::end();
     code
+}
+
+/// Opens the file of `--log-file`, before this process confines itself.
+fn open_log(path: &Path) -> Result<(&Path, File), Failure> {
+    let opened = sys::open_log_file(path);
+    match opened.map_err(|error| launching::file_failure("--log-file", path, &error))? {
+        Some(file) => Ok((path, file)),
+        None => Err(anyhow!(
+            "--log-file {}: is no regular file, and messages wait for no reader; name a file, or leave the option \
+             out and redirect stderr",
+            path.display()
+        ))
+        .or_status(Status::Io),
+    }
 }
 
 /// Writes the one line on stderr that says why pipehost ends.
 pub(crate) fn say(line: &str) {
-    let line = without_error_numbers(line);
-    let line = quoted_in_line(&line);
-    tell(&format!("pipehost: {line}\n"));
+    log::say(line, &[]);
 }
 
 /// Writes whole lines of the host's own to stderr, apart from what `--progress` shows there.
 pub(crate) fn tell(lines: &str) {
+    note(lines);
+    put(lines);
+}
+
+/// Keeps whole lines of the host's own for the page of `--report`.
+fn note(lines: &str) {
     report::note(lines);
+}
+
+/// Writes lines as [`tell`] does, and to no other place.
+fn put(lines: &str) {
     overlay::apart(|| sys::write_message(lines.as_bytes()));
 }
 

@@ -17,7 +17,7 @@ use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
 use super::watching::{Watched, any_terminal, bytes_left};
-use super::{mistake, progress, report, say, verdict};
+use super::{log, mistake, progress, report, say, verdict};
 use crate::children::Children;
 use crate::deadlines::{HARD_DEADLINE, LAST_DELIVERY, after};
 use crate::engine::Engine;
@@ -45,6 +45,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         let error = anyhow!(mistake::useless(&granted.source.display(), arg, "run"));
         return Err(error).or_status(Status::Usage);
     }
+    let _stage = log::stage(&granted.source.program()).entered();
     let mut plan = granted.plan()?;
     if let Some(form) = args.grants.explain {
         return grants::explain(&granted, &args, form);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::exit::Status;
-use super::{report, say};
+use super::{log, report, say};
 use crate::launch::Leftovers;
 use crate::pipe::overlay;
 use crate::sys::{self, Stop};
@@ -105,5 +105,6 @@ fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> !
     overlay::remove();
     say_stopped(stopped, timeout);
     report::finish(stopped.code(), say);
+    log::end();
     std::process::exit(stopped.code().into());
 }

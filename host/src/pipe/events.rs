@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tracing::Span;
+
+use super::told::end_span;
 use super::{Excess, Fault, Label, PipeName, Refused};
 use crate::limits::Size;
 use crate::sys::{Direction, FifoWarning, FileKind};
@@ -192,6 +195,21 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Returns the end that the event is about, if it is about one.
+    fn label(&self) -> Option<&Label> {
+        match self {
+            Self::CapacityRefused { label, .. }
+            | Self::PipeFailed { label, .. }
+            | Self::RecordRefused { label, .. }
+            | Self::RecordsRefused { label, .. }
+            | Self::Dropped { label, .. }
+            | Self::PipeFault { label, .. } => Some(label),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -355,6 +373,11 @@ impl Events {
     }
 
     fn pass_on(&self, event: &Event) {
+        let span = event.label().map_or_else(Span::none, |label| end_span(label, None));
+        span.in_scope(|| self.tell_listener(event));
+    }
+
+    fn tell_listener(&self, event: &Event) {
         match &self.0.listener {
             Some(listener) => listener(event),
             None if event.is_detail() => tracing::info!("{event}"),

@@ -1,7 +1,7 @@
 //! Records what happens on the ends of a guest's pipes, for its operator: failures, how many bytes
 //! went through, and how long the guest waited.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::Label;
 use super::activity::Activity;
 use super::events::{Event, Events};
+use super::told::{Told, end_span};
 use super::{ErrorCode, Fault, Refused};
 use crate::limits::{Allowance, Budget, EndLimits, Reached};
 use crate::sys::Direction;
@@ -109,6 +110,8 @@ pub struct EndNow {
 pub struct Journal {
     notes: Arc<Mutex<Vec<Note>>>,
     counters: Arc<Mutex<Vec<Counted>>>,
+    /// How many openings of ends messages have told of, or `None` if none are to.
+    told: Option<Arc<AtomicUsize>>,
     bounds: Bounds,
 }
 
@@ -172,6 +175,7 @@ pub(super) struct Meter {
     waits_since: Option<Instant>,
     budget: Option<Arc<Budget>>,
     watched: Box<[Activity]>,
+    told: Option<Told>,
 }
 
 impl Journal {
@@ -182,7 +186,7 @@ impl Journal {
 
     /// Makes an empty journal for ends with these bounds.
     pub(super) fn within(bounds: Bounds) -> Self {
-        Self { bounds, ..Self::default() }
+        Self { bounds, told: Some(Arc::default()), ..Self::default() }
     }
 
     /// Returns a journal for the pipes that a guest makes. Failures on them do not concern the
@@ -190,7 +194,8 @@ impl Journal {
     /// recorded.
     pub(super) fn of_own_pipes(&self) -> Self {
         let Bounds { watched, events, .. } = self.bounds.clone();
-        Self::within(Bounds { watched, events, ..Bounds::default() })
+        let bounds = Bounds { watched, events, ..Bounds::default() };
+        Self { bounds, ..Self::default() }
     }
 
     /// Returns a journal for a child's ends. An end that is passed to the child keeps its bounds.
@@ -262,7 +267,6 @@ impl Journal {
         fault: Fault,
         left_behind: bool,
     ) {
-        tracing::debug!("{label}: {fault}");
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.iter().filter(|note| note.left_behind == left_behind).count() < MOST_NOTES {
             // A failure is noted anew if it turns out that the guest was not told of it.
@@ -274,6 +278,7 @@ impl Journal {
                 // The guest learns only that there was an error.
                 self.bounds.events.tell(&Event::PipeFault { label: label.clone(), fault });
             }
+            end_span(label, Some(direction)).in_scope(|| tracing::debug!("{fault}"));
             notes.push(Note { label: label.clone(), direction, fault, left_behind });
         }
     }
@@ -297,7 +302,8 @@ impl Journal {
             }
         };
         let budget = counter.budget.clone();
-        Meter { counter, waits_since: None, budget, watched: self.bounds.watched[..].into() }
+        let told = self.told.as_ref().and_then(|count| Told::opens(label, direction, count));
+        Meter { counter, waits_since: None, budget, watched: self.bounds.watched[..].into(), told }
     }
 
     /// Returns what has been counted so far for each end that was opened, in the order of their
@@ -409,6 +415,9 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         self.goes_on();
+        if let Some(told) = self.told.take() {
+            told.ends(self.counter.bytes.load(Ordering::Relaxed));
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod spawn;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transfer;
 mod writer;
 

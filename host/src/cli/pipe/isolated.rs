@@ -15,6 +15,7 @@ use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::launching::{fifo_listener, listener};
+use super::super::log;
 use super::super::part::Part;
 use super::super::run::supervised;
 use super::super::signals::SignalWatch;
@@ -196,7 +197,7 @@ pub(super) fn command(
     let part = serde_json::to_string(&part).context("which stage it is").or_status(Status::Io)?;
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
     // Directly after the command, wherever it is: the words after it may belong to a stage.
-    let behind = 1 + args.iter().position(|arg| arg == "pipe").unwrap_or(0);
+    let behind = 1 + position_of_command(&args);
     args.insert(behind, format!("--part={part}").into());
     let own = |number: i32, granted: bool| {
         if granted { sys::standard(number) } else { sys::null() }.map_err(failed)
@@ -213,11 +214,21 @@ pub(super) fn command(
     Ok((command, report))
 }
 
+/// Returns where the word `pipe` stands that is the command, and no value of an option in front of it.
+fn position_of_command(args: &[OsString]) -> usize {
+    let takes_value = |arg: &OsString| arg == "--log-file" || arg == "--log-format";
+    let is_value = |at: usize| at > 0 && takes_value(&args[at - 1]);
+    (0..args.len()).find(|at| args[*at] == "pipe" && !is_value(*at)).unwrap_or(0)
+}
+
 /// Runs the process of a stage from start to end.
 pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     let mut report =
         File::from(sys::take_given(part.report).context("--part").or_status(Status::Usage)?);
-    let ended = prepare(&args, &part).and_then(|plan| {
+    let ended = of_plan(&args, part.file()).and_then(|plan| {
+        let stage = plan.stages.get(part.stage);
+        let _stage = stage.map(|stage| log::stage(&stage.name).entered());
+        prepare(&args, &part, &plan)?;
         // The process that started this one keeps the time limit.
         supervised(PART_HARD_DEADLINE, None, async |leftovers, signals| {
             run(&args, &plan, &part, leftovers, signals).await
@@ -235,14 +246,12 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     Ok(Status::Exited(ended.status))
 }
 
-/// Makes the plan and starts the monitor, while this process has only one thread.
-fn prepare(args: &PipeArgs, part: &Part) -> Result<Plan, Failure> {
-    let plan = of_plan(args, part.file())?;
+/// Starts the monitor, while this process has only one thread.
+fn prepare(args: &PipeArgs, part: &Part, plan: &Plan) -> Result<(), Failure> {
     share_terminals();
     let guest = plan.stages.get(part.stage).and_then(Stage::guest);
     let has_fifos = plan.stages.get(part.stage).is_some_and(Stage::has_fifos);
-    provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)?;
-    Ok(plan)
+    provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)
 }
 
 async fn run(

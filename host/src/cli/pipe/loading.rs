@@ -4,6 +4,7 @@ use anyhow::Context;
 
 use super::super::compile::metering;
 use super::super::exit::{Failure, OrStatus, Status};
+use super::super::log;
 use super::super::source::Source;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
@@ -38,6 +39,7 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
                 (Some(with_fuel), Some(_)) => (with_fuel, true),
                 _ => (&engine, false),
             };
+            let _stage = log::stage(&stage.name).entered();
             let mut guest = |source: &Source| {
                 let same =
                     |(known, with, _): &&(Source, bool, Guest)| known == source && *with == fueled;

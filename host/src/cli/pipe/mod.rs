@@ -28,7 +28,7 @@ use super::report::{self as page, Facts};
 use super::run::supervised;
 use super::signals::{SignalWatch, say_stopped};
 use super::stats::Stats;
-use super::{progress, say, verdict, with_remedy};
+use super::{log, progress, say, verdict, with_remedy};
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::launch::{Leftovers, Shared};
 use crate::pipe::Activity;
@@ -267,6 +267,7 @@ async fn supervise(
                 let told = told.and_then(|told| told.put_into(&mut report));
                 let (status, line) = told.unwrap_or_else(|| plan.verdict(at, &report, stopped));
                 if let Some(line) = line.filter(|_| stopped.is_none()) {
+                    let _stage = log::stage(&plan.stages[at].name).entered();
                     say(&with_remedy(format!("stage {}: {line}", plan.stages[at].name)));
                 }
                 ended[at] = Some((status, report));

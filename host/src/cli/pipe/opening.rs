@@ -3,9 +3,11 @@
 use std::fs::File;
 
 use anyhow::anyhow;
+use tracing::Span;
 
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::launching::{fifo_listener, listener};
+use super::super::log;
 use super::super::run::unseen;
 use super::super::stats::FifoStats;
 use super::super::watching::{Watched, any_terminal, bytes_left};
@@ -49,6 +51,7 @@ pub(super) fn open(
     let (mut stages, mut reports, mut fifos) = (Vec::new(), Vec::new(), Vec::new());
     let (watched, mut unseen_writer) = (plan.watched(), None);
     for ((at, stage), loaded) in plan.stages.iter().enumerate().zip(loaded) {
+        let _stage = log::stage(&stage.name).entered();
         let mut report = None;
         let opened = match (&stage.job, loaded) {
             (Job::Guest(_), _) if let Some(text) = isolated => {
@@ -109,9 +112,14 @@ fn guest_stage(
 ) -> pipeline::Stage<Failure> {
     let Code { engine, guest, children } = code;
     let folders = plan.folders.clone();
+    // That of the stage.
+    let span = Span::current();
     let prepare = Box::new(move || {
-        reserve_for_files(&folders)?;
-        let setup = opened.with_children(children).setup()?;
+        let mut setup = span.in_scope(|| {
+            reserve_for_files(&folders)?;
+            opened.with_children(children).setup()
+        })?;
+        setup.span(span);
         seen.watched.add(seen.at, setup.journal(), seen.input);
         Ok(setup)
     });

@@ -217,6 +217,21 @@ pub(crate) fn open_output_file(path: &Path, appends: bool) -> io::Result<OwnedFd
     }
 }
 
+/// Opens a file so that all writes go to its end. Makes it with mode 0600 if it is missing. Returns `None`
+/// if it is no regular file: nothing is written to it then.
+///
+/// # Errors
+/// Those of open(2).
+pub(crate) fn open_log_file(path: &Path) -> io::Result<Option<std::fs::File>> {
+    // Looked at first: opening a FIFO would already release a reader that waits for its writer.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Ok(None);
+    }
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).custom_flags(NONBLOCK).open(path)?;
+    Ok((kind_of(&file)? == FileKind::Regular).then_some(file))
+}
+
 /// Keeps open(2) from blocking on a device, or on a FIFO that was made in between.
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
 

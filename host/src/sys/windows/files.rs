@@ -52,6 +52,19 @@ pub(crate) fn open_output_file(path: &Path, appends: bool) -> io::Result<Handle>
     open_stream(path, options.create(true))
 }
 
+/// Opens a file so that all writes go to its end. Makes it if it is missing. Returns `None` if it is no
+/// regular file: nothing is written to it then.
+///
+/// # Errors
+/// Those of CreateFileW.
+pub(crate) fn open_log_file(path: &Path) -> io::Result<Option<File>> {
+    if is_pipe(path) || is_null(path) {
+        return Ok(None);
+    }
+    let file = options().append(true).create(true).open(path)?;
+    Ok((kind_of(&file)? == FileKind::Regular).then_some(file))
+}
+
 /// How files are opened. What is opened may turn out to be a pipe: its server may then learn who this
 /// process's user is, and no more.
 fn options() -> OpenOptions {

@@ -54,8 +54,8 @@ pub use files::null;
 pub(in crate::sys) use files::path_of;
 use files::{is_file, open_null};
 pub(crate) use files::{
-    kind_of, memory_file, open_input_file, open_output_file, read_file, read_own_file,
-    read_small_file,
+    kind_of, memory_file, open_input_file, open_log_file, open_output_file, read_file,
+    read_own_file, read_small_file,
 };
 pub(crate) use folder::{Folder, append, read_at, write_at};
 pub use handle::Handle;
