@@ -23,7 +23,7 @@ impl Pin {
         let digits: Option<Vec<u8>> =
             text.chars().map(|c| c.to_digit(16).and_then(|it| u8::try_from(it).ok())).collect();
         let bytes: Vec<u8> =
-            digits?.chunks(2).map(|pair| pair.iter().fold(0, |sum, it| sum << 4 | it)).collect();
+            digits?.chunks(2).map(|pair| pair.iter().fold(0, |sum, it| (sum << 4) | it)).collect();
         let sum = if text.len() == 64 { bytes.try_into().ok()? } else { return None };
         Some(Self { sum, file, line })
     }
