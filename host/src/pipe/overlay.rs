@@ -144,11 +144,11 @@ mod tests {
 
     impl Overlay for Recorder {
         fn draw(&mut self) {
-            self.0.lock().unwrap().push("draw");
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push("draw");
         }
 
         fn lift(&mut self) {
-            self.0.lock().unwrap().push("lift");
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push("lift");
         }
     }
 
