@@ -25,6 +25,7 @@ impl Direction {
 #[derive(Debug)]
 pub(crate) enum OwnFile {
     /// Only this process's user and root can have written these bytes.
+    #[cfg_attr(windows, allow(dead_code, reason = "nobody looks there"))]
     Read(Vec<u8>),
     /// Somebody else can have written the file, or nobody knows. It says why, and nothing was read.
     Doubtful(&'static str),
