@@ -126,7 +126,7 @@ fn a_command_that_cannot_be_started_has_ended() {
         ended.expect_line(status, &["stage", command, part]);
         let ended = pipe(&format!("exec {command} ! @cat ! exec wc -c")).end();
         assert_eq!(ended.expect_line(status, &[part]).stdout.trim(), "0");
-        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(started.elapsed() < Duration::from_secs(30));
         let ended = pipe(&format!("--check @cat ! exec {command}")).end();
         ended.expect_line(status, &[command, part]);
     }
@@ -159,7 +159,7 @@ fn a_stage_that_fails_frees_its_peers() {
             let last = failing.iter().map(|stage| seconds(stage)).fold(0.0, f64::max);
             let whole = told["seconds"].as_f64().unwrap();
             assert!(whole - last < SOON.as_secs_f64(), "{line}: {told}");
-            assert!(took < Duration::from_secs(5), "{line}: {took:?}");
+            assert!(took < Duration::from_secs(30), "{line}: {took:?}");
             assert_eq!(ended.code, Some(status), "{line}: {ended:?}");
         }
     }
