@@ -356,9 +356,14 @@ fn a_guest_cannot_write_its_own_grants() {
     within(&dir, script).end().expect(0);
     let script = "pipehost run --grants pipehost.toml --dir .. < /dev/null";
     within(&dir, script).end().expect_line(77, &["the guest could write to it"]);
-    // A file that nobody names grants nothing else than that folder, whoever wrote it.
+    write(&dir, "guest = \"up.wasm\"\nstdout = \"pipehost.toml\"");
+    within(&dir, script).end().expect_line(77, &["the guest would write to it, by stdout"]);
+    assert!(fs::read_to_string(dir.path("pipehost.toml")).unwrap().contains("up.wasm"));
+    // Nor by a file that nobody names.
+    let script = "pipehost run up.wasm < /dev/null";
+    within(&dir, script).end().expect_line(77, &["the guest would write to it, by stdout"]);
     write(&dir, "guest = \"up.wasm\"\ndir = [\".\"]");
-    within(&dir, "pipehost run up.wasm < /dev/null").end().expect(0);
+    within(&dir, script).end().expect_line(77, &["the guest could write to it"]);
 }
 
 fn root() -> &'static Path {

@@ -208,7 +208,8 @@ fn why_a_signal_ends_a_run_is_in_the_file() {
     until("it runs", || fs::read_to_string(&log).is_ok_and(|it| it.contains(": running ")));
     running.signal("TERM");
     running.end().expect_line(143, &["signal 15"]);
-    assert!(read(&log).lines().last().unwrap().ends_with("error: ended by signal 15"));
+    // The thread that cuts a run short may say it before the main thread says its last.
+    assert!(read(&log).lines().any(|line| line.ends_with("error: ended by signal 15")));
 }
 
 /// A guest's name can do nothing to whoever reads the log, decoded or not.

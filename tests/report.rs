@@ -251,7 +251,7 @@ fn a_page_tells_why_a_run_died() {
     let none = dir.file("none.wat", "no module");
     for (guest, args, code, says) in [
         (&trap, &[][..], 134, &["a trap", "the guest trapped", "trap.wat"][..]),
-        (&spin, &["--timeout", "1s"], 124, &["a time limit", "--timeout 1s"]),
+        (&spin, &["--timeout", "1s"], 124, &["a time limit", "took longer than --timeout 1s"]),
         (&spin, &["--fuel", "1000000"], 134, &["ran out of fuel", "--fuel"]),
         (&none, &[], 65, &["not a usable guest", "none.wat"]),
     ] {

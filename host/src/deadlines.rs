@@ -9,6 +9,7 @@
 //! | a guest stage may deliver, a native one tidy up, before it is killed | [`STAGE_STOP`]; half of it more if the terminal has told a native one already |
 //! | a pipeline ends without stages that have not | [`PIPELINE_STOP`] |
 //! | a thread ends the process, whatever else happens | [`HARD_DEADLINE`] |
+//! | a log and a page are written, where such a thread ends the process | [`LAST_WORDS`], which is more: a file that takes longer is left unfinished |
 //! | removing FIFOs, a message on stderr, the monitor's end | some ms; 50 ms and 30 ms at most, if the other side does not answer |
 //!
 //! A stage in a process of its own has less time, as its parent process waits for it:
@@ -29,6 +30,9 @@ pub(crate) const PIPELINE_STOP: Duration = Duration::from_millis(150);
 
 /// How long a tidy end may take, after a signal or the time limit, before it is cut short.
 pub(crate) const HARD_DEADLINE: Duration = Duration::from_millis(170);
+
+/// How long the thread that ends the process may take for files of its messages and for the page about the run.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// [`LAST_DELIVERY`] for a stage in a process of its own.
 pub(crate) const PART_LAST_DELIVERY: Duration = Duration::from_millis(30);

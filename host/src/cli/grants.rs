@@ -7,6 +7,7 @@ mod own_folder;
 mod pin;
 mod schema;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -83,9 +84,8 @@ impl Granted {
     pub(super) fn plan(&self) -> Result<GuestPlan, Failure> {
         let plan = self.options.plan(&self.source, &self.args);
         plan.check([].into_iter())?;
-        match &self.file {
-            Some(file) if !file.is_found => file.check_out_of_reach(&plan)?,
-            _ => {}
+        if let Some(file) = &self.file {
+            file.check_out_of_reach(&plan)?;
         }
         Ok(plan)
     }
@@ -102,8 +102,8 @@ impl Granted {
 fn given(path: &Path, deadline: Option<Instant>) -> Result<Option<GrantsFile>, Failure> {
     match sys::read_file(path, MOST_BYTES, deadline) {
         Ok(bytes) => GrantsFile::of(path, bytes, false).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Err(too_large(path)),
+        Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(too_large(path)),
         Err(error) => Err(file_failure("--grants", path, &error)),
     }
 }
@@ -125,14 +125,23 @@ fn beside(source: &Source) -> Result<Option<GrantsFile>, Failure> {
     let bytes = match sys::read_own_file(&path, MOST_BYTES) {
         Ok(OwnFile::Read(bytes)) => bytes,
         Ok(OwnFile::Doubtful(why)) => return Err(doubtful(&path, why)),
-        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
             return Err(too_large(&path));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && path.exists() => {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && path.exists() => {
             return Err(doubtful(&path, "it may not be read"));
         }
-        // There is none. Whatever else is wrong with the folder, reading the guest will tell.
-        Err(_) => return Ok(None),
+        // There is none, or the folder is closed, which reading the guest will tell.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied
+            ) =>
+        {
+            return Ok(None);
+        }
+        // It may bound the guest.
+        Err(error) => return Err(file_failure(FILE_NAME, &path, &error)),
     };
     let file = GrantsFile::of(&path, bytes, true)?;
     match file.guest.as_ref().is_some_and(|named| file::is_same(named, source)) {

@@ -220,8 +220,8 @@ impl Entry<'_> {
 pub(super) fn refused(error: &toml::de::Error, text: &str, form: &str) -> String {
     let why = of_parser(error.message(), form);
     match error.span() {
-        Some(span) => Place { text, offset: span.start }.refused(&why),
-        None => why,
+        // Without a span it is about the whole.
+        span => Place { text, offset: span.map_or(0, |span| span.start) }.refused(&why),
     }
 }
 

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::args::ProgressMode;
-use super::say;
 use super::watching::{Watched, regularly};
 use crate::pipe::overlay;
 use crate::sys::Drawing;
@@ -77,7 +76,7 @@ pub(crate) fn start(
             update(&progress, &watched);
             let line = progress.lock().unwrap_or_else(PoisonError::into_inner).text();
             if let Some(line) = line {
-                say(&line);
+                super::put(&format!("pipehost: {line}\n"));
             }
         })),
     };

@@ -140,11 +140,12 @@ fn open_file(path: &Path) -> Result<File, Failure> {
 /// Notes a message of the host's.
 pub(crate) fn note(message: &str) {
     // The page may be being written, to a file system that is slow.
-    let Some(mut report) = report_within(Duration::from_millis(30)) else { return };
+    let Some(mut report) = report_within(Duration::from_millis(300)) else { return };
     let Some(report) = report.as_mut() else { return };
     if report.messages.len() == MOST_MESSAGES {
+        // The first ones stay, and the last ones, which say why.
+        report.messages.remove(MOST_MESSAGES / 2);
         report.left_out += 1;
-        return;
     }
     let mut end = message.len().min(MOST_MESSAGE_BYTES);
     while !message.is_char_boundary(end) {

@@ -51,14 +51,14 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         return grants::explain(&granted, &args, form);
     }
     if let Some(notice) = granted.notice() {
-        say(&notice);
+        log::inform(&notice);
     }
     provide(args.sandbox.sandbox, std::iter::once(&plan), plan.has_fifos())?;
     report::open(&args.report, || facts(&granted.source, &plan))?;
     let timeout = plan.limits.timeout.take();
     let left = timeout.map(|limit| limit.saturating_sub(begun.elapsed()));
     let Granted { source, pin, .. } = granted;
-    supervised(HARD_DEADLINE, left, async |leftovers, signals| {
+    supervised(HARD_DEADLINE, timeout.zip(left), async |leftovers, signals| {
         run(args, Given { source, pin, plan, timeout, left }, leftovers, signals).await
     })
 }
@@ -74,11 +74,11 @@ struct Given {
 }
 
 /// Runs `work` on this thread, watches signals, and leaves nothing behind whichever way it ends.
-/// `timeout` is the limit that `work` keeps itself; a thread enforces it if `work` cannot. `patience`
-/// is how long its tidy end may take.
+/// `timeout` is the limit that `work` keeps itself, as it was typed, and what is left of it; a thread
+/// enforces it if `work` cannot. `patience` is how long its tidy end may take.
 pub(crate) fn supervised<T>(
     patience: Duration,
-    timeout: Option<Duration>,
+    timeout: Option<(Duration, Duration)>,
     work: impl AsyncFnOnce(&Leftovers, SignalWatch) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let runtime =
@@ -86,8 +86,8 @@ pub(crate) fn supervised<T>(
     let leftovers = Leftovers::default();
     // Cleans up whichever way this function returns.
     let _clean_up = CleanUp(&leftovers);
-    if let Some(timeout) = timeout {
-        hard_deadline(timeout, patience, leftovers.clone())
+    if let Some((typed, left)) = timeout {
+        hard_deadline(typed, left.saturating_add(patience), leftovers.clone())
             .context("there is no thread to watch the time limit")
             .or_status(Status::Io)?;
     }

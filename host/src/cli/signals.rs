@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::exit::Status;
 use super::{log, report, say};
+use crate::deadlines::LAST_WORDS;
 use crate::launch::Leftovers;
 use crate::pipe::overlay;
 use crate::sys::{self, Stop};
@@ -61,16 +62,16 @@ impl SignalWatch {
     }
 }
 
-/// Ends the process `patience` after the time limit, from a thread of its own, if the main thread has
-/// not ended it: a single host call that computes or blocks keeps the main thread from checking.
+/// Ends the process `at` this time from now, from a thread of its own, if the main thread has not ended
+/// it for its limit `timeout`: a single host call that computes or blocks keeps that from checking.
 pub(crate) fn hard_deadline(
     timeout: Duration,
-    patience: Duration,
+    at: Duration,
     leftovers: Leftovers,
 ) -> io::Result<()> {
     let hard_deadline = move || {
         sys::renounce_files();
-        std::thread::sleep(timeout.saturating_add(patience));
+        std::thread::sleep(at);
         leave(&leftovers, Status::TimedOut, Some(timeout));
     };
     std::thread::Builder::new()
@@ -101,10 +102,16 @@ pub(crate) fn say_stopped(stopped: Status, timeout: Option<Duration>) {
 }
 
 fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> ! {
+    let code = stopped.code().into();
+    // A log or a page may be on a file system that hangs, and then does so for another thread, too, which holds locks.
+    let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+        std::thread::sleep(LAST_WORDS);
+        std::process::exit(code);
+    });
     leftovers.clean_up();
     overlay::remove();
     say_stopped(stopped, timeout);
     report::finish(stopped.code(), say);
     log::end();
-    std::process::exit(stopped.code().into());
+    std::process::exit(code);
 }

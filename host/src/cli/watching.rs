@@ -42,7 +42,10 @@ struct Guest {
 /// One end at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EndSample {
-    /// `stdin`, or STAGE.stdin in a pipeline. No two ends have the same name.
+    /// Its stage, and which of its guest's ends it is. This stays.
+    pub(crate) id: (usize, usize),
+    /// `stdin`, or STAGE.stdin in a pipeline. No two ends have the same name, so that one may get a
+    /// longer name when another is opened.
     pub(crate) name: String,
     pub(crate) direction: Direction,
     /// Who is on the other side.
@@ -75,7 +78,7 @@ impl Watched {
         let mut samples = Vec::new();
         for guest in guests.iter() {
             let ends = guest.journal.ends();
-            for end in &ends {
+            for (index, end) in ends.iter().enumerate() {
                 if end.bytes == 0 && end.waited.is_zero() {
                     continue;
                 }
@@ -92,6 +95,7 @@ impl Watched {
                 };
                 let input = guest.input.filter(|_| end.label == Label::Stdin);
                 samples.push(EndSample {
+                    id: (guest.stage, index),
                     name,
                     direction: end.direction,
                     peer: self.peer(guest.stage, &end.label, end.direction),

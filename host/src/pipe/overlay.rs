@@ -19,6 +19,11 @@ pub(crate) trait Overlay: Send {
 
     /// Takes it away, if it is there. The cursor is then where it was before.
     fn lift(&mut self);
+
+    /// Returns what still has to be written for that, before anything else: a terminal may be stopped.
+    fn rest(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 #[derive(Default)]
@@ -61,6 +66,11 @@ static IS_SET: AtomicBool = AtomicBool::new(false);
 pub(super) struct Lifted(MutexGuard<'static, State>);
 
 impl Lifted {
+    /// Returns what has to be written before anything else, to take away what was drawn.
+    pub(super) fn rest(&mut self) -> Vec<u8> {
+        self.0.overlay.as_mut().map_or_else(Vec::new, |overlay| overlay.rest())
+    }
+
     /// Notes what a guest has written.
     pub(super) fn wrote(&mut self, bytes: &[u8]) {
         self.0.wrote(bytes);

@@ -84,6 +84,9 @@ impl Screen {
     ) -> io::Result<usize> {
         let mut lifted = overlay::lift();
         let mut begun = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lifted) = &mut lifted {
+            begun.splice(0..0, lifted.rest());
+        }
         while !begun.is_empty() {
             let n = write(&begun)?;
             begun.drain(..n);

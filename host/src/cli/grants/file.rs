@@ -10,7 +10,7 @@ use super::super::exit::{Failure, Status};
 use super::super::keys::{Keys, guest_at};
 use super::super::source::Source;
 use super::{Pin, folder_of, own_folder, typed};
-use crate::launch::GuestPlan;
+use crate::launch::{GuestPlan, StreamSpec};
 
 /// The keys that are not options.
 pub(super) const OWN_KEYS: [&str; 3] = ["guest", "sha256", "args"];
@@ -64,8 +64,9 @@ pub(in crate::cli) fn parse(path: &Path, text: &str, is_found: bool) -> Result<G
         lines.insert("args".to_owned(), entry.line());
         args = entry.list()?;
     }
-    lines.extend(keys.lines());
+    // What is no key is refused first: finding the lines of very many keys would take long.
     let options = keys.options(&folder, &OWN_KEYS)?;
+    lines.extend(keys.lines());
     Ok(GrantsFile { path: path.into(), is_found, guest, pin, args, options, lines })
 }
 
@@ -127,6 +128,14 @@ impl GrantsFile {
     /// Checks that the guest cannot write to the file, which could then grant it anything.
     pub(super) fn check_out_of_reach(&self, plan: &GuestPlan) -> Result<(), Failure> {
         let Ok(file) = self.path.canonicalize() else { return Ok(()) };
+        for (key, stream) in [("stdout", &plan.stdout), ("stderr", &plan.stderr)] {
+            if let Some(StreamSpec::File(path) | StreamSpec::Append(path)) = stream
+                && path.canonicalize().is_ok_and(|it| it == file)
+            {
+                let why = format!("the guest would write to it, by {key}; name another file there");
+                return Err(self.refused(Status::NotPermitted, &why));
+            }
+        }
         let reaches = |folder: &&Path| folder.canonicalize().is_ok_and(|it| file.starts_with(it));
         match plan.writable_folders().into_iter().find(reaches) {
             None => Ok(()),

@@ -91,7 +91,7 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     }
     // The time that is left after the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
-    supervised(HARD_DEADLINE, left, async |leftovers, signals| {
+    supervised(HARD_DEADLINE, args.options.limits.timeout.zip(left), async |leftovers, signals| {
         supervise(args, plan, text, left, leftovers, signals).await
     })
 }

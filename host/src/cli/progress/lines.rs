@@ -24,7 +24,7 @@ pub(super) struct Progress {
     now: Instant,
     ends: Vec<EndSample>,
     /// What had moved at earlier moments of the last second, the earliest first.
-    past: VecDeque<(Instant, HashMap<String, u64>)>,
+    past: VecDeque<(Instant, HashMap<(usize, usize), u64>)>,
 }
 
 impl Progress {
@@ -34,7 +34,7 @@ impl Progress {
 
     /// Takes what is the case now.
     pub(super) fn update(&mut self, now: Instant, ends: Vec<EndSample>) {
-        let bytes = self.ends.iter().map(|end| (end.name.clone(), end.bytes)).collect();
+        let bytes = self.ends.iter().map(|end| (end.id, end.bytes)).collect();
         self.past.push_back((self.now, bytes));
         // The one before the span begins is its beginning.
         while self.past.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= RATE_OVER) {
@@ -135,7 +135,7 @@ impl Progress {
     /// Returns how many bytes an end moves in a second.
     fn rate(&self, end: &EndSample) -> u64 {
         let Some((since, before)) = self.past.front() else { return 0 };
-        let moved = end.bytes.saturating_sub(before.get(&end.name).copied().unwrap_or(0));
+        let moved = end.bytes.saturating_sub(before.get(&end.id).copied().unwrap_or(0));
         let nanos = self.now.duration_since(*since).as_nanos().max(1);
         u64::try_from(u128::from(moved) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
     }
@@ -174,6 +174,7 @@ mod tests {
     fn end(name: &str, bytes: u64, waiting: u64) -> EndSample {
         let waiting = Duration::from_millis(waiting);
         EndSample {
+            id: (0, name.bytes().map(usize::from).sum()),
             name: name.into(),
             direction: Direction::Read,
             peer: "its writer".into(),

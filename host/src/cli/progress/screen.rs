@@ -63,8 +63,12 @@ impl Overlay for Screen {
     fn lift(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
-            self.paper.sent(PATIENCE);
         }
+        self.paper.sent(PATIENCE);
+    }
+
+    fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.paper.state().bytes)
     }
 }
 

@@ -107,11 +107,17 @@ fn messages(report: &Report) -> String {
     if report.messages.is_empty() {
         return "<p>Nothing.</p>\n".into();
     }
-    let mut text: String = report.messages.iter().map(|message| escaped_lines(message)).collect();
-    if report.left_out > 0 {
-        text += &format!("{} more messages are left out here\n", report.left_out);
-    }
-    format!("<pre>{text}</pre>\n")
+    let text = |messages: &[String]| -> String {
+        messages.iter().map(|message| escaped_lines(message)).collect()
+    };
+    let shown = match report.left_out {
+        0 => text(&report.messages),
+        count => {
+            let (first, last) = report.messages.split_at(report.messages.len() / 2);
+            format!("{}{count} more messages are left out here\n{}", text(first), text(last))
+        }
+    };
+    format!("<pre>{shown}</pre>\n")
 }
 
 fn ends(report: &Report) -> String {

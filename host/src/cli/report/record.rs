@@ -74,7 +74,7 @@ impl Record {
         for end in sample {
             let nanos = u64::try_from(end.waited.as_nanos()).unwrap_or(u64::MAX);
             let point = (end.bytes, nanos);
-            match self.ends.iter_mut().find(|series| series.last.name == end.name) {
+            match self.ends.iter_mut().find(|series| series.last.id == end.id) {
                 Some(series) => {
                     series.points.push(point);
                     series.last = end;
@@ -141,6 +141,7 @@ mod tests {
 
     fn end(name: &str, bytes: u64) -> EndSample {
         EndSample {
+            id: (0, name.bytes().map(usize::from).sum()),
             name: name.into(),
             direction: Direction::Read,
             peer: "cat".into(),
