@@ -219,10 +219,9 @@ impl Entry<'_> {
 /// Describes why `text` could not be read, with the line. `form` says how tables of it are written.
 pub(super) fn refused(error: &toml::de::Error, text: &str, form: &str) -> String {
     let why = of_parser(error.message(), form);
-    match error.span() {
-        // Without a span it is about the whole.
-        span => Place { text, offset: span.map_or(0, |span| span.start) }.refused(&why),
-    }
+    // Without a span it is about the whole.
+    let offset = error.span().map_or(0, |span| span.start);
+    Place { text, offset }.refused(&why)
 }
 
 /// Returns the parser's message. For an unknown key, suggests one that may be meant.

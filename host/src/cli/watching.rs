@@ -39,11 +39,14 @@ struct Guest {
     input: Option<u64>,
 }
 
+/// The stage of an end, and its place among the ends of that stage's guest.
+pub(crate) type EndId = (usize, usize);
+
 /// One end at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EndSample {
     /// Its stage, and which of its guest's ends it is. This stays.
-    pub(crate) id: (usize, usize),
+    pub(crate) id: EndId,
     /// `stdin`, or STAGE.stdin in a pipeline. No two ends have the same name, so that one may get a
     /// longer name when another is opened.
     pub(crate) name: String,

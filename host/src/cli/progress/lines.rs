@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::stats::bytes;
-use super::super::watching::EndSample;
+use super::super::watching::{EndId, EndSample};
 use crate::pipe::quoted_in_line;
 use crate::sys::Direction;
 
@@ -24,7 +24,7 @@ pub(super) struct Progress {
     now: Instant,
     ends: Vec<EndSample>,
     /// What had moved at earlier moments of the last second, the earliest first.
-    past: VecDeque<(Instant, HashMap<(usize, usize), u64>)>,
+    past: VecDeque<(Instant, HashMap<EndId, u64>)>,
 }
 
 impl Progress {
