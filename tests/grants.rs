@@ -119,6 +119,7 @@ fn a_file_that_nobody_has_named_grants_nothing_elsewhere() {
         ("dir = [\"/etc\"]", "dir", "/etc is not in its folder"),
         ("dir = [\"..::/d,ro\"]", "dir", "is not in its folder"),
         ("dir = [\"away\"]", "dir", "away is not in its folder"),
+        ("dir = [\"own\"]", "dir", "a folder to write to"),
         ("stdin = \"/etc/passwd\"", "stdin", "/etc/passwd is not in its folder"),
         ("stdout = \"../out\"", "stdout", "../out is not in its folder"),
         ("stdout = \"gone\"", "stdout", "gone is not in its folder"),
@@ -146,8 +147,9 @@ fn a_file_that_nobody_has_named_grants_nothing_elsewhere() {
         let ended = within(&dir, "pipehost run --grants pipehost.toml --explain").end().expect(0);
         assert!(ended.stdout.contains("pipehost.toml, line 3"), "{ended:?}");
     }
-    let dir =
-        folder("dir = [\"own\"]\nchild = [\"a=@cat\"]\nmax-memory = \"256M\"\nfifo = [\"x=\"]");
+    let dir = folder(
+        "dir = [\"own::/own,ro\"]\nchild = [\"a=@cat\"]\nmax-memory = \"256M\"\nfifo = [\"x=\"]",
+    );
     fs::create_dir(dir.path("own")).unwrap();
     let ended = within(&dir, "pipehost run up.wasm --explain").end().expect(0);
     let own = dir.path("own").canonicalize().unwrap();
@@ -362,7 +364,8 @@ fn a_guest_cannot_write_its_own_grants() {
     // Nor by a file that nobody names.
     let script = "pipehost run up.wasm < /dev/null";
     within(&dir, script).end().expect_line(77, &["the guest would write to it, by stdout"]);
-    write(&dir, "guest = \"up.wasm\"\ndir = [\".\"]");
+    write(&dir, "guest = \"up.wasm\"\nstdin = \"null\"");
+    let script = "pipehost run up.wasm --dir ..";
     within(&dir, script).end().expect_line(77, &["the guest could write to it"]);
 }
 

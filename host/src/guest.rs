@@ -15,7 +15,7 @@ use crate::sys::{self, Code};
 use crate::threads;
 
 /// The size in bytes of the largest guest that is read. It bounds what compiling a guest can cost.
-const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const MAX_GUEST_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A compiled guest.
 ///

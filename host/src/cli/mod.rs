@@ -91,7 +91,7 @@ pub fn main() -> u8 {
 
 /// Opens the file of `--log-file`, before this process confines itself.
 fn open_log(path: &Path) -> Result<(&Path, File), Failure> {
-    let opened = sys::open_log_file(path);
+    let opened = sys::open_log_file(path, true);
     match opened.map_err(|error| launching::file_failure("--log-file", path, &error))? {
         Some(file) => Ok((path, file)),
         None => Err(anyhow!(

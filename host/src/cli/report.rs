@@ -10,7 +10,7 @@ mod page;
 mod record;
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use super::graph::Graph;
 use super::launching::file_failure;
 use super::stats::StageStats;
 use super::watching::{Watched, regularly};
-use crate::sys::{self, FileKind};
+use crate::sys;
 pub(crate) use grants::grants;
 use record::Record;
 
@@ -125,15 +125,14 @@ fn open_file(path: &Path) -> Result<File, Failure> {
         ))
         .or_status(Status::Io)
     };
-    // Anything but a file might have a reader, for whom opening it would be an event.
-    if std::fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
-        return no_file();
-    }
-    let opened = sys::open_output_file(path, false);
-    let file = File::from(opened.map_err(|error| file_failure("--report", path, &error))?);
-    match sys::kind_of(&file) {
-        Ok(FileKind::Regular) => Ok(file),
-        _ => no_file(),
+    let opened = sys::open_log_file(path, false).and_then(|file| {
+        // An earlier page is gone from now on: it is not about this run.
+        file.as_ref().map_or(Ok(()), |file| file.set_len(0))?;
+        Ok(file)
+    });
+    match opened.map_err(|error| file_failure("--report", path, &error))? {
+        Some(file) => Ok(file),
+        None => no_file(),
     }
 }
 
@@ -195,14 +194,17 @@ pub(crate) fn finish(status: u8, tell: impl FnOnce(&str)) {
     whole.close();
     let page = page::page(&whole, status);
     let mut file = &whole.file;
-    // A file that was made by another process's redirection may have something in it.
-    let written = file
-        .rewind()
-        .and_then(|()| file.write_all(page.as_bytes()))
-        .and_then(|()| file.set_len(page.len() as u64));
+    // Another process may have written to it.
+    let written = file.set_len(0).and_then(|()| file.write_all(page.as_bytes()));
+    if written.is_err() {
+        // Half a page is none.
+        let _ = file.set_len(0);
+    }
     // The lock is held until the page is written: whoever ends the process waits for it.
     drop(report);
     if let Err(error) = written {
-        tell(&format!("--report: the page could not be written: {error}"));
+        tell(&format!(
+            "--report: the page could not be written: {error}; make room, or name another file"
+        ));
     }
 }

@@ -3,19 +3,23 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
 use super::exit::{Failure, InLines, OrStatus, Status};
 use crate::bundled;
 use crate::engine::Engine;
-use crate::guest::{Guest, GuestError};
+use crate::guest::{Guest, GuestError, MAX_GUEST_BYTES};
 use crate::launch::ChildSpec;
 use crate::pipe::PipeName;
 use crate::sys;
 
 /// The largest file, in bytes, that is read while the run waits.
 const QUICKLY_READ: u64 = 16 * 1024 * 1024;
+
+/// How long a guest that is no file may take to come where nothing else bounds that.
+const SOON: Duration = Duration::from_secs(5);
 
 /// The guest that GUEST names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +86,15 @@ impl Source {
                 Guest::read(path).map(Cow::Owned).map_err(|error| self.failure(error))
             }
         }
+    }
+
+    /// Reads the guest as [`Source::read`] does, but waits for no pipe for longer than some seconds.
+    pub(crate) fn read_soon(&self) -> Result<Cow<'static, [u8]>, Failure> {
+        let Self::File(path) = self else { return self.read() };
+        let deadline = Instant::now() + SOON;
+        sys::read_file(path, MAX_GUEST_BYTES, Some(deadline))
+            .map(Cow::Owned)
+            .map_err(|error| self.failure(GuestError::Unreadable { path: path.clone(), error }))
     }
 
     /// Compiles the guest, whose bytes these are. Blocks for as long as that takes.

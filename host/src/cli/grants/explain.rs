@@ -78,7 +78,7 @@ pub(in crate::cli) fn explain(
     form: ExplainForm,
 ) -> Result<Status, Failure> {
     if let Some(pin) = &granted.pin {
-        pin.check(&granted.source, &granted.source.read()?)?;
+        pin.check(&granted.source, &granted.source.read_soon()?)?;
     }
     let report = Report::of(granted, args);
     print(&match form {

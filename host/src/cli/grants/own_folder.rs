@@ -46,6 +46,10 @@ pub(super) fn kept(
     }
     for dir in &mut options.dir {
         within("dir", &mut dir.host)?;
+        // It could put a link in the place of what another run of it is granted there.
+        if !dir.read_only {
+            return refused("dir", "a folder to write to");
+        }
     }
     for child in &mut options.child {
         if !child.guest.as_os_str().as_encoded_bytes().starts_with(b"@") {

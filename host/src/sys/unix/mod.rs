@@ -217,18 +217,21 @@ pub(crate) fn open_output_file(path: &Path, appends: bool) -> io::Result<OwnedFd
     }
 }
 
-/// Opens a file so that all writes go to its end. Makes it with mode 0600 if it is missing. Returns `None`
-/// if it is no regular file: nothing is written to it then.
+/// Opens a file for the host's own texts, so that all writes go to its end if `append`. Makes it with mode 0600 if it is missing. Returns `None`
+/// if it is no regular file: nothing is written to it then. Follows no link.
 ///
 /// # Errors
 /// Those of open(2).
-pub(crate) fn open_log_file(path: &Path) -> io::Result<Option<std::fs::File>> {
+pub(crate) fn open_log_file(path: &Path, append: bool) -> io::Result<Option<std::fs::File>> {
     // Looked at first: opening a FIFO would already release a reader that waits for its writer.
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Ok(None);
     }
     let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).custom_flags(NONBLOCK).open(path)?;
+    // A guest with a folder may have put a link there.
+    let flags = NONBLOCK | OFlags::NOFOLLOW.bits() as i32;
+    options.write(true).append(append).create(true).mode(0o600).custom_flags(flags);
+    let file = options.open(path)?;
     Ok((kind_of(&file)? == FileKind::Regular).then_some(file))
 }
 

@@ -52,16 +52,16 @@ pub(crate) fn open_output_file(path: &Path, appends: bool) -> io::Result<Handle>
     open_stream(path, options.create(true))
 }
 
-/// Opens a file so that all writes go to its end. Makes it if it is missing. Returns `None` if it is no
+/// Opens a file for the host's own texts, so that all writes go to its end if `append`. Makes it if it is missing. Returns `None` if it is no
 /// regular file: nothing is written to it then.
 ///
 /// # Errors
 /// Those of CreateFileW.
-pub(crate) fn open_log_file(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open_log_file(path: &Path, append: bool) -> io::Result<Option<File>> {
     if is_pipe(path) || is_null(path) {
         return Ok(None);
     }
-    let file = options().append(true).create(true).open(path)?;
+    let file = options().write(!append).append(append).create(true).open(path)?;
     Ok((kind_of(&file)? == FileKind::Regular).then_some(file))
 }
 
