@@ -147,9 +147,8 @@ fn a_file_that_nobody_has_named_grants_nothing_elsewhere() {
         let ended = within(&dir, "pipehost run --grants pipehost.toml --explain").end().expect(0);
         assert!(ended.stdout.contains("pipehost.toml, line 3"), "{ended:?}");
     }
-    let dir = folder(
-        "dir = [\"own::/own,ro\"]\nchild = [\"a=@cat\"]\nmax-memory = \"256M\"\nfifo = [\"x=\"]",
-    );
+    let dir =
+        folder("dir = [\"own,ro\"]\nchild = [\"a=@cat\"]\nmax-memory = \"256M\"\nfifo = [\"x=\"]");
     fs::create_dir(dir.path("own")).unwrap();
     let ended = within(&dir, "pipehost run up.wasm --explain").end().expect(0);
     let own = dir.path("own").canonicalize().unwrap();

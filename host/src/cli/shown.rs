@@ -141,7 +141,12 @@ fn restart(restart: Restart) -> String {
 
 fn dir(spec: &FolderSpec) -> String {
     let only = if spec.read_only { ",ro" } else { "" };
-    format!("{}::{}{only}", path(&spec.host), spec.guest.replace(',', ",,"))
+    let guest = spec.guest.replace(',', ",,");
+    // With a `:` at its end, `HOST::GUEST` would be read otherwise.
+    if spec.guest.ends_with(':') && spec.host.as_os_str() == &*spec.guest {
+        return guest + only;
+    }
+    format!("{}::{guest}{only}", path(&spec.host))
 }
 
 fn child(spec: &ChildSpec) -> String {
