@@ -5,7 +5,11 @@ use std::any::Any;
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "cli")]
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
+#[cfg(feature = "cli")]
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
@@ -134,6 +138,22 @@ pub(crate) fn hush_caught_panics() {
         0 => usual(panic),
         _ => tracing::info!("{panic}"),
     }));
+}
+
+/// Locks `mutex`, if that is free within `patience`. Blocks for no longer.
+#[cfg(feature = "cli")]
+pub(crate) fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => return None,
+        }
+    }
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> String {

@@ -12,7 +12,7 @@ mod record;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -24,7 +24,7 @@ use super::graph::Graph;
 use super::launching::file_failure;
 use super::stats::StageStats;
 use super::watching::{Watched, regularly};
-use crate::sys;
+use crate::{sys, threads};
 pub(crate) use grants::grants;
 use record::Record;
 
@@ -83,17 +83,7 @@ fn report() -> MutexGuard<'static, Option<Report>> {
 
 /// Returns the report if nobody has it for longer than that.
 fn report_within(patience: Duration) -> Option<MutexGuard<'static, Option<Report>>> {
-    let deadline = Instant::now() + patience;
-    loop {
-        match REPORT.try_lock() {
-            Ok(report) => return Some(report),
-            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(TryLockError::WouldBlock) => return None,
-        }
-    }
+    threads::lock_within(&REPORT, patience)
 }
 
 /// Opens the file that `args` name, and notes the facts.

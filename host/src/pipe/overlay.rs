@@ -4,8 +4,12 @@
 //! There is one for the process, as stderr is one. All of it costs one load of a flag where there is none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "cli")]
+use std::time::Duration;
+
+#[cfg(feature = "cli")]
+use crate::threads;
 
 /// How long the host's own messages wait for a guest that writes to the terminal at the same moment. Then they come all
 /// the same: the host must end on time.
@@ -132,17 +136,7 @@ pub(crate) fn apart(write: impl FnOnce()) {
 
 #[cfg(feature = "cli")]
 fn lock_soon() -> Option<MutexGuard<'static, State>> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match STATE.try_lock() {
-            Ok(state) => return Some(state),
-            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(TryLockError::WouldBlock) => return None,
-        }
-    }
+    threads::lock_within(&STATE, PATIENCE)
 }
 
 #[cfg(all(test, feature = "cli"))]
