@@ -101,6 +101,18 @@ impl StageStats {
         }
     }
 
+    /// Returns its numbers for people: status, time, processor time, memory, bytes read, bytes written.
+    pub(crate) fn cells(&self) -> [String; 6] {
+        [
+            self.status.to_string(),
+            seconds(Some(self.seconds)),
+            seconds(self.cpu_seconds),
+            bytes(self.memory_bytes),
+            bytes(self.read_bytes),
+            bytes(self.written_bytes),
+        ]
+    }
+
     /// Adds the sums of what a guest's ends have counted.
     pub(crate) fn counting(self, totals: &[Total]) -> Self {
         let sum = |way| {
@@ -169,15 +181,8 @@ impl Stats {
         let mut stages =
             Table::new(["stage", "status", "time", "cpu", "memory", "read", "written"]);
         for stage in &self.stages {
-            stages.row([
-                stage.name.clone(),
-                stage.status.to_string(),
-                seconds(Some(stage.seconds)),
-                seconds(stage.cpu_seconds),
-                bytes(stage.memory_bytes),
-                bytes(stage.read_bytes),
-                bytes(stage.written_bytes),
-            ]);
+            let [status, time, cpu, memory, read, written] = stage.cells();
+            stages.row([stage.name.clone(), status, time, cpu, memory, read, written]);
         }
         let mut pipes = Table::new(["pipe", "bytes", "writer waited", "reader waited"]);
         for pipe in &self.pipes {

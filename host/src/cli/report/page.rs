@@ -185,16 +185,9 @@ fn stages(report: &Report) -> String {
     let head = ["stage", "runs", "status", "time", "processor", "memory", "read", "written"];
     let mut table = Table::new("Stages", 2, &head);
     for stage in &report.stages {
-        table.row(&[
-            stage.name.clone(),
-            stage.runs.clone(),
-            stage.status.to_string(),
-            seconds(Some(stage.seconds)),
-            seconds(stage.cpu_seconds),
-            bytes(stage.memory_bytes),
-            bytes(stage.read_bytes),
-            bytes(stage.written_bytes),
-        ]);
+        let [status, time, cpu, memory, read, written] = stage.cells();
+        let (name, runs) = (stage.name.clone(), stage.runs.clone());
+        table.row(&[name, runs, status, time, cpu, memory, read, written]);
     }
     table.html()
 }
