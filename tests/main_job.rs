@@ -212,21 +212,14 @@ fn a_fifo_given_as_a_file_is_answered_by_what_to_write() {
 
 #[test]
 fn a_terminal_is_a_standard_stream_too() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use std::io::{Read, Write};
     let _dog = watchdog();
     for (program, args) in [("plain", ["--", "copy"]), ("probe3", ["--", "stdio"])] {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let open = fs::OpenOptions::new().read(true).write(true).open(name.to_str().unwrap());
-        let terminal = open.unwrap();
+        let (mut master, terminal) = support::terminal::pseudo_terminal();
         let mut command = run(program, args);
         command.stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap());
         let running = Running::new(command.stderr(Stdio::piped()));
         drop(command);
-        let mut master = fs::File::from(master);
         // A line, its echo and its copy; then ^D, the end of file.
         master.write_all(b"hello\n").unwrap();
         let mut seen = Vec::new();

@@ -10,9 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use support::terminal::pseudo_terminal;
 use support::*;
 
 /// A pseudo-terminal of 24 rows and 80 columns, and what was written to it so far.
@@ -24,17 +23,11 @@ struct Screen {
 
 impl Screen {
     fn new() -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let slave = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+        let (mut master, slave) = pseudo_terminal();
         let written = Arc::<Mutex<Vec<u8>>>::default();
         let to = Arc::clone(&written);
         let reader = std::thread::spawn(move || {
-            let (mut master, mut buf) = (File::from(master), [0; 4096]);
+            let mut buf = [0; 4096];
             // EIO is how a terminal ends that nobody has open any more.
             while let Ok(n @ 1..) = master.read(&mut buf) {
                 to.lock().unwrap().extend_from_slice(&buf[..n]);

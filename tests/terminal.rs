@@ -10,9 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use support::terminal::pseudo_terminal;
 use support::*;
 
 /// Colours and text; then sequences that set a title, go back, clear and reorder, as ESC and as C1
@@ -33,18 +32,12 @@ struct Screen {
 
 impl Screen {
     fn new() -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let slave = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+        let (mut master, slave) = pseudo_terminal();
         let mut attributes = tcgetattr(&slave).unwrap();
         attributes.make_raw();
         tcsetattr(&slave, OptionalActions::Now, &attributes).unwrap();
         let reader = std::thread::spawn(move || {
-            let (mut master, mut all, mut buf) = (File::from(master), Vec::new(), [0; 4096]);
+            let (mut all, mut buf) = (Vec::new(), [0; 4096]);
             // EIO is how a terminal ends that nobody has open any more.
             while let Ok(n @ 1..) = master.read(&mut buf) {
                 all.extend_from_slice(&buf[..n]);

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 mod running;
+#[cfg(unix)]
+pub mod terminal;
 
 pub use pipehost_test_guests::guest;
 pub use running::*;
