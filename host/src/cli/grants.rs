@@ -90,6 +90,11 @@ impl Granted {
         Ok(plan)
     }
 
+    /// Returns the path of the file of grants, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| &*file.path)
+    }
+
     /// Returns the line that says whose grants are used, if nobody has asked for them.
     pub(super) fn notice(&self) -> Option<String> {
         let file = self.file.as_ref().filter(|file| file.is_found)?;

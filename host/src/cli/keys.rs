@@ -167,9 +167,19 @@ impl Entry<'_> {
 
     pub(super) fn string(&self) -> Result<String, String> {
         match &self.value {
-            Value::String(text) => Ok(text.clone()),
+            Value::String(text) => self.typeable(text.clone()),
             _ => self.wrong("write a string"),
         }
+    }
+
+    /// Returns the text, if it could be typed on a command line. What has a NUL ends there for the system, and would be
+    /// another text for a guest.
+    fn typeable(&self, text: String) -> Result<String, String> {
+        if text.contains('\0') {
+            return self
+                .wrong("it holds a NUL (\\u0000), which no text of an option can; leave that out");
+        }
+        Ok(text)
     }
 
     pub(super) fn list(&self) -> Result<Vec<String>, String> {
@@ -178,7 +188,8 @@ impl Entry<'_> {
             Value::Array(items) => items.iter().map(text).collect(),
             _ => None,
         };
-        texts.map_or_else(|| self.wrong("write a list of strings"), Ok)
+        let texts: Vec<_> = texts.map_or_else(|| self.wrong("write a list of strings"), Ok)?;
+        texts.into_iter().map(|text| self.typeable(text)).collect()
     }
 
     /// Returns the option as it would be typed, once for each value.
@@ -198,7 +209,8 @@ impl Entry<'_> {
             (Value::String(text), Takes::List) => vec![text.clone()],
             (_, Takes::List) => self.list()?,
         };
-        Ok(values.into_iter().map(|value| format!("--{option}={value}").into()).collect())
+        let typed = |value| Ok(format!("--{option}={}", self.typeable(value)?).into());
+        values.into_iter().map(typed).collect()
     }
 
     fn variables(&self, table: &toml::Table) -> Result<Vec<String>, String> {

@@ -1,5 +1,6 @@
 //! Puts the library's errors and events about a launched guest into the words of the command line.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -125,13 +126,24 @@ fn fifo_status(error: &FifoError) -> Status {
 /// Makes the error for a file that `option` names and that cannot be opened.
 pub(crate) fn file_failure(option: &str, path: &Path, error: &std::io::Error) -> Failure {
     let status = match error.kind() {
-        std::io::ErrorKind::NotFound => Status::Missing,
-        std::io::ErrorKind::PermissionDenied => Status::NotPermitted,
+        ErrorKind::NotFound => Status::Missing,
+        ErrorKind::PermissionDenied => Status::NotPermitted,
         _ => Status::Io,
     };
+    let is_own = matches!(option, "--report" | "--log-file" | "--graph");
     let remedy = match error.get_ref().and_then(|error| error.downcast_ref()) {
         Some(IsAFifo(fifo)) => format!(": write {option} fifo:{}", fifo.display()),
-        None => String::new(),
+        None => match error.kind() {
+            ErrorKind::NotFound if is_own || option == "--stdout" || option == "--stderr" => {
+                let folder = path.parent().unwrap_or(path).to_string_lossy();
+                format!("; make its folder first: mkdir -p {}", shell_quoted(&folder))
+            }
+            ErrorKind::PermissionDenied if is_own => "; name a file that you may write to".into(),
+            // None is followed.
+            _ if is_own && path.is_symlink() => "; name the file that the link leads to".into(),
+            ErrorKind::IsADirectory => "; name a file".into(),
+            _ => String::new(),
+        },
     };
     Failure { status, error: anyhow!("{option} {}: {error}{remedy}", path.display()) }
 }

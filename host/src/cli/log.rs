@@ -6,6 +6,7 @@ mod record;
 use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Span, Subscriber};
@@ -30,6 +31,8 @@ static LOG: OnceLock<Log> = OnceLock::new();
 struct Log {
     format: LogFormat,
     file: Option<LogFile>,
+    /// Whether nothing is to be written to the file any more.
+    is_left: AtomicBool,
     /// Whether text on stderr has the spans.
     has_spans: bool,
 }
@@ -43,7 +46,12 @@ pub(crate) fn start(verbose: u8, format: LogFormat, file: Option<(&Path, File)>)
         _ => Level::DEBUG,
     };
     let file = file.map(|(path, file)| LogFile::new(path, file));
-    let log = LOG.get_or_init(|| Log { format, file, has_spans: verbose > 1 });
+    let log = LOG.get_or_init(|| Log {
+        format,
+        file,
+        is_left: AtomicBool::new(false),
+        has_spans: verbose > 1,
+    });
     let targets = Targets::new().with_target("pipehost", level).with_target(SAID, Level::INFO);
     tracing_subscriber::registry().with(Messages(log).with_filter(targets)).init();
 }
@@ -74,6 +82,18 @@ pub(crate) fn stage(name: &str) -> Span {
     tracing::error_span!("stage", stage = name)
 }
 
+/// Returns the path of the log file.
+pub(crate) fn path() -> Option<&'static Path> {
+    LOG.get()?.file.as_ref().map(LogFile::path)
+}
+
+/// Leaves the log file as it is from now on.
+pub(crate) fn leave_file() {
+    if let Some(log) = LOG.get() {
+        log.is_left.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Says once how many messages the log file had no room for. Must be called before the process ends.
 pub(crate) fn end() {
     let missing = LOG.get().and_then(|log| log.file.as_ref()).and_then(LogFile::missing);
@@ -87,7 +107,8 @@ pub(crate) fn end() {
 impl Log {
     fn write(&self, record: &Record) {
         note(&record.line(false));
-        let Some(file) = &self.file else {
+        let file = self.file.as_ref().filter(|_| !self.is_left.load(Ordering::Relaxed));
+        let Some(file) = file else {
             let message = match self.format {
                 LogFormat::Text => record.line(self.has_spans),
                 LogFormat::Json => record.json(),

@@ -20,6 +20,7 @@ mod limit_names;
 mod log;
 mod man;
 mod mistake;
+mod named_files;
 mod new;
 mod output;
 mod part;

@@ -12,6 +12,7 @@ use super::exit::{Failure, OrStatus, Status};
 use super::grants::{self, Granted, Pin};
 use super::graph::{Graph, Kind, Node};
 use super::launching::{fifo_listener, listener};
+use super::named_files::NamedFiles;
 use super::report::Facts;
 use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
@@ -50,6 +51,11 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     if let Some(form) = args.grants.explain {
         return grants::explain(&granted, &args, form);
     }
+    let mut files = NamedFiles::default();
+    files.guest("", &granted.source, &plan);
+    files.program("--grants", granted.file());
+    files.own("--report", args.report.report.as_deref());
+    files.check()?;
     if let Some(notice) = granted.notice() {
         log::inform(&notice);
     }

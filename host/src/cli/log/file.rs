@@ -37,6 +37,10 @@ impl LogFile {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Appends a message that ends its line. Takes no lock, as a thread that ends the process may call it
     /// while another hangs in the file system.
     pub(super) fn write(&self, message: &str, always: bool) {

@@ -52,6 +52,18 @@ pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<Stri
     }
 }
 
+/// Checks that no guest can write to the file, as the next run could then be another one.
+pub(super) fn check_out_of_reach(path: &Path, plan: &Plan) -> Result<(), Failure> {
+    let Ok(file) = path.canonicalize() else { return Ok(()) };
+    let reaches = |folder: &&Path| folder.canonicalize().is_ok_and(|it| file.starts_with(it));
+    let Some(folder) = plan.writable_folders().into_iter().find(reaches) else { return Ok(()) };
+    let (path, folder) = (path.display(), folder.display());
+    let error = anyhow!(
+        "-f {path}: a guest could write to it, by dir {folder}; grant {folder},ro, or keep the file in another folder"
+    );
+    Err(Failure { status: Status::NotPermitted, error })
+}
+
 /// Makes the plan of `text`, which the file at `path` holds. The paths in it start from that file's
 /// folder. `common` holds for every guest.
 pub(crate) fn plan(path: &Path, text: &str, common: &GuestOptions) -> Result<Plan, Failure> {

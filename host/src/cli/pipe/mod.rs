@@ -23,6 +23,7 @@ use super::confining::{bound_files, confine, provide};
 use super::exit::{Failure, OrStatus, Status, pipefail};
 use super::graph::Graph;
 use super::launching::file_failure;
+use super::named_files::NamedFiles;
 use super::output::print;
 use super::report::{self as page, Facts};
 use super::run::supervised;
@@ -35,6 +36,7 @@ use crate::pipe::Activity;
 use crate::pipeline::Pipeline;
 use crate::sys::{self, Stop};
 use isolated::StageReport;
+use job::Job;
 use loading::load;
 use opening::{Ready, open};
 use plan::{Plan, Stage};
@@ -67,6 +69,7 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
                 .into(),
         );
     }
+    check_files(&args, &plan)?;
     let graph = plan.graph();
     if let Some(to) = &args.graph
         && !args.check
@@ -119,6 +122,23 @@ fn check(plan: &Plan) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Checks that no file is named for two things, and that no stage can change the pipeline's own.
+fn check_files(args: &PipeArgs, plan: &Plan) -> Result<(), Failure> {
+    let mut files = NamedFiles::default();
+    files.program("-f", args.file.as_deref());
+    files.own("--report", args.report.report.as_deref());
+    files.own("--graph", args.graph.as_ref().and_then(|graph| graph.as_deref()));
+    for stage in &plan.stages {
+        let of = format!(" of {}", stage.name);
+        match &stage.job {
+            Job::Guest(guest) => files.guest(&of, &guest.source, &guest.plan),
+            job => files.streams(&of, job.kind().streams()),
+        }
+    }
+    files.check()?;
+    args.file.as_deref().map_or(Ok(()), |path| file::check_out_of_reach(path, plan))
 }
 
 /// Makes a plan that could be run of the text of a file.

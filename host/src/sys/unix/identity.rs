@@ -2,14 +2,16 @@
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, Dev, Stat};
+use rustix::fs::{AtFlags, Dev, FileType, Stat};
 use rustix::io::Errno;
 
 /// The device and the inode of a file. They identify it as long as a descriptor of it is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sys) struct Identity {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
     device: Dev,
     inode: u64,
 }
@@ -40,6 +42,19 @@ impl Identity {
     pub(in crate::sys) fn text(self) -> String {
         format!("{:x}-{:x}", self.device, self.inode)
     }
+}
+
+/// What tells a regular file from all others at a moment.
+pub(crate) type FileId = Identity;
+
+/// Returns the identity of the regular file that a path leads to, by whatever links; nothing for another kind of file.
+///
+/// # Errors
+/// Those of stat(2).
+pub(crate) fn file_id(path: &Path) -> io::Result<Option<FileId>> {
+    let stat = rustix::fs::stat(path)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(is_file.then(|| Identity::of(&stat)))
 }
 
 /// Returns 16 hexadecimal digits that no other process can guess.

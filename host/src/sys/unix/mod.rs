@@ -62,6 +62,7 @@ pub use end::End;
 pub(crate) use errors::ERRORS;
 pub use fifo::Fifo;
 pub(crate) use folder::{Folder, read_at, write_at};
+pub(crate) use identity::{FileId, file_id};
 pub(crate) use inherited::{
     check_direction, inherited_number, number_in_path, take_given, take_inherited,
     take_inherited_stream,

@@ -184,6 +184,22 @@ pub(crate) fn kind_of(file: &File) -> io::Result<FileKind> {
     })
 }
 
+/// What tells a regular file from all others at a moment: its path without links. A second name of the file (a hard
+/// link) counts as another file.
+pub(crate) type FileId = String;
+
+/// Returns the identity of the regular file that a path leads to, by whatever links; nothing for another kind of file.
+///
+/// # Errors
+/// Those of CreateFileW.
+pub(crate) fn file_id(path: &Path) -> io::Result<Option<FileId>> {
+    if is_pipe(path) {
+        return Ok(None);
+    }
+    let file = options().read(true).open(path)?;
+    Ok((kind_of(&file)? == FileKind::Regular).then(|| path_of(&file)))
+}
+
 /// Returns the path of an open file, without links in it; nothing if the system does not tell.
 pub(in crate::sys) fn path_of(file: &File) -> String {
     let mut path = vec![0_u16; 1024];

@@ -52,11 +52,11 @@ pub use fifo::Fifo;
 pub(crate) use fifo::ReaderWait;
 pub use files::null;
 pub(in crate::sys) use files::path_of;
-use files::{is_file, open_null};
 pub(crate) use files::{
-    kind_of, memory_file, open_input_file, open_log_file, open_output_file, read_file,
-    read_own_file, read_small_file,
+    FileId, file_id, kind_of, memory_file, open_input_file, open_log_file, open_output_file,
+    read_file, read_own_file, read_small_file,
 };
+use files::{is_file, open_null};
 pub(crate) use folder::{Folder, append, read_at, write_at};
 pub use handle::Handle;
 pub use inherited::standard;
