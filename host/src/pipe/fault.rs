@@ -36,6 +36,30 @@ pub enum ErrorCode {
     Io,
 }
 
+impl ErrorCode {
+    /// All codes.
+    pub(super) const ALL: [Self; 8] = [
+        Self::NotPermitted,
+        Self::InvalidName,
+        Self::LimitExceeded,
+        Self::BrokenPipe,
+        Self::TimedOut,
+        Self::InUse,
+        Self::Unsupported,
+        Self::Io,
+    ];
+
+    /// Returns its place among all codes.
+    pub(super) fn place(self) -> u8 {
+        self as u8
+    }
+
+    /// Returns the code at this place.
+    pub(super) fn at(place: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(place)).copied()
+    }
+}
+
 /// A failed operation: the code that the guest gets, and the system's error, if there is one.
 ///
 /// See the examples of [`Pipes`](crate::Pipes) and of [`Writer`](crate::pipe::Writer).

@@ -1,14 +1,16 @@
 //! Records what happens on the ends of a guest's pipes, for its operator: failures, how many bytes
 //! went through, and how long the guest waited.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::Label;
 use super::activity::Activity;
+use super::changes::Changes;
+use super::counter::Counter;
 use super::events::{Event, Events};
 use super::told::{Told, end_span};
 use super::{ErrorCode, Fault, Refused};
@@ -85,6 +87,12 @@ pub struct EndNow {
     pub waiting: Option<Duration>,
     /// How many bytes the end may move, if that is limited.
     pub max_bytes: Option<u64>,
+    /// Whether the guest has the end open.
+    pub is_open: bool,
+    /// Whether a reader has met the end of file, since it was opened last.
+    pub is_at_end: bool,
+    /// How the end has failed since it was opened last, if it has.
+    pub fault: Option<ErrorCode>,
 }
 
 /// What happened on one guest's pipe ends. Cloning gives another handle to the same journal.
@@ -113,6 +121,7 @@ pub struct Journal {
     /// How many openings of ends messages have told of, or `None` if none are to.
     told: Option<Arc<AtomicUsize>>,
     bounds: Bounds,
+    changes: Changes,
 }
 
 /// The limits of a guest's ends, and who observes them. An end without limits costs nothing.
@@ -140,33 +149,6 @@ pub(super) struct Ending {
 
 /// An end and its counter.
 type Counted = (Label, Direction, Arc<Counter>);
-
-#[derive(Debug)]
-struct Counter {
-    bytes: AtomicU64,
-    /// Nanoseconds.
-    waited: AtomicU64,
-    /// When the wait that goes on began: nanoseconds after `made`, or 0 if the guest does not wait.
-    waits_since: AtomicU64,
-    made: Instant,
-    budget: Option<Arc<Budget>>,
-}
-
-impl Counter {
-    fn new(budget: Option<Arc<Budget>>) -> Self {
-        let [bytes, waited, waits_since] = [const { AtomicU64::new(0) }; 3];
-        Self { bytes, waited, waits_since, made: Instant::now(), budget }
-    }
-
-    /// Returns for how long the guest has been waiting, if it does.
-    fn waiting(&self) -> Option<Duration> {
-        let since = match self.waits_since.load(Ordering::Relaxed) {
-            0 => return None,
-            nanos => self.made + Duration::from_nanos(nanos),
-        };
-        Some(since.elapsed())
-    }
-}
 
 /// Counts for one end while it is open, and says how many bytes it may move.
 #[derive(Debug)]
@@ -202,6 +184,14 @@ impl Journal {
     pub(super) fn of_child(&self) -> Self {
         let (ends, ending) = (EndLimits::default(), Arc::default());
         Self::within(Bounds { ends, ending, ..self.bounds.clone() })
+    }
+
+    /// Has the next change of an end of this guest's wake `observer`, once: bytes that move, a wait that begins or ends, an end that
+    /// opens, closes or fails. Those of its children and of the pipes that it makes do not. One that happens at this very moment may
+    /// not wake, so whoever rests looks once more a moment later. There is one observer.
+    #[cfg(feature = "cli")]
+    pub(crate) fn wake(&self, observer: &Arc<Notify>) {
+        self.changes.wake(observer);
     }
 
     /// Ends the run: the guest has written what is no record to an end that does not permit this.
@@ -296,11 +286,12 @@ impl Journal {
             Some((_, _, counter)) => Arc::clone(counter),
             None => {
                 let budget = self.bounds.ends.budget(label, direction, &self.bounds.reached);
-                let counter = Arc::new(Counter::new(budget));
+                let counter = Arc::new(Counter::new(budget, self.changes.clone()));
                 counters.push((label.clone(), direction, Arc::clone(&counter)));
                 counter
             }
         };
+        counter.opens();
         let budget = counter.budget.clone();
         let told = self.told.as_ref().and_then(|count| Told::opens(label, direction, count));
         Meter { counter, waits_since: None, budget, watched: self.bounds.watched[..].into(), told }
@@ -333,6 +324,9 @@ impl Journal {
                 waited: waited.saturating_add(waiting.unwrap_or_default()),
                 waiting,
                 max_bytes: counter.budget.as_ref().and_then(|budget| budget.max_bytes()),
+                is_open: counter.is_open(),
+                is_at_end: counter.is_at_end(),
+                fault: counter.fault(),
             }
         };
         counters.iter().map(now).collect()
@@ -343,6 +337,7 @@ impl Meter {
     /// Counts `bytes` that went through. This ends a wait.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.counter.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.counter.changes.note();
         if let Some(budget) = &self.budget {
             budget.spend(bytes);
         }
@@ -399,7 +394,20 @@ impl Meter {
             let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).max(1);
             self.counter.waits_since.store(nanos, Ordering::Relaxed);
             self.waits_since = Some(now);
+            self.counter.changes.note();
         }
+    }
+
+    /// Notes that the reader has met the end of file.
+    pub(super) fn ends(&mut self) {
+        self.goes_on();
+        self.counter.meets_end();
+    }
+
+    /// Notes that the end has failed.
+    pub(super) fn fails(&mut self, code: ErrorCode) {
+        self.goes_on();
+        self.counter.fails(code);
     }
 
     /// Notes that a wait is over: what the guest waited for is there, or will never be.
@@ -408,6 +416,7 @@ impl Meter {
             let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.counter.waited.fetch_add(nanos, Ordering::Relaxed);
             self.counter.waits_since.store(0, Ordering::Relaxed);
+            self.counter.changes.note();
         }
     }
 }
@@ -415,6 +424,7 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         self.goes_on();
+        self.counter.closes();
         if let Some(told) = self.told.take() {
             told.ends(self.counter.bytes.load(Ordering::Relaxed));
         }
@@ -453,6 +463,32 @@ mod tests {
         meter.waits();
         drop(meter);
         assert_eq!(now().waiting, None);
+    }
+
+    #[test]
+    fn what_became_of_an_end_is_seen() {
+        let journal = Journal::new();
+        let label = Label::Pipe("x".into());
+        let now = || {
+            let end = journal.ends().remove(0);
+            (end.is_open, end.is_at_end, end.fault)
+        };
+        let mut meter = journal.meter(&label, Direction::Read);
+        assert_eq!(now(), (true, false, None));
+        meter.ends();
+        assert_eq!(now(), (true, true, None));
+        // Handed over.
+        let other = journal.meter(&label, Direction::Read);
+        drop(meter);
+        assert_eq!(now(), (true, true, None));
+        drop(other);
+        assert_eq!(now(), (false, true, None));
+        let mut again = journal.meter(&label, Direction::Read);
+        assert_eq!(now(), (true, false, None));
+        for code in ErrorCode::ALL {
+            again.fails(code);
+            assert_eq!(now(), (true, false, Some(code)));
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 mod activity;
 mod asked;
+mod changes;
+mod counter;
 pub(crate) mod deferred;
 mod escape;
 mod events;

@@ -317,7 +317,7 @@ impl Reader {
             Ok(0) if self.peer_seen => match self.next_writer() {
                 Ok(true) => Ok(None),
                 Ok(false) => {
-                    self.meter.goes_on();
+                    self.meter.ends();
                     self.state = State::Ended;
                     Ok(Some(Read::End))
                 }
@@ -415,7 +415,7 @@ impl Reader {
     }
 
     fn fail(&mut self, fault: Fault) -> Fault {
-        self.meter.goes_on();
+        self.meter.fails(fault.code);
         self.state = State::Failed(fault);
         if fault.code == ErrorCode::TimedOut {
             let _ = self.late.set(std::time::Instant::now());

@@ -303,7 +303,7 @@ impl Flow {
     }
 
     pub(super) fn fail(&mut self, fault: Fault) -> Fault {
-        self.meter.goes_on();
+        self.meter.fails(fault.code);
         self.outbox.clear();
         self.deferred.clear();
         if let Some(framing) = &mut self.framing {
