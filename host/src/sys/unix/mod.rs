@@ -15,6 +15,7 @@ mod flock;
 mod folder;
 pub(in crate::sys) mod identity;
 mod inherited;
+mod listing;
 mod memory;
 mod messages;
 pub(in crate::sys) mod names;
@@ -67,6 +68,7 @@ pub(crate) use inherited::{
     check_direction, inherited_number, number_in_path, take_given, take_inherited,
     take_inherited_stream,
 };
+pub(crate) use listing::{LISTS_RUNS, Listed, Listing, listed};
 pub use memory::Allocator;
 pub(crate) use memory::{address_space_limit, file_size_limit, is_no_memory};
 pub(crate) use messages::{prepare_messages, write_message, write_message_within};
@@ -389,5 +391,12 @@ const OWN: usize = 24;
 /// Returns the processor time of this thread: CLOCK_THREAD_CPUTIME_ID of clock_gettime(2).
 pub(crate) fn thread_cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Returns the time on a clock that all processes of this system share, and that nobody sets: CLOCK_MONOTONIC of
+/// clock_gettime(2).
+pub(crate) fn shared_clock() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::try_from(time).unwrap_or_default()
 }

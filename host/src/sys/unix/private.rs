@@ -54,19 +54,25 @@ impl PrivateFolder {
     /// # Errors
     /// See [`PrivateError`]. A folder that was found is not changed.
     pub(crate) fn open(path: &Path) -> Result<Self, PrivateError> {
+        if let Some(found) = Self::find(path)? {
+            return Ok(found);
+        }
         let fail = |error: io::Error| PrivateError::Io { path: path.into(), error };
-        let open = || {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::open(path, flags, Mode::empty())
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+        Self::find(path)?.ok_or_else(|| fail(Errno::NOENT.into()))
+    }
+
+    /// Opens the folder at `path`. Returns `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`PrivateError`].
+    pub(super) fn find(path: &Path) -> Result<Option<Self>, PrivateError> {
+        let fail = |error: io::Error| PrivateError::Io { path: path.into(), error };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(|error| fail(error.into()))?,
         };
-        let fd = match open() {
-            Err(Errno::NOENT) => {
-                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
-                open()
-            }
-            opened => opened,
-        };
-        let fd = fd.map_err(|error| fail(error.into()))?;
         let stat = rustix::fs::fstat(&fd).map_err(|error| fail(error.into()))?;
         if !is_ours(&stat) {
             return Err(PrivateError::NotOurs { path: path.into(), owner: stat.st_uid });
@@ -74,7 +80,7 @@ impl PrivateFolder {
         if stat.st_mode & OTHERS != 0 {
             return Err(PrivateError::Exposed(path.into()));
         }
-        Ok(Self { path: path.into(), fd })
+        Ok(Some(Self { path: path.into(), fd }))
     }
 
     /// Returns whether `path` is a folder, not a link, that belongs to this user and that no other user

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::super::PrivateError;
 use super::super::own::monitor::{self, TraceId, announce, forget};
 use super::flock::{self, Locked};
-use super::identity::unique;
+use super::identity::{Identity, unique};
 use super::private::PrivateFolder;
 use super::trace::{Removed, Trace};
 
@@ -36,24 +36,60 @@ const PLACE: &str = "pipe-";
 /// The prefix of the name of a lock. The name of the locked thing follows.
 const LOCK: &str = "lock-";
 
+/// The prefix of the name of the file by which a run is listed. The id of its process follows.
+pub(super) const RUN: &str = "run-";
+
 /// Opens `$XDG_RUNTIME_DIR/pipehost`, if XDG_RUNTIME_DIR is private to this user, or else
 /// `/tmp/pipehost-UID`, which must be private. The first call also cleans up there.
 ///
 /// # Errors
 /// Fails if neither folder can be opened or made.
 pub(super) fn folder() -> Result<PrivateFolder, PrivateError> {
-    let standard = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let standard = standard.filter(|path| path.is_absolute() && PrivateFolder::is_private(path));
-    let folder = match standard.map(|path| PrivateFolder::open(&path.join("pipehost"))) {
+    let standard = standard().filter(|path| PrivateFolder::is_private(path));
+    let folder = match standard.map(|path| PrivateFolder::open(&path.join(NAME))) {
         Some(Ok(folder)) => folder,
-        _ => {
-            let user = rustix::process::geteuid().as_raw();
-            PrivateFolder::open(Path::new(&format!("/tmp/pipehost-{user}")))?
-        }
+        _ => PrivateFolder::open(&fallback())?,
     };
     static CLEANED: Once = Once::new();
     CLEANED.call_once(|| clean(&folder));
     Ok(folder)
+}
+
+/// Returns whether [`folder`] finds a place that is there. Otherwise it would make /tmp, too.
+pub(super) fn has_place() -> bool {
+    standard().is_some_and(|path| PrivateFolder::is_private(&path)) || Path::new("/tmp").is_dir()
+}
+
+/// Opens every folder that [`folder`] may have been for a process of this user: other processes may have another
+/// XDG_RUNTIME_DIR, or none. Makes none, and changes none. Lists each folder once.
+pub(super) fn folders() -> Vec<Result<PrivateFolder, PrivateError>> {
+    let user = rustix::process::geteuid().as_raw();
+    let usual = PathBuf::from(format!("/run/user/{user}"));
+    let mut seen = Vec::new();
+    [standard(), Some(usual)]
+        .into_iter()
+        .flatten()
+        .map(|path| path.join(NAME))
+        .chain([fallback()])
+        .filter_map(|path| PrivateFolder::find(&path).transpose())
+        .filter(|found| {
+            let identity = found.as_ref().ok().and_then(|found| Identity::of_open(found).ok());
+            let is_new = identity.is_none_or(|identity| !seen.contains(&identity));
+            seen.extend(identity);
+            is_new
+        })
+        .collect()
+}
+
+/// The name of the folder in XDG_RUNTIME_DIR.
+const NAME: &str = "pipehost";
+
+fn standard() -> Option<PathBuf> {
+    std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+fn fallback() -> PathBuf {
+    format!("/tmp/pipehost-{}", rustix::process::geteuid().as_raw()).into()
 }
 
 /// A fresh folder of mode 0700 in [`folder`], for one pipe. Dropping this removes the folder, if it is
@@ -210,7 +246,7 @@ pub(in crate::sys) fn scratch_file() -> Result<OwnedFd, PrivateError> {
 }
 
 /// Locks the file open as `fd`, and returns whether that succeeded and `name` still leads to it.
-fn locked(folder: impl AsFd, name: impl rustix::path::Arg, fd: impl AsFd) -> bool {
+pub(super) fn locked(folder: impl AsFd, name: impl rustix::path::Arg, fd: impl AsFd) -> bool {
     flock::lock(folder, name, fd) == Ok(Locked::Yes)
 }
 
@@ -232,7 +268,7 @@ fn clean(folder: &PrivateFolder) {
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
         let is_place = name.starts_with(PLACE);
-        if !is_place && !name.starts_with(LOCK) {
+        if !is_place && !name.starts_with(LOCK) && !name.starts_with(RUN) {
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -279,7 +315,7 @@ mod tests {
             let fifo = path.join(name).join("x");
             make_fifo(&folder, fifo.to_str().unwrap(), Mode::RUSR).unwrap();
         }
-        for name in ["lock-held", "lock-left", "else"] {
+        for name in ["lock-held", "lock-left", "run-1", "run-2", "else"] {
             std::fs::write(path.join(name), "").unwrap();
         }
         let hold = |name| {
@@ -287,14 +323,14 @@ mod tests {
             assert!(locked(&folder, name, &fd));
             fd
         };
-        let _held = [hold("pipe-held"), hold("lock-held")];
+        let _held = [hold("pipe-held"), hold("lock-held"), hold("run-1")];
         clean(&open());
         let mut left: Vec<_> = std::fs::read_dir(&path)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, ["else", "lock-held", "pipe-held"]);
+        assert_eq!(left, ["else", "lock-held", "pipe-held", "run-1"]);
         assert!(path.join("pipe-held/x").exists());
     }
 

@@ -17,6 +17,7 @@ mod files;
 mod folder;
 mod handle;
 mod inherited;
+mod listing;
 mod messages;
 mod named_pipe;
 mod native;
@@ -64,6 +65,7 @@ pub(crate) use inherited::{
     check_direction, demand_standard_output, inherited_number, number_in_path,
     retire_standard_input_and_output, take_given, take_inherited, take_inherited_stream,
 };
+pub(crate) use listing::{LISTS_RUNS, Listed, Listing, listed};
 pub(crate) use messages::{prepare_messages, write_message, write_message_within};
 pub(crate) use native::{Native, kill_natives};
 pub(crate) use private::{FolderLock, PrivateFile, PrivateFolder};
@@ -229,6 +231,11 @@ pub(crate) fn thread_cpu_time() -> Duration {
         GetThreadTimes(this, &raw mut made, &raw mut gone, &raw mut kernel, &raw mut user);
     }
     native::time(kernel) + native::time(user)
+}
+
+/// Returns the time on a clock that all processes of this system share: that of the day, as runs are not listed yet.
+pub(crate) fn shared_clock() -> Duration {
+    std::time::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
 /// Returns the bytes of a text: UTF-8, with the same for halves of pairs that stand alone.
