@@ -9,8 +9,8 @@ use std::process::Command;
 
 use support::*;
 
-const COMMANDS: [&str; 8] =
-    ["run", "pipe", "inspect", "compile", "wit", "new", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["run", "pipe", "inspect", "compile", "wit", "new", "ps", "trace", "completions", "man"];
 
 fn completions(shell: &str) -> String {
     pipehost(["completions", shell]).end().expect(0).stdout

@@ -3,6 +3,7 @@
 mod grants_args;
 mod guest_options;
 mod new_args;
+mod ps_args;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ use crate::limits;
 pub(crate) use grants_args::{ExplainForm, GrantsArgs};
 pub(crate) use guest_options::{GuestOptions, KnownOption, Takes};
 pub(crate) use new_args::{Kind, Language, NewArgs};
+use ps_args::{PS_EXAMPLES, TRACE_EXAMPLES};
+pub(crate) use ps_args::{PsArgs, TraceArgs};
 
 const STATUSES: &str = "\
 Exit status: the guest's own (0 to 255) where it ended by itself (std::process::exit(3) is 1 in
@@ -146,6 +149,19 @@ pub(crate) enum Command {
     /// The last lines that it prints are the commands that do so. Nothing is written over.
     #[command(after_help = NEW_EXAMPLES)]
     New(NewArgs),
+    /// Show the runs and pipelines of this user that go on: what each end of a pipe has moved, and who waits for whom.
+    ///
+    /// A run is listed by a file in $XDG_RUNTIME_DIR/pipehost or /tmp/pipehost-UID, which it writes when something has changed,
+    /// four times a second at most. It is not listed where it could not make that file. What native commands move
+    /// is not known.
+    #[command(after_help = PS_EXAMPLES)]
+    Ps(PsArgs),
+    /// Follow a run that goes on: print a line whenever the state of a pipe end changes, until the run ends.
+    ///
+    /// This looks four times a second, and reads what the run says of itself: it neither stops the run nor slows it
+    /// down, and what changes and changes back in between is not seen.
+    #[command(after_help = TRACE_EXAMPLES)]
+    Trace(TraceArgs),
     /// Print the WIT package that guests are written against.
     Wit(WitArgs),
     /// Print what makes a shell complete pipehost's commands and options.

@@ -17,6 +17,7 @@ mod inspect;
 mod keys;
 mod launching;
 mod limit_names;
+mod listing;
 mod log;
 mod man;
 mod mistake;
@@ -26,6 +27,7 @@ mod output;
 mod part;
 mod pipe;
 mod progress;
+mod ps;
 mod report;
 mod run;
 mod shell;
@@ -33,6 +35,7 @@ mod shown;
 mod signals;
 mod source;
 mod stats;
+mod trace;
 mod values;
 mod verdict;
 mod watching;
@@ -75,6 +78,8 @@ pub fn main() -> u8 {
         Command::Inspect(args) => inspect::main(&args),
         Command::Compile(args) => compile::main(&args),
         Command::New(args) => new::main(&args),
+        Command::Ps(args) => ps::main(&args),
+        Command::Trace(args) => trace::main(&args),
         Command::Wit(args) => wit::main(&args),
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),

@@ -16,6 +16,8 @@ pub(crate) const MOST_PIPELINE_BYTES: u64 = 1024 * 1024;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
     pub(crate) stage: usize,
+    /// The process of the pipeline, by which `pipehost ps` knows that this one belongs to it.
+    pub(crate) pipeline: u32,
     /// The descriptor for its report.
     pub(crate) report: i32,
     /// The descriptor with the text of `-f FILE`, as it was when the pipeline was started.

@@ -12,6 +12,8 @@ use super::exit::{Failure, OrStatus, Status};
 use super::grants::{self, Granted, Pin};
 use super::graph::{Graph, Kind, Node};
 use super::launching::{fifo_listener, listener};
+use super::listing::snapshot::Command;
+use super::listing::{self, Place, stream_places};
 use super::named_files::NamedFiles;
 use super::report::Facts;
 use super::signals::{SignalWatch, hard_deadline, say_stopped};
@@ -28,6 +30,7 @@ use crate::launch::{
     run_until,
 };
 use crate::limits::MemoryUse;
+use crate::names::Label;
 use crate::pipe::Journal;
 use crate::setup::Setup;
 use crate::sys;
@@ -61,6 +64,8 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     }
     provide(args.sandbox.sandbox, std::iter::once(&plan), plan.has_fifos())?;
     report::open(&args.report, || facts(&granted.source, &plan))?;
+    let folders = plan.folders.iter().map(|folder| &*folder.host);
+    listing::open(|| listing_facts(&granted.source, &plan), folders);
     let timeout = plan.limits.timeout.take();
     let left = timeout.map(|limit| limit.saturating_sub(begun.elapsed()));
     let Granted { source, pin, .. } = granted;
@@ -103,6 +108,9 @@ pub(crate) fn supervised<T>(
             .or_status(Status::Io)?;
         work(&leftovers, signals).await
     });
+    if let Err(failure) = &outcome {
+        listing::end(failure.status);
+    }
     // A compilation or a file operation may still be under way on a thread: do not wait for it.
     runtime.shutdown_background();
     outcome
@@ -160,10 +168,13 @@ async fn run(
     let (opened, streams) = open(&mut opener, &plan, &source)?;
     let fifos = FifoStats::of(&source.program(), opened.fifos());
     let mut setup = opened.setup()?;
+    let places: Vec<_> =
+        fifos.iter().map(|fifo| place(0, fifo)).chain(stream_places(0, &plan)).collect();
     let used = InUse::of(&setup, fifos);
     let watched = Watched::default();
     watched.add(0, setup.journal(), streams.input);
     let ends_with = |status| {
+        listing::end(status);
         report::stages(|| used.stats(&source, status).stages);
         if let Some(form) = args.stats.stats {
             used.stats(&source, status).print(form);
@@ -198,8 +209,9 @@ async fn run(
     let reached = setup.reached();
     let shown = progress::start(args.progress.progress, &watched, streams.unseen);
     let recording = report::record(&watched);
+    let listed = listing::start(&watched, places);
     let ended = run_until(setup, &engine, &guest, stopped, LAST_DELIVERY).await;
-    drop((shown, recording));
+    drop((shown, recording, listed));
     let ended = ended.map_err(|error| source.failure(error).with_reached(&reached))?;
     // The process is about to end, and with it the code: unmapping it would gain nothing.
     std::mem::forget((guest, engine));
@@ -234,6 +246,18 @@ fn facts(source: &Source, plan: &GuestPlan) -> Facts {
     graph.add_fifos(0, plan);
     let grants = vec![(name, report::grants(plan))];
     Facts { title: format!("pipehost run {}", source.display()), graph, grants, uncounted: None }
+}
+
+/// Returns what `pipehost ps` tells of a run before it begins.
+fn listing_facts(source: &Source, plan: &GuestPlan) -> listing::Facts {
+    let runs = plan.args.iter().fold(source.display(), |text, arg| format!("{text} {arg}"));
+    let stages = vec![listing::stage(&source.program(), &runs, true)];
+    listing::Facts { command: Command::Run, runs, stages, part: None }
+}
+
+/// Returns where a FIFO's end leads to.
+pub(crate) fn place(stage: usize, fifo: &FifoStats) -> Place {
+    Place { stage, label: Label::Pipe(fifo.name.as_str().into()), path: fifo.path.clone() }
 }
 
 /// What `--progress` wants to know of the standard streams.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::exit::Status;
-use super::{log, report, say};
+use super::{listing, log, report, say};
 use crate::deadlines::LAST_WORDS;
 use crate::launch::Leftovers;
 use crate::pipe::overlay;
@@ -108,6 +108,7 @@ fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> !
         std::thread::sleep(LAST_WORDS);
         std::process::exit(code);
     });
+    listing::end(stopped);
     leftovers.clean_up();
     overlay::remove();
     say_stopped(stopped, timeout);

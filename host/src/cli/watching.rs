@@ -5,12 +5,13 @@ use std::io::Seek as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use super::limit_names::option_of;
 use crate::launch::Stream;
 use crate::names::Label;
-use crate::pipe::Journal;
+use crate::pipe::{ErrorCode, Journal, quoted_in_line};
 use crate::sys::{self, Direction};
 
 /// The guests of this process, once they are there. Cloning gives another handle to the same list.
@@ -62,6 +63,16 @@ pub(crate) struct EndSample {
     pub(crate) most: Option<u64>,
 }
 
+/// One end that was opened, and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenedEnd {
+    pub(crate) sample: EndSample,
+    pub(crate) label: Label,
+    pub(crate) is_open: bool,
+    pub(crate) is_at_end: bool,
+    pub(crate) fault: Option<ErrorCode>,
+}
+
 impl Watched {
     /// Makes an empty list for the stages of a pipeline.
     pub(crate) fn of_stages(stages: Vec<String>, joints: Vec<Joint>) -> Self {
@@ -77,14 +88,17 @@ impl Watched {
 
     /// Returns the state of every end that has moved a byte or that its guest has waited for, by stages.
     pub(crate) fn sample(&self) -> Vec<EndSample> {
+        let ends = self.ends().into_iter().map(|end| end.sample);
+        ends.filter(|end| end.bytes > 0 || !end.waited.is_zero()).collect()
+    }
+
+    /// Returns the state of every end that was opened, by stages.
+    pub(crate) fn ends(&self) -> Vec<OpenedEnd> {
         let guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut samples = Vec::new();
+        let mut opened = Vec::new();
         for guest in guests.iter() {
             let ends = guest.journal.ends();
             for (index, end) in ends.iter().enumerate() {
-                if end.bytes == 0 && end.waited.is_zero() {
-                    continue;
-                }
                 // A pipe that is granted both ways, or called as a standard stream is.
                 let is_twin = ends.iter().filter(|it| it.label.as_str() == end.label.as_str());
                 let name = match is_twin.count() {
@@ -97,7 +111,7 @@ impl Watched {
                     None => name,
                 };
                 let input = guest.input.filter(|_| end.label == Label::Stdin);
-                samples.push(EndSample {
+                let sample = EndSample {
                     id: (guest.stage, index),
                     name,
                     direction: end.direction,
@@ -106,10 +120,19 @@ impl Watched {
                     waited: end.waited,
                     waiting: end.waiting,
                     most: [end.max_bytes, input].into_iter().flatten().min(),
-                });
+                };
+                let (label, is_open) = (end.label.clone(), end.is_open);
+                let (is_at_end, fault) = (end.is_at_end, end.fault);
+                opened.push(OpenedEnd { sample, label, is_open, is_at_end, fault });
             }
         }
-        samples
+        opened
+    }
+
+    /// Has the next change of an end wake `observer`, once: see [`Journal::wake`].
+    pub(crate) fn wake(&self, observer: &Arc<Notify>) {
+        let guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        guests.iter().for_each(|guest| guest.journal.wake(observer));
     }
 
     /// Returns the limits that were met, as an operator types them.
@@ -153,6 +176,55 @@ pub(crate) fn any_terminal<'a>(streams: impl IntoIterator<Item = &'a Stream>) ->
         .any(|stream| matches!(stream, Stream::Shared(handle) if sys::is_terminal(handle)))
 }
 
+/// Calls `look` at these intervals as long as something changes on the guests' ends, and not at all while nothing does, so that
+/// an idle process sleeps. `look` says whether anything had changed. `changes` is notified of any change: of those on ends, by a
+/// [`Watched::wake`] before what changes is looked at first. For a task of a runtime.
+pub(crate) async fn on_changes(
+    watched: Watched,
+    changes: Arc<Notify>,
+    every: Duration,
+    mut look: impl FnMut() -> bool,
+) {
+    loop {
+        changes.notified().await;
+        let mut rests = false;
+        loop {
+            tokio::time::sleep(every).await;
+            match (look(), rests) {
+                (true, _) => rests = false,
+                (false, true) => break,
+                // A change just before this is found by one more look.
+                (false, false) => {
+                    watched.wake(&changes);
+                    rests = true;
+                }
+            }
+        }
+    }
+}
+
+/// Says for how long an end's guest has been waiting, and for whom.
+pub(crate) fn waits(waiting: Duration, peer: &str) -> String {
+    let waiting = match waiting.as_secs() {
+        0..60 => format!("{:.1} s", waiting.as_secs_f64()),
+        seconds => format!("{} min", seconds / 60),
+    };
+    format!("waits {waiting} for {}", quoted_in_line(peer))
+}
+
+/// Writes a time as a clock shows it: `0:02`, `1:01:40`.
+pub(crate) fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// A wait is shown from this length on. What flows waits for moments all the time.
+pub(crate) const LEAST_WAIT: Duration = Duration::from_millis(200);
+
 /// Calls `work` at these intervals, less often on a machine that is busy. For a task of a runtime.
 pub(crate) async fn regularly(every: Duration, mut work: impl FnMut()) {
     let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
@@ -160,5 +232,53 @@ pub(crate) async fn regularly(every: Duration, mut work: impl FnMut()) {
     loop {
         ticks.tick().await;
         work();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_process_is_not_looked_at() {
+        let changes = Arc::new(Notify::new());
+        let [looks, changing] = [0, 3].map(|n| Arc::new(AtomicUsize::new(n)));
+        let look = {
+            let (looks, changing) = (Arc::clone(&looks), Arc::clone(&changing));
+            move || {
+                looks.fetch_add(1, Ordering::Relaxed);
+                let left = changing.load(Ordering::Relaxed);
+                changing.store(left.saturating_sub(1), Ordering::Relaxed);
+                left > 0
+            }
+        };
+        let every = Duration::from_millis(1);
+        let task = tokio::spawn(on_changes(Watched::default(), Arc::clone(&changes), every, look));
+        let looks_are = async |expected| {
+            while looks.load(Ordering::Relaxed) < expected {
+                tokio::time::sleep(every).await;
+            }
+            // None is added, however long that takes.
+            tokio::time::sleep(20 * every).await;
+            assert_eq!(looks.swap(0, Ordering::Relaxed), expected);
+        };
+        looks_are(0).await;
+        changes.notify_one();
+        // As long as something changes, and twice in vain.
+        looks_are(5).await;
+        changing.store(1, Ordering::Relaxed);
+        changes.notify_one();
+        looks_are(3).await;
+        task.abort();
+    }
+
+    #[test]
+    fn times_are_written_as_on_a_clock() {
+        let seen = [2, 100, 3700, 360_000].map(|seconds| clock(Duration::from_secs(seconds)));
+        assert_eq!(seen, ["0:02", "1:40", "1:01:40", "100:00:00"]);
+        assert_eq!(waits(Duration::from_millis(3200), "\u{1b}"), "waits 3.2 s for \\x1b");
+        assert_eq!(waits(Duration::from_secs(150), "its writer"), "waits 2 min for its writer");
     }
 }

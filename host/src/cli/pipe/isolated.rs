@@ -15,16 +15,19 @@ use super::super::compile::{engine_for, metering};
 use super::super::confining::{confine, provide};
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::launching::{fifo_listener, listener};
+use super::super::listing::snapshot::PartOf;
+use super::super::listing::{self, stream_places};
 use super::super::log;
 use super::super::part::Part;
-use super::super::run::supervised;
+use super::super::run::{place, supervised};
 use super::super::signals::SignalWatch;
 use super::super::source::Source;
+use super::super::stats::FifoStats;
 use super::super::verdict;
 use super::ends::Ends;
 use super::job::GuestJob;
-use super::of_plan;
 use super::plan::{Plan, Stage};
+use super::{listing_facts, of_plan};
 use crate::deadlines::{PART_HARD_DEADLINE, PART_LAST_DELIVERY};
 use crate::launch::{
     self, Ended, GuestPlan, Leftovers, Opener, Stream, StreamSpec, Streams, reserve_for_files,
@@ -166,6 +169,7 @@ pub(super) fn command(
     report.rewind().map_err(failed)?;
     let mut part = Part {
         stage: at,
+        pipeline: std::process::id(),
         report: give(report.try_clone().map_err(failed)?.into()),
         file: None,
         streams: [None; 3],
@@ -229,6 +233,10 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
         let stage = plan.stages.get(part.stage);
         let _stage = stage.map(|stage| log::stage(&stage.name).entered());
         prepare(&args, &part, &plan)?;
+        let of = PartOf { pid: part.pipeline, stage: part.stage };
+        let folders = stage.and_then(Stage::guest).into_iter().flat_map(|guest| &guest.folders);
+        let folders = folders.map(|folder| &*folder.host);
+        listing::open(|| listing_facts(&plan, Some(of)), folders);
         // The process that started this one keeps the time limit.
         supervised(PART_HARD_DEADLINE, None, async |leftovers, signals| {
             run(&args, &plan, &part, leftovers, signals).await
@@ -271,6 +279,9 @@ async fn run(
         Opener::new(leftovers, fifo_listener(), args.sandbox.sandbox != SandboxMode::Off);
     let streams = streams(part, guest_plan, &mut opener)?;
     let opened = opener.open(guest_plan, streams, joined(&part.pipes)?, listener(source))?;
+    let fifos = FifoStats::of(&source.program(), opened.fifos());
+    let fifos = fifos.iter().map(|fifo| place(part.stage, fifo));
+    let places = fifos.chain(stream_places(part.stage, guest_plan)).collect();
     let guest = source.load_runnable(&engine)?;
     let children = launch::children(guest_plan, |spec| Source::load_child(spec, &engine))?;
     let setup = opened.with_children(children).setup()?;
@@ -278,12 +289,17 @@ async fn run(
     confine(args.sandbox.sandbox, opener.into_policy())?;
     reserve_for_files(&guest_plan.folders)?;
 
+    let watched = plan.watched();
+    watched.add(part.stage, journal.clone(), None);
+    let listed = listing::start(&watched, places);
     let ended = run_until(setup, &engine, &guest, signals.received(), PART_LAST_DELIVERY).await;
+    drop(listed);
     let ended = ended.map_err(|error| source.failure(error).with_reached(&reached))?;
     let (status, line) = match ended {
         Ended::Stopped(signal) => (Status::Signal(signal.number()), None),
         Ended::Guest(outcome) => verdict::of(&outcome, &guest_plan.limits, &reached.limits()),
     };
+    listing::end(status);
     // The process is about to end, and with it the code.
     std::mem::forget((guest, engine));
     Ok(StageReport {

@@ -23,12 +23,14 @@ use super::confining::{bound_files, confine, provide};
 use super::exit::{Failure, OrStatus, Status, pipefail};
 use super::graph::Graph;
 use super::launching::file_failure;
+use super::listing::snapshot::{Command, PartOf, StageNow};
+use super::listing::{self, Place, stream_places};
 use super::named_files::NamedFiles;
 use super::output::print;
 use super::report::{self as page, Facts};
-use super::run::supervised;
+use super::run::{place, supervised};
 use super::signals::{SignalWatch, say_stopped};
-use super::stats::Stats;
+use super::stats::{FifoStats, Stats};
 use super::{log, progress, say, verdict, with_remedy};
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::launch::{Leftovers, Shared};
@@ -91,6 +93,7 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     }
     if !args.check {
         page::open(&args.report, || facts(&plan, args.isolate))?;
+        listing::open(|| listing_facts(&plan, None), plan.folders());
     }
     // The time that is left after the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
@@ -167,6 +170,23 @@ fn facts(plan: &Plan, isolated: bool) -> Facts {
     }
 }
 
+/// Returns what `pipehost ps` tells of a pipeline before it runs, or of the process of one of its stages.
+fn listing_facts(plan: &Plan, part: Option<PartOf>) -> listing::Facts {
+    let stage = |stage: &Stage| listing::stage(&stage.name, &stage.runs(), !stage.is_native());
+    let stages: Vec<StageNow> = plan.stages.iter().map(stage).collect();
+    let runs = stages.iter().map(|stage| &*stage.runs).collect::<Vec<_>>().join(" ! ");
+    listing::Facts { command: Command::Pipe, runs, stages, part }
+}
+
+/// Returns where the ends of stages lead to that are not joined to each other.
+fn places(plan: &Plan, fifos: &[FifoStats]) -> Vec<Place> {
+    let at = |fifo: &FifoStats| plan.stages.iter().position(|stage| stage.name == fifo.stage);
+    let named = fifos.iter().filter_map(|fifo| Some(place(at(fifo)?, fifo)));
+    let guests = plan.stages.iter().enumerate();
+    let guests = guests.filter_map(|(at, stage)| Some((at, stage.guest()?)));
+    named.chain(guests.flat_map(|(at, guest)| stream_places(at, guest))).collect()
+}
+
 /// Prints the pipeline, or draws it to a file.
 fn draw(graph: &Graph, to: Option<&Path>) -> Result<Status, Failure> {
     let Some(path) = to else { return print(&graph.text()) };
@@ -206,6 +226,7 @@ async fn supervise(
     let loaded = match stopped {
         Ok(loaded) => loaded,
         Err(stopped) => {
+            listing::end(stopped);
             say_stopped(stopped, timeout);
             if let Some(form) = args.stats.stats
                 && !args.check
@@ -266,6 +287,7 @@ async fn supervise(
         }
     };
     let recording = page::record(&watched);
+    let listed = listing::start(&watched, places(&plan, &fifos));
     pipeline.go();
     let (mut stopped, mut was_silent) = (None, false);
     let mut given_up = pin!(after(None));
@@ -290,6 +312,7 @@ async fn supervise(
                     let _stage = log::stage(&plan.stages[at].name).entered();
                     say(&with_remedy(format!("stage {}: {line}", plan.stages[at].name)));
                 }
+                listing::stage_ended(at, status);
                 ended[at] = Some((status, report));
                 continue;
             }
@@ -302,7 +325,7 @@ async fn supervise(
         given_up.set(after(Some(PIPELINE_STOP)));
         stopped = Some(why);
     }
-    drop((shown, recording));
+    drop((shown, recording, listed));
     let statuses: Vec<u8> = ended
         .iter()
         .map(|stage| stage.as_ref().map_or(Status::TimedOut.code(), |(status, _)| status.code()))
@@ -313,6 +336,7 @@ async fn supervise(
         (Some(stopped), _) => say_stopped(stopped, timeout),
         (None, _) => {}
     }
+    listing::end(status);
     page::stages(|| plan.stats(status, started.elapsed(), &ended).stages);
     if let Some(form) = args.stats.stats {
         let stats = plan.stats(status, started.elapsed(), &ended);

@@ -253,6 +253,11 @@ impl Plan {
         )
     }
 
+    /// Returns the folders that guests may use.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.guests().flat_map(|guest| &guest.folders).map(|folder| &*folder.host)
+    }
+
     /// Returns the folders that guests may write to.
     pub(super) fn writable_folders(&self) -> impl Iterator<Item = &Path> {
         self.guests().flat_map(GuestPlan::writable_folders)

@@ -4,15 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::stats::bytes;
-use super::super::watching::{EndId, EndSample};
+use super::super::watching::{EndId, EndSample, LEAST_WAIT, clock, waits};
 use crate::pipe::quoted_in_line;
 use crate::sys::Direction;
 
 /// Rates are means over this time.
 const RATE_OVER: Duration = Duration::from_secs(1);
-
-/// A wait is shown from this length on. What flows waits for moments all the time.
-const LEAST_WAIT: Duration = Duration::from_millis(200);
 
 /// How many ends a line of text names at most.
 const MOST_IN_TEXT: usize = 6;
@@ -141,12 +138,7 @@ impl Progress {
     }
 
     fn elapsed(&self) -> String {
-        let seconds = self.now.duration_since(self.started).as_secs();
-        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        match hours {
-            0 => format!("{minutes}:{seconds:02}"),
-            _ => format!("{hours}:{minutes:02}:{seconds:02}"),
-        }
+        clock(self.now.duration_since(self.started))
     }
 }
 
@@ -160,11 +152,7 @@ fn share(end: &EndSample) -> Option<String> {
 /// Says for whom an end's guest waits.
 fn wait(end: &EndSample) -> Option<String> {
     let waiting = end.waiting.filter(|waiting| *waiting >= LEAST_WAIT)?;
-    let waiting = match waiting.as_secs() {
-        0..60 => format!("{:.1} s", waiting.as_secs_f64()),
-        seconds => format!("{} min", seconds / 60),
-    };
-    Some(format!("waits {waiting} for {}", quoted_in_line(&end.peer)))
+    Some(waits(waiting, &end.peer))
 }
 
 #[cfg(test)]

@@ -1,0 +1,240 @@
+//! Tells `pipehost ps` and `pipehost trace` what this process does: it writes a [`Snapshot`] into a file of its own in the runtime
+//! folder, when it starts, whenever something has changed, four times a second at most, and when it ends.
+//!
+//! The file is opened before the process confines itself. From then on it is written to, which the fences permit, and no thread
+//! and no timer is there for it while nothing changes. Whatever fails here fails no run: it is not listed then.
+
+pub(crate) mod snapshot;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::exit::Status;
+use super::watching::{OpenedEnd, Watched, on_changes};
+use crate::launch::{GuestPlan, StreamSpec};
+use crate::names::Label;
+use crate::pipe::ErrorCode;
+use crate::sys::{self, Direction, Listing};
+use crate::threads;
+use snapshot::{Command, End, Met, PartOf, Snapshot, StageKind, StageNow, State, Way, millis};
+
+/// How often is written, at most.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// How long the end of the process may wait for a snapshot that is being written.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What is known before anything runs.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) command: Command,
+    /// What runs, as it is called in a title.
+    pub(crate) runs: String,
+    pub(crate) stages: Vec<StageNow>,
+    pub(crate) part: Option<PartOf>,
+}
+
+/// Where an end of a stage leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) stage: usize,
+    pub(crate) label: Label,
+    pub(crate) path: String,
+}
+
+/// The file of this process, and what stands in it.
+#[derive(Debug)]
+struct Listed {
+    file: Listing,
+    snapshot: Snapshot,
+    watched: Watched,
+    places: Vec<Place>,
+    /// Notified when something but an end has changed.
+    changes: Arc<Notify>,
+    is_changed: bool,
+}
+
+static LISTED: Mutex<Option<Listed>> = Mutex::new(None);
+
+fn listed() -> MutexGuard<'static, Option<Listed>> {
+    LISTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the file of this process, if that is possible. Must be called before it confines itself, and after its monitor was started.
+/// Warns if guests could look into it through their `folders`.
+pub(crate) fn open<'a>(facts: impl FnOnce() -> Facts, folders: impl Iterator<Item = &'a Path>) {
+    let file = match Listing::make() {
+        Ok(file) => file,
+        Err(error) => return tracing::debug!("`pipehost ps` does not list this run: {error}"),
+    };
+    warn_of(folders, file.folder());
+    let Facts { command, runs, stages, part } = facts();
+    let now = millis(sys::shared_clock());
+    let snapshot = Snapshot {
+        pid: std::process::id(),
+        command,
+        runs,
+        state: State::Starting,
+        status: None,
+        began: now,
+        at: now,
+        part,
+        stages,
+        ends: Vec::new(),
+        left_out: 0,
+    };
+    let (watched, changes) = (Watched::default(), Arc::default());
+    let it = Listed { file, snapshot, watched, places: Vec::new(), changes, is_changed: false };
+    it.write();
+    *listed() = Some(it);
+}
+
+fn warn_of<'a>(mut folders: impl Iterator<Item = &'a Path>, place: &Path) {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+    let reaches = |folder: &&Path| {
+        let (folder, place) = (whole(folder), whole(place));
+        place.starts_with(&folder) || folder.starts_with(&place)
+    };
+    if let Some(folder) = folders.find(reaches) {
+        tracing::warn!(
+            "the guest can look into {}, where other runs say for `pipehost ps` what they do; grant a smaller folder than {}",
+            place.display(),
+            folder.display()
+        );
+    }
+}
+
+/// Keeps the file up to date, until it is dropped.
+pub(crate) struct Kept(JoinHandle<()>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Says that the guests run, and starts to keep the file up to date. Must be called inside the runtime that runs until the end.
+pub(crate) fn start(watched: &Watched, places: Vec<Place>) -> Option<Kept> {
+    let mut listed = listed();
+    let it = listed.as_mut()?;
+    it.snapshot.state = State::Running;
+    (it.watched, it.places, it.is_changed) = (watched.clone(), places, true);
+    // In this order, and before a guest runs: what happens from now on wakes the task, also before that has begun.
+    watched.wake(&it.changes);
+    it.update();
+    let look = || self::listed().as_mut().is_some_and(Listed::update);
+    Some(Kept(tokio::spawn(on_changes(watched.clone(), Arc::clone(&it.changes), EVERY, look))))
+}
+
+/// Notes that a stage of a pipeline has ended.
+pub(crate) fn stage_ended(at: usize, status: Status) {
+    if let Some(it) = listed().as_mut()
+        && let Some(stage) = it.snapshot.stages.get_mut(at)
+    {
+        stage.status = Some(status.code());
+        it.is_changed = true;
+        it.changes.notify_one();
+    }
+}
+
+/// Says that all has ended, and takes the run off the list. Does nothing the second time. Waits for 20 ms at most, and for the
+/// file system.
+pub(crate) fn end(status: Status) {
+    let Some(mut listed) = threads::lock_within(&LISTED, PATIENCE) else { return };
+    let Some(mut it) = listed.take() else { return };
+    it.snapshot.state = State::Ended;
+    it.snapshot.status = Some(status.code());
+    it.is_changed = true;
+    it.update();
+    it.file.remove();
+}
+
+impl Listed {
+    /// Writes a new snapshot if anything but the time has changed, and returns whether it has.
+    fn update(&mut self) -> bool {
+        let ends: Vec<_> = self.watched.ends().into_iter().map(|end| self.end(end)).collect();
+        let is_same = ends.len() == self.snapshot.ends.len()
+            && ends.iter().zip(&self.snapshot.ends).all(|(now, before)| now.is_like(before));
+        if is_same && !self.is_changed {
+            return false;
+        }
+        self.is_changed = false;
+        self.snapshot.at = millis(sys::shared_clock());
+        self.snapshot.ends = ends;
+        self.write();
+        true
+    }
+
+    fn write(&self) {
+        // A full disk, say: what stands there then is older, or torn.
+        if let Err(error) = self.file.write(&self.snapshot.to_bytes()) {
+            tracing::debug!("`pipehost ps` does not see what this run does: {error}");
+        }
+    }
+
+    fn end(&self, end: OpenedEnd) -> End {
+        let OpenedEnd { sample, label, is_open, is_at_end, fault } = end;
+        let stage = sample.id.0;
+        let place = self.places.iter().find(|place| (place.stage, &place.label) == (stage, &label));
+        let met = match fault {
+            None => is_at_end.then_some(Met::EndOfFile),
+            Some(ErrorCode::BrokenPipe) => Some(Met::BrokenPipe),
+            Some(ErrorCode::TimedOut) => Some(Met::TimedOut),
+            Some(ErrorCode::LimitExceeded) => Some(Met::LimitExceeded),
+            Some(_) => Some(Met::Error),
+        };
+        End {
+            stage,
+            name: sample.name,
+            direction: match sample.direction {
+                Direction::Read => Way::Reading,
+                Direction::Write => Way::Writing,
+            },
+            path: place.map(|place| place.path.clone()),
+            peer: sample.peer,
+            bytes: sample.bytes,
+            max_bytes: sample.most,
+            waited: millis(sample.waited),
+            waiting: sample.waiting.map(millis),
+            is_open,
+            met,
+        }
+    }
+}
+
+impl End {
+    /// Returns whether nothing has happened between these two.
+    fn is_like(&self, before: &Self) -> bool {
+        // A wait that goes on changes by itself.
+        let still = |end: &Self| Self {
+            waited: if end.waiting.is_some() { 0 } else { end.waited },
+            waiting: end.waiting.map(|_| 0),
+            ..end.clone()
+        };
+        still(self) == still(before)
+    }
+}
+
+/// Returns where the standard streams of a guest lead to, as far as that has a path.
+pub(crate) fn stream_places(stage: usize, plan: &GuestPlan) -> impl Iterator<Item = Place> {
+    let streams =
+        [(Label::Stdin, &plan.stdin), (Label::Stdout, &plan.stdout), (Label::Stderr, &plan.stderr)];
+    streams.into_iter().filter_map(move |(label, stream)| {
+        let path = match stream.as_ref()? {
+            StreamSpec::File(path) | StreamSpec::Append(path) => path,
+            StreamSpec::Fifo(fifo) => &fifo.path,
+            StreamSpec::Inherit | StreamSpec::Null => return None,
+        };
+        Some(Place { stage, label, path: path.display().to_string() })
+    })
+}
+
+/// Returns a guest that is to be listed as a stage.
+pub(crate) fn stage(name: &str, runs: &str, is_guest: bool) -> StageNow {
+    let kind = if is_guest { StageKind::Guest } else { StageKind::Command };
+    StageNow { name: name.into(), runs: runs.into(), kind, status: None }
+}
