@@ -35,6 +35,7 @@ mod source;
 mod stats;
 mod values;
 mod verdict;
+mod watch;
 mod watching;
 mod wit;
 
