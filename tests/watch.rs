@@ -169,6 +169,12 @@ impl Load {
     }
 }
 
+/// Waits until a guest has opened the FIFO that `reader` reads. The shell does so first, and is sha256sum(1) then.
+fn until_it_runs(reader: &Running) {
+    let name = format!("/proc/{}/comm", reader.pid());
+    until("the guest runs", || fs::read_to_string(&name).unwrap().trim() == "sha256sum");
+}
+
 /// Guests of WASI 0.2 and 0.3 take turns.
 #[test]
 fn two_hundred_swaps_under_load_lose_nothing_and_double_nothing() {
@@ -182,6 +188,7 @@ fn two_hundred_swaps_under_load_lose_nothing_and_double_nothing() {
     let mut run = Watched::start(command.args(["--", "copy", "a", "b"]));
     let load = Load::start(&a, false);
     let got = sum_of(&b);
+    until_it_runs(&got);
     let mut settled = 0;
     for swap in 0..SWAPS {
         if swap == SWAPS / 4 {
@@ -213,6 +220,7 @@ fn lines_are_never_cut() {
     let mut run = Watched::start(command.args(["--", "echo-lines"]));
     let load = Load::start(&a, true);
     let got = sum_of(&b);
+    until_it_runs(&got);
     for _ in 0..20 {
         file.replace(&versions.next());
         run.goes_on();
@@ -355,11 +363,12 @@ fn a_guest_that_does_not_end_is_stopped() {
     // One that computes, one that waits for nothing that comes, one that reads on and on.
     for stubborn in [SPINS, &ignores] {
         let file = GuestFile::new(&dir, &of_text(stubborn));
-        let mut command = pipehost(["run", "--watch=300ms"]);
+        let mut command = pipehost(["run", "-vv", "--watch=300ms"]);
         let mut talk = Talk::start(command.arg(&file.path).args(["--", "copy-by", "4096"]));
+        talk.run.is_told("running ");
         file.replace(&fs::read(guest("plain")).unwrap());
         let line = talk.run.is_told("lost");
-        assert!(line.starts_with("pipehost: ") && line.contains("300ms"), "{line}");
+        assert!(line.contains("guest.wasm: ") && line.contains("300ms"), "{line}");
         talk.run.goes_on();
         talk.says("a line\n", "a line\n");
         assert_eq!(talk.end().0, Some(0));
@@ -414,8 +423,9 @@ fn how_the_old_guest_ends_is_told_and_the_new_one_goes_on() {
         [("(call $exit (i32.const 3))", "exit status 3"), ("unreachable", "trapped: ")]
     {
         let file = GuestFile::new(&dir, &of_text(&READS_THEN.replace("THEN", then)));
-        let mut command = pipehost(["run", "--watch=1h"]);
+        let mut command = pipehost(["run", "-vv", "--watch=1h"]);
         let mut talk = Talk::start(command.arg(&file.path).args(["--", "copy-by", "4096"]));
+        talk.run.is_told("running ");
         file.replace(&fs::read(guest("plain")).unwrap());
         let line = talk.run.is_told(part);
         assert!(line.contains("guest.wasm: the old guest ended for the new one"), "{line}");
@@ -442,8 +452,9 @@ fn an_end_of_input_while_guests_change_is_the_new_guests() {
     let _dog = watchdog();
     let dir = Dir::new();
     let file = GuestFile::new(&dir, &of_text(SPINS));
-    let mut command = pipehost(["run", "-v", "--watch=3s"]);
+    let mut command = pipehost(["run", "-vv", "--watch=3s"]);
     let mut talk = Talk::start(command.arg(&file.path).args(["--", "copy-by", "4096"]));
+    talk.run.is_told("running ");
     talk.to.write_all(b"not read yet\n").unwrap();
     file.replace(&fs::read(guest("plain")).unwrap());
     talk.run.is_told("another takes its place");
@@ -456,8 +467,9 @@ fn a_signal_while_guests_change_ends_the_run() {
     let _dog = watchdog();
     let dir = Dir::new();
     let file = GuestFile::new(&dir, &of_text(SPINS));
-    let mut command = pipehost(["run", "-v", "--watch=1h"]);
+    let mut command = pipehost(["run", "-vv", "--watch=1h"]);
     let mut run = Watched::start(command.arg(&file.path));
+    run.is_told("running ");
     file.replace(&fs::read(guest("plain")).unwrap());
     run.is_told("another takes its place");
     let pid = run.child.id().to_string();
@@ -549,7 +561,10 @@ fn what_cannot_change_is_not_watched() {
         .end()
         .expect_line(2, &["--watch: @upper"]);
     let text = "[[stage]]\nexec = [\"cat\"]\nwatch = true\n";
-    pipehost(["pipe", "-f"]).arg(dir.file("native.toml", text)).end().expect_line(2, &["watch"]);
+    pipehost(["pipe", "-f"])
+        .arg(dir.file("native.toml", text))
+        .end()
+        .expect_line(2, &["the rest is for guests"]);
     let sum = sh(&format!("sha256sum < {}", file.path.display())).end().expect(0).stdout;
     let sum = sum.split(' ').next().unwrap();
     let text = format!("guest = \"guest.wasm\"\nsha256 = \"{sum}\"\nwatch = true\n");

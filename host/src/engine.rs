@@ -110,7 +110,10 @@ impl Engine {
     /// Those of [`Engine::new`].
     #[cfg(feature = "cli")]
     pub(crate) fn with_code_of(&self, pool: Arc<sys::CodePool>) -> wasmtime::Result<Self> {
-        Ok(Self { cache: self.cache.clone(), ..Self::of(self.metering, Some(pool))? })
+        let engine = Self { cache: self.cache.clone(), ..Self::of(self.metering, Some(pool))? };
+        // A confined process could not set it up when the first guest comes that needs it.
+        engine.concurrent()?;
+        Ok(engine)
     }
 
     /// Returns whether its guests count what they compute.

@@ -255,3 +255,47 @@ pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
         changed: (found.ctime(), found.ctime_nsec()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protect(pool: &CodePool, access: libc::c_int) -> io::Result<()> {
+        // SAFETY: nothing points to the page, and it is the test's own.
+        match unsafe { libc::mprotect(pool.base.as_ptr().cast(), 4096, access) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[test]
+    fn code_comes_from_the_other_process_alone() {
+        let (pool, socket) = start_compiler(|workshop| {
+            for code in [&b"one"[..], b"another"] {
+                workshop.put(1, code)?;
+                workshop.tell(code)?;
+                // Until the slot is given back.
+                rustix::net::recv(&workshop.socket, &mut [0; 1], RecvFlags::empty())?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        for code in [&b"one"[..], b"another"] {
+            let mut told = [0; 100];
+            let (length, _) = rustix::net::recv(&socket, &mut told, RecvFlags::empty()).unwrap();
+            assert_eq!(&told[..length], code);
+            // SAFETY: within the mapping, and the other process does not write there before it is told.
+            let there = unsafe {
+                std::slice::from_raw_parts(pool.base.add(pool.slot).as_ptr(), code.len() + 1)
+            };
+            assert_eq!(there, [code, &[0]].concat());
+            pool.give_back(1);
+        }
+        let refused = protect(&pool, libc::PROT_READ | libc::PROT_WRITE).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EACCES));
+        protect(&pool, libc::PROT_READ | libc::PROT_EXEC).unwrap();
+        // The other process has ended.
+        let (length, _) = rustix::net::recv(&socket, &mut [0; 1], RecvFlags::empty()).unwrap();
+        assert_eq!(length, 0);
+    }
+}
