@@ -66,6 +66,11 @@ impl Watch {
                     anyhow!("--watch is there on Linux only; start the guest again instead");
                 return Err(error).or_status(Status::Usage);
             }
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                let error =
+                    anyhow!("--watch: there is no room for code: {error}; raise `ulimit -f`");
+                return Err(error).or_status(Status::Io);
+            }
             started => started
                 .context("--watch: the process that compiles cannot be made")
                 .or_status(Status::Io)?,

@@ -166,7 +166,15 @@ impl Compiler<'_> {
         }
         let code = guest.to_code(&self.engine);
         let code = code.map_err(|error| GuestError::NotCompiled(format!("{error:#}")))?;
-        code.ok_or_else(|| GuestError::NoRun { exports: guest.exports().to_vec() })
+        match code {
+            Some((_, code)) if code.len() > self.workshop.room() => {
+                let (had, room) = (code.len() >> 20, self.workshop.room() >> 20);
+                let why = format!("its code has {had} MiB, and --watch has room for {room}");
+                Err(GuestError::NotCompiled(why))
+            }
+            Some(code) => Ok(code),
+            None => Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
+        }
     }
 
     /// Hands a guest over as soon as there is room for it. Returns whether it did: not if there is a newer one before.

@@ -185,6 +185,11 @@ impl Workshop {
     /// How many slots there are.
     pub(crate) const SLOTS: usize = SLOTS;
 
+    /// Returns how many bytes of code a slot can hold.
+    pub(crate) fn room(&self) -> usize {
+        self.slot
+    }
+
     /// Writes code into a slot that is free.
     ///
     /// # Errors
