@@ -20,12 +20,8 @@ use super::super::own::{self, Lease, PIPE_BUF, monitor, reopen};
 use super::identity::Identity;
 use super::pipe_pair::{CapacityLease, blocking};
 use super::{access, scratch};
-#[cfg(not(all(feature = "cli", target_os = "linux", not(feature = "portable"))))]
-use poll::restart;
-#[cfg(all(feature = "cli", target_os = "linux", not(feature = "portable")))]
-pub(in crate::sys) use poll::restart;
 use poll::{hung_up, interest};
-pub(in crate::sys) use poll::{poll, register};
+pub(in crate::sys) use poll::{poll, register, restart};
 
 /// One end of a pipe, or what takes its place: a terminal, a socket or a file.
 ///
