@@ -333,7 +333,10 @@ fn what_would_be_granted_is_explained() {
     assert_eq!(line("fuel"), "fuel none default");
     assert_eq!(line("sandbox"), "sandbox auto environment, PIPEHOST_SANDBOX");
     assert_eq!(line("env"), "env A=b\\x1b[2J command line");
-    assert_eq!(line("not granted"), "not granted: fd, restart, dir, child, exec, raw-terminal");
+    assert_eq!(
+        line("not granted"),
+        "not granted: fd, restart, watch, dir, child, exec, raw-terminal"
+    );
     // Nothing was made, nothing runs.
     assert_eq!(ended.stderr, "");
     assert!(!dir.path("in").exists() && !dir.path("log").exists());

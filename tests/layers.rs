@@ -27,6 +27,7 @@ const LAYERS: &[&str] = &[
     "deadlines",
     "children",
     "restart",
+    "swap",
     "setup",
     "spawning",
     "run",

@@ -50,7 +50,11 @@ pub struct Engine {
     pulse: Arc<Pulse>,
     cache: Option<Arc<Cache>>,
     metering: bool,
+    pool: Option<CodeMemory>,
 }
+
+/// Where the code of guests is executable.
+type CodeMemory = Arc<dyn wasmtime::CustomCodeMemory>;
 
 /// The two engines of wasmtime's that guests run on.
 struct Engines {
@@ -72,7 +76,7 @@ impl Engine {
     /// # Errors
     /// Fails if the machine's processor is not supported, or if no thread can be started.
     pub fn new() -> wasmtime::Result<Self> {
-        Self::of(false)
+        Self::of(false, None)
     }
 
     /// Sets up an engine as [`Engine::new`] does, whose guests count what they compute, for
@@ -82,14 +86,14 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::new`].
     pub fn metering() -> wasmtime::Result<Self> {
-        Self::of(true)
+        Self::of(true, None)
     }
 
-    fn of(metering: bool) -> wasmtime::Result<Self> {
-        let lean = wasmtime::Engine::new(&config(metering, false))?;
+    fn of(metering: bool, pool: Option<CodeMemory>) -> wasmtime::Result<Self> {
+        let lean = wasmtime::Engine::new(&config(metering, false, pool.clone()))?;
         let pulse = Arc::new(Pulse::start(lean.weak())?);
         let engines = Arc::new(Engines { lean, concurrent: OnceLock::new() });
-        Ok(Self { engines, pulse, cache: None, metering })
+        Ok(Self { engines, pulse, cache: None, metering, pool })
     }
 
     /// Makes a metering engine with the same cache.
@@ -98,6 +102,18 @@ impl Engine {
     /// Those of [`Engine::new`].
     pub fn to_metering(&self) -> wasmtime::Result<Self> {
         Ok(Self { cache: self.cache.clone(), ..Self::metering()? })
+    }
+
+    /// Makes an engine like this one, with the same cache, that can also run code where it is, in `pool`.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`].
+    #[cfg(feature = "cli")]
+    pub(crate) fn with_code_of(&self, pool: Arc<sys::CodePool>) -> wasmtime::Result<Self> {
+        let engine = Self { cache: self.cache.clone(), ..Self::of(self.metering, Some(pool))? };
+        // A confined process could not set it up when the first guest comes that needs it.
+        engine.concurrent()?;
+        Ok(engine)
     }
 
     /// Returns whether its guests count what they compute.
@@ -129,7 +145,7 @@ impl Engine {
         if let Some(engine) = self.engines.concurrent.get() {
             return Ok(engine);
         }
-        let engine = wasmtime::Engine::new(&config(self.metering, true))?;
+        let engine = wasmtime::Engine::new(&config(self.metering, true, self.pool.clone()))?;
         // Another thread may have come first, whose engine it is then.
         let engine = self.engines.concurrent.get_or_init(|| engine);
         self.pulse.beats_for(engine);
@@ -153,8 +169,9 @@ impl Engine {
 }
 
 /// Returns the settings of an engine.
-fn config(metering: bool, concurrent: bool) -> Config {
+fn config(metering: bool, concurrent: bool, pool: Option<CodeMemory>) -> Config {
     let mut config = Config::new();
+    config.with_custom_code_memory(pool);
     config.wasm_component_model(true).epoch_interruption(true).consume_fuel(metering);
     match concurrent {
         true => config.wasm_component_model_async(true),

@@ -56,6 +56,18 @@ pub enum Kept {
     Not,
 }
 
+/// What compiled code is.
+#[cfg(feature = "cli")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum CodeKind {
+    /// A module.
+    Module,
+    /// A component, for the engine without concurrency.
+    Lean,
+    /// A component, for the engine with it.
+    Concurrent,
+}
+
 #[derive(Clone)]
 pub(crate) enum Kind {
     /// A component that exports `wasi:cli/run` of this version.
@@ -262,6 +274,45 @@ impl Guest {
             Format::Text | Format::Other(_) => return None,
         };
         Some(Self { code: Kept::Before, ..guest })
+    }
+
+    /// Returns the compiled code, and what [`Guest::from_pool`] must know of it. `None` for a guest that cannot be run.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    #[cfg(feature = "cli")]
+    pub(crate) fn to_code(&self, engine: &Engine) -> wasmtime::Result<Option<(CodeKind, Vec<u8>)>> {
+        Ok(match &self.kind {
+            Kind::Module(module) => Some((CodeKind::Module, Code::serialize(module)?)),
+            Kind::Command(component, _) => {
+                let is_lean = wasmtime::Engine::same(component.engine(), engine.lean());
+                let kind = if is_lean { CodeKind::Lean } else { CodeKind::Concurrent };
+                Some((kind, Code::serialize(component)?))
+            }
+            Kind::Library => None,
+        })
+    }
+
+    /// Makes a guest of code that another process has compiled, and that stays where it is: in a slot of `pool`, of
+    /// which `engine` must be.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    #[cfg(feature = "cli")]
+    pub(crate) fn from_pool(
+        engine: &Engine,
+        pool: &sys::CodePool,
+        kind: CodeKind,
+        slot: usize,
+        length: usize,
+    ) -> wasmtime::Result<Self> {
+        Ok(match kind {
+            CodeKind::Module => Self::from_module(pool.load(engine.lean(), slot, length)?),
+            CodeKind::Lean => Self::from_component(pool.load(engine.lean(), slot, length)?),
+            CodeKind::Concurrent => {
+                Self::from_component(pool.load(engine.concurrent()?, slot, length)?)
+            }
+        })
     }
 
     fn from_module(module: Module) -> Self {

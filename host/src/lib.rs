@@ -85,6 +85,7 @@ mod restart;
 mod run;
 mod setup;
 mod spawning;
+mod swap;
 #[allow(unsafe_code, reason = "the one place for system calls; each block gives its reason")]
 mod sys;
 mod threads;
@@ -100,6 +101,7 @@ pub use outcome::{Outcome, Trap};
 pub use pipe::{ChildFailure, Directions, EofPolicy, Event, Grant, Pipes, PipesBuilder};
 pub use restart::Restart;
 pub use setup::Setup;
+pub use swap::{NewGuests, Swaps};
 pub use sys::{Fifo, FifoOptions};
 pub use wasi::{PipesCtxView, PipesView, Stdio, add_to_linker};
 

@@ -118,6 +118,11 @@ impl Trap {
         &self.0
     }
 
+    /// Returns whether the host has stopped the guest.
+    pub(crate) fn is_stop(&self) -> bool {
+        self.code() == Some(&wasmtime::Trap::Interrupt)
+    }
+
     fn code(&self) -> Option<&wasmtime::Trap> {
         self.0.downcast_ref()
     }
@@ -167,11 +172,11 @@ impl GuestEnd {
         }
     }
 
-    /// Returns whether the guest ended for a reason of its own: no failure of a pipe explains a trap.
+    /// Returns whether the guest ended for a reason of its own: no failure of a pipe explains it.
     pub(crate) fn is_own(&self, notes: &[Note]) -> bool {
         match self {
+            Self::Exited(1) | Self::Trapped(_) => notes.iter().find_map(reason).is_none(),
             Self::Exited(_) => true,
-            Self::Trapped(_) => notes.iter().find_map(reason).is_none(),
         }
     }
 }

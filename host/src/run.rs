@@ -5,10 +5,12 @@ mod component;
 #[cfg(feature = "p1")]
 mod module;
 mod store;
+mod successor;
 
 use std::time::Instant;
 
 use store::Life;
+use successor::{hand_over, next_of, tell_of_old};
 use tracing::Instrument as _;
 
 use crate::children::{ChildRuns, Children};
@@ -18,7 +20,7 @@ use crate::guest::{Guest, GuestError, Kind};
 use crate::limits::{Limit, Reached};
 use crate::needs;
 use crate::outcome::{GuestEnd, Outcome};
-use crate::pipe::{ErrorCode, Event, Events, Note, Pipes};
+use crate::pipe::{ErrorCode, Event, Events, Note, Phase, Pipes};
 use crate::restart::Restarts;
 use crate::setup::Setup;
 use crate::spawning;
@@ -161,15 +163,15 @@ impl Setup {
         Ok(outcome)
     }
 
-    /// Runs the guest, again and again if it traps and is to be started again, and returns how it ended, and what
-    /// happened on its pipes. All that it has written is delivered.
+    /// Runs the guest, again and again if it traps and is to be started again, and those that take its place. Returns
+    /// how the last one ended, and what happened on its pipes. All that it has written is delivered.
     async fn run_lives(
         self,
         engine: &Engine,
         guest: &Guest,
     ) -> Result<(GuestEnd, Vec<Note>), GuestError> {
         let (pending_writes, journal) = (self.pending_writes(), self.journal());
-        let (children, inherited) = (self.children, self.inherited);
+        let (children, inherited, mut swaps) = (self.children, self.inherited, self.swaps);
         let notes = || {
             let mut notes = journal.notes();
             for (label, journal) in &inherited {
@@ -177,23 +179,32 @@ impl Setup {
             }
             notes
         };
-        #[cfg(feature = "p1")]
-        let is_module = matches!(guest.kind, Kind::Module(_));
-        #[cfg(not(feature = "p1"))]
-        let is_module = false;
+        let mut guest = guest.clone();
         let mut restarts = Restarts::new(self.restart);
-        let mut life = Life::new(self.wasi, self.stdio, self.pipes, self.defers, is_module);
+        let mut life = Life::new(self.wasi, self.stdio, self.pipes, self.defers);
         loop {
-            life.has_next = restarts.is_left();
-            let (started, mut next) = (Instant::now(), None);
-            let end = life.run(&mut next, children.clone(), engine, guest).await;
+            life.restarts = restarts.is_left();
+            let (started, mut next, mut successor) = (Instant::now(), None, None);
+            let end = {
+                let keeping = life.pipes.keeping();
+                let handing_over = hand_over(swaps.as_mut(), &journal, &keeping, &mut successor);
+                let running = life.run(&mut next, children.clone(), engine, &guest);
+                tokio::select! {
+                    biased;
+                    end = running => end,
+                    never = handing_over => match never {},
+                }
+            };
             pending_writes.idle().await;
             let end = end?;
-            if let GuestEnd::Trapped(trap) = &end {
-                journal.events().tell(&Event::Trapped(in_full(trap.error())));
+            match &end {
+                GuestEnd::Trapped(trap) if !trap.is_stop() => {
+                    journal.events().tell(&Event::Trapped(in_full(trap.error())));
+                }
+                _ => {}
             }
-            if let (GuestEnd::Trapped(trap), Some(mut next)) = (&end, next)
-                && !trap.is_out_of_fuel()
+            if let Some(mut next) = next
+                && !matches!(&end, GuestEnd::Trapped(trap) if trap.is_out_of_fuel())
                 && end.is_own(&notes())
                 && journal.unframed().is_none()
             {
@@ -201,11 +212,32 @@ impl Setup {
                 next.stdio.begin_again().await;
                 next.pipes.kept_delivered().await;
                 journal.begin_again();
-                let trap = trap.to_string();
-                let (count, most, after) = restarts.next(started.elapsed());
-                journal.events().tell(&Event::Restarting { trap, count, most, after });
-                tokio::time::sleep(after).await;
                 life = next;
+                match (successor, end) {
+                    (Some(new), end) => {
+                        tell_of_old(&end, swaps.as_ref(), journal.events());
+                        guest = new;
+                        if let Some(handover) = journal.handover() {
+                            handover.enter(Phase::Runs);
+                        }
+                        journal.events().tell(&Event::Replaced);
+                    }
+                    (None, GuestEnd::Trapped(trap)) => {
+                        let trap = trap.to_string();
+                        let (count, most, after) = restarts.next(started.elapsed());
+                        journal.events().tell(&Event::Restarting { trap, count, most, after });
+                        tokio::select! {
+                            () = tokio::time::sleep(after) => {}
+                            // It may be the one that does not trap.
+                            new = next_of(swaps.as_mut()) => {
+                                guest = new;
+                                journal.events().tell(&Event::Replaced);
+                            }
+                        }
+                    }
+                    // Such a guest has a next life only where there is a successor.
+                    (None, GuestEnd::Exited(_)) => {}
+                }
                 continue;
             }
             // What was kept for another life is closed by now.
@@ -215,9 +247,28 @@ impl Setup {
     }
 }
 
+impl Guest {
+    /// Returns whether `engine`, of which the guest must be, could run it: whether it has something to start, and
+    /// imports nothing that pipehost does not provide. Runs nothing.
+    ///
+    /// # Errors
+    /// Says why not, as [`Setup::run`] would.
+    pub fn fits(&self, engine: &Engine) -> Result<(), GuestError> {
+        let _ = engine;
+        match &self.kind {
+            #[cfg(any(feature = "p2", feature = "p3"))]
+            Kind::Command(component, version) => component::fits(engine, self, component, *version),
+            #[cfg(feature = "p1")]
+            Kind::Module(module) => module::fits(self, module),
+            #[allow(unreachable_patterns, reason = "with all features, they all can be run")]
+            Kind::Command(..) | Kind::Module(_) => Err(self.not_built()),
+            Kind::Library => Err(GuestError::NoRun { exports: self.exports().to_vec() }),
+        }
+    }
+}
+
 impl Life {
-    /// Runs the guest to its end, and its children as long. If it traps, and that is not its end, leaves its next life
-    /// in `next`.
+    /// Runs the guest to its end, and its children as long. If it has a next life, leaves that in `next`.
     async fn run(
         mut self,
         next: &mut Option<Self>,

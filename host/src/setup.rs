@@ -10,6 +10,7 @@ use crate::deadlines::LAST_DELIVERY;
 use crate::limits::{MemoryUse, Reached};
 use crate::pipe::{Journal, Label, PendingWrites, Pipes};
 use crate::restart::Restart;
+use crate::swap::Swaps;
 use crate::sys::Handle;
 use crate::wasi::Stdio;
 
@@ -64,6 +65,8 @@ pub struct Setup {
     pub(crate) defers: bool,
     /// Whether it is started again after a trap.
     pub(crate) restart: Option<Restart>,
+    /// Those that take its place while it runs.
+    pub(crate) swaps: Option<Swaps>,
     /// How long the writers' last deliveries may take after the host has ended the guest.
     pub(crate) grace: Duration,
     /// Where messages about the guest come from.
@@ -91,6 +94,7 @@ impl Setup {
             is_child: false,
             grace: LAST_DELIVERY,
             restart: None,
+            swaps: None,
             defers: true,
             span: Span::none(),
         }
@@ -151,6 +155,13 @@ impl Setup {
     /// Has the guest started again after a trap. Default: the trap ends the run.
     pub fn restart(&mut self, restart: Restart) -> &mut Self {
         self.restart = Some(restart);
+        self
+    }
+
+    /// Has other guests take the guest's place while it runs, on the same open pipes. Has an effect on pipes that
+    /// were built with [`PipesBuilder::handed_over`](crate::pipe::PipesBuilder::handed_over).
+    pub fn swaps(&mut self, swaps: Swaps) -> &mut Self {
+        self.swaps = Some(swaps);
         self
     }
 

@@ -108,7 +108,15 @@ fn whoever_breaks_out_has_nothing() {
         return;
     }
     let exec: &[&str] = &["--exec", "s=sort -u"];
-    for (command, options) in [("run", &[][..]), ("run", exec), ("pipe", &[]), ("pipe", exec)] {
+    let watch: &[&str] = &["--watch"];
+    for (command, options) in [
+        ("run", &[][..]),
+        ("run", exec),
+        ("run", watch),
+        ("pipe", &[]),
+        ("pipe", exec),
+        ("pipe", watch),
+    ] {
         let lines = child("whoever_breaks_out_has_nothing", command, "require", options);
         let done: Vec<_> = lines.iter().filter(|line| line.ends_with(": done")).collect();
         assert!(done.is_empty(), "{command} {options:?}: {done:?}");

@@ -196,13 +196,20 @@ impl Entry<'_> {
     fn words(&self, known: &KnownOption) -> Result<Vec<OsString>, String> {
         let option = &known.name;
         let values = match (&self.value, known.takes) {
-            (Value::Boolean(true), Takes::Nothing) => {
+            (Value::Boolean(true), Takes::Nothing | Takes::MaybeAmount) => {
                 return Ok(vec![format!("--{option}").into()]);
             }
-            (Value::Boolean(false), Takes::Nothing) => return Ok(Vec::new()),
+            (Value::Boolean(false), Takes::Nothing | Takes::MaybeAmount) => return Ok(Vec::new()),
             (_, Takes::Nothing) => return self.wrong("write true or false"),
-            (Value::String(text), Takes::Amount | Takes::Text) => vec![text.clone()],
-            (Value::Integer(number), Takes::Amount) => vec![number.to_string()],
+            (Value::String(text), Takes::Amount | Takes::MaybeAmount | Takes::Text) => {
+                vec![text.clone()]
+            }
+            (Value::Integer(number), Takes::Amount | Takes::MaybeAmount) => {
+                vec![number.to_string()]
+            }
+            (_, Takes::MaybeAmount) => {
+                return self.wrong("write true, false, a string or a number");
+            }
             (_, Takes::Amount) => return self.wrong("write a string or a number"),
             (_, Takes::Text) => return self.wrong("write a string"),
             (Value::Table(table), Takes::List) if option == "env" => self.variables(table)?,

@@ -151,7 +151,11 @@ pub(crate) fn file_failure(option: &str, path: &Path, error: &std::io::Error) ->
 /// Returns a listener that tells the operator of the events of the guest in `source` while it runs.
 pub(crate) fn listener(source: &Source) -> Listener {
     let is_bundled = matches!(source, Source::Bundled(..));
+    let name = source.display();
     Arc::new(move |event| match event {
+        Event::Replaced | Event::EndedBadly(_) | Event::Stopped(_) => {
+            log::inform(&format!("{name}: {event}"));
+        }
         Event::PrivateFifo { .. } => log::inform(&event.to_string()),
         event if event.is_detail() => tracing::info!("{event}"),
         event => tracing::warn!("{}", line(event, is_bundled)),

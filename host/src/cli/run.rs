@@ -19,6 +19,7 @@ use super::report::Facts;
 use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
+use super::watch::Watch;
 use super::watching::{Watched, any_terminal, bytes_left};
 use super::{log, mistake, progress, report, say, verdict};
 use crate::children::Children;
@@ -63,6 +64,13 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         log::inform(&notice);
     }
     provide(args.sandbox.sandbox, std::iter::once(&plan), plan.has_fifos())?;
+    if plan.swap.is_some() && granted.pin.is_some() {
+        let error = anyhow!(
+            "--watch: the file of grants names one guest, by sha256, and a changed one is another; drop one of the two"
+        );
+        return Err(error).or_status(Status::Usage);
+    }
+    let watch = Watch::start(&granted.source, &plan, &args.cache)?;
     report::open(&args.report, || facts(&granted.source, &plan))?;
     let folders = plan.folders.iter().map(|folder| &*folder.host);
     listing::open(|| listing_facts(&granted.source, &plan), folders);
@@ -70,7 +78,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     let left = timeout.map(|limit| limit.saturating_sub(begun.elapsed()));
     let Granted { source, pin, .. } = granted;
     supervised(HARD_DEADLINE, timeout.zip(left), async |leftovers, signals| {
-        run(args, Given { source, pin, plan, timeout, left }, leftovers, signals).await
+        run(args, Given { source, pin, plan, timeout, left, watch }, leftovers, signals).await
     })
 }
 
@@ -82,6 +90,7 @@ struct Given {
     /// How long the run may take, and how much of that is left.
     timeout: Option<Duration>,
     left: Option<Duration>,
+    watch: Option<Watch>,
 }
 
 /// Runs `work` on this thread, watches signals, and leaves nothing behind whichever way it ends.
@@ -127,7 +136,7 @@ impl Drop for CleanUp<'_> {
 /// Runs the guest until it ends, or a signal or the time limit ends it.
 async fn run(
     args: RunArgs,
-    Given { source, pin, plan, timeout, left }: Given,
+    Given { source, pin, plan, timeout, left, watch }: Given,
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
@@ -141,6 +150,10 @@ async fn run(
     let engine = engine_for(&args.cache, plan.writable_folders())?;
     let engine = match plan.limits.fuel {
         Some(_) => metering(&engine)?,
+        None => engine,
+    };
+    let engine = match &watch {
+        Some(watch) => watch.engine(&engine)?,
         None => engine,
     };
     // Another guest than the file of grants is for is seen before anything is opened, or emptied.
@@ -196,6 +209,9 @@ async fn run(
     };
     if let Some(children) = children {
         setup.children(children);
+    }
+    if let Some(watch) = watch {
+        watch.follow(&source, &engine, &mut setup)?;
     }
     // The guest has copies of those that it uses.
     sys::retire_standard_input_and_output()

@@ -38,6 +38,7 @@ pub struct Opened {
     frame: Option<Frame>,
     shed: Option<Excess>,
     restart: Option<Restart>,
+    swapped: bool,
     listener: Listener,
 }
 
@@ -86,6 +87,7 @@ impl Opened {
             frame: plan.frame,
             shed: plan.shed,
             restart: plan.restart,
+            swapped: plan.swap.is_some(),
             listener,
         }
     }
@@ -118,6 +120,9 @@ impl Opened {
             .limits(self.limits)
             .max_descriptors(sys::descriptors_left() / share)
             .events(move |event| listener(event));
+        if self.swapped {
+            builder = builder.handed_over();
+        }
         if let Some(shared) = &self.shared {
             builder = builder.within(&shared.totals);
             if let Some(activity) = &shared.activity {
@@ -135,6 +140,7 @@ impl Opened {
             opening.writer(stream, label).map_err(LaunchError::resources(what))
         };
         let stdin = opening.reader(stdin).map_err(LaunchError::resources("stdin"))?;
+        let stdin = stdin.by_records_of(self.frame);
         let (stdout, stderr) = (writer(stdout, Label::Stdout)?, writer(stderr, Label::Stderr)?);
         let stdout = match self.frame {
             Some(frame) => stdout.framed(frame),

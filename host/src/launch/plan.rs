@@ -53,6 +53,9 @@ pub struct GuestPlan {
     pub shed: Option<Excess>,
     /// Whether it is started again after a trap. `None`: the trap ends the run.
     pub restart: Option<Restart>,
+    /// Whether other guests may take its place while it runs, by [`Setup::swaps`](crate::Setup::swaps), and how long it
+    /// has to end then. `None`: none may.
+    pub swap: Option<Duration>,
     /// The folders that it may use.
     pub folders: Vec<FolderSpec>,
     /// The guests that it may start.

@@ -116,6 +116,13 @@ pub enum Event {
         /// When it starts.
         after: Duration,
     },
+    /// Another guest has taken the place of the one that ran, on the same pipes.
+    Replaced,
+    /// A guest was told of another one that takes its place, and did not end well. The text is how it ended, in a
+    /// few words.
+    EndedBadly(String),
+    /// A guest was told of another one that takes its place, and did not end within this time. It was stopped.
+    Stopped(Duration),
     /// Bytes that a guest wrote were dropped, so that it need not wait.
     Dropped {
         /// The end.
@@ -256,6 +263,12 @@ impl fmt::Display for Event {
                 "the guest trapped: {trap}; it is started again in {} ms ({count} of {most})",
                 after.as_millis()
             ),
+            Self::Replaced => f.write_str("the new guest goes on"),
+            Self::EndedBadly(how) => write!(f, "the old guest ended for the new one: {how}"),
+            Self::Stopped(patience) => write!(
+                f,
+                "the old guest did not end within {patience:?} and is stopped: what it held in its memory is lost"
+            ),
             Self::Dropped { label, bytes, what: Excess::NoRoom } => {
                 write!(
                     f,
@@ -345,8 +358,12 @@ impl Events {
 
     /// Reports `event`, unless the most such events have been reported already.
     pub(crate) fn tell(&self, event: &Event) {
-        // A guest cannot cause these, and each FIFO causes few. Or its operator has set how many there may be.
-        if matches!(event, Event::Fifo { .. } | Event::Restarting { .. }) {
+        // A guest cannot cause these, and each FIFO causes few. Or its operator has set how many there may be, or replaces it as often.
+        let by_operator = matches!(
+            event,
+            Event::Restarting { .. } | Event::Replaced | Event::EndedBadly(_) | Event::Stopped(_)
+        );
+        if by_operator || matches!(event, Event::Fifo { .. }) {
             return self.pass_on(event);
         }
         let (count, most) = match event.is_detail() {

@@ -12,6 +12,7 @@ use super::activity::Activity;
 use super::changes::Changes;
 use super::counter::Counter;
 use super::events::{Event, Events};
+use super::handover::Handover;
 use super::told::{Told, end_span};
 use super::{ErrorCode, Fault, Refused};
 use crate::limits::{Allowance, Budget, EndLimits, Reached};
@@ -136,6 +137,8 @@ pub(super) struct Bounds {
     /// What ends the run of the guest's family: something that is no record, and the end that it was written to.
     pub(super) unframed: watch::Sender<Option<(Label, Refused)>>,
     pub(super) ending: Arc<Ending>,
+    /// Tells of another guest that takes this one's place, if one may.
+    pub(super) handover: Option<Handover>,
 }
 
 /// What has come of the guest's life.
@@ -183,7 +186,9 @@ impl Journal {
     /// Returns a journal for a child's ends. An end that is passed to the child keeps its bounds.
     pub(super) fn of_child(&self) -> Self {
         let (ends, ending) = (EndLimits::default(), Arc::default());
-        Self::within(Bounds { ends, ending, ..self.bounds.clone() })
+        // It ends with its parent, whoever follows that.
+        let handover = None;
+        Self::within(Bounds { ends, ending, handover, ..self.bounds.clone() })
     }
 
     /// Has the next change of an end of this guest's wake `observer`, once: bytes that move, a wait that begins or ends, an end that
@@ -230,6 +235,11 @@ impl Journal {
         self.bounds.ending.is_over.store(false, Ordering::Relaxed);
     }
 
+    /// Returns what tells of another guest that takes this one's place, if one may.
+    pub(crate) fn handover(&self) -> Option<&Handover> {
+        self.bounds.handover.as_ref()
+    }
+
     /// Returns whether the guest has ended, in whatever way.
     pub(crate) fn is_over(&self) -> bool {
         self.bounds.ending.is_over.load(Ordering::Relaxed)
@@ -248,6 +258,14 @@ impl Journal {
     /// Returns the receiver of the events of the guest and its family.
     pub(crate) fn events(&self) -> &Events {
         &self.bounds.events
+    }
+
+    /// Returns whether the guest waits for room in a pipe.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters
+            .iter()
+            .any(|(_, way, counter)| *way == Direction::Write && counter.waiting().is_some())
     }
 
     pub(super) fn note(

@@ -1,13 +1,17 @@
 //! The reading end of a pipe.
 
+mod position;
+
 use std::io;
 use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use position::Position;
 use tokio::time::{Instant, sleep_until};
 
 use super::Label;
+use super::handover::Handover;
 use super::hold::{Hold, Kept, KeptEnd};
 use super::journal::Meter;
 use super::opening::{at, set_capacity};
@@ -77,6 +81,8 @@ pub struct Reader {
     meter: Meter,
     hold: Hold,
     late: Since,
+    /// Where it stands among the records, if another guest may go on reading.
+    position: Option<Box<Position>>,
 }
 
 #[derive(Debug)]
@@ -120,6 +126,7 @@ impl Reader {
             meter: mem::replace(&mut self.meter, meter),
             hold: Hold::default(),
             late: Arc::clone(&self.late),
+            position: self.position.take(),
         }
     }
 
@@ -132,6 +139,7 @@ impl Reader {
             deadline: None,
             reopen: None,
             label,
+            position: journal.handover().map(|_| Box::default()),
             journal: journal.clone(),
             late: Arc::default(),
             hold: Hold::default(),
@@ -174,6 +182,9 @@ impl Reader {
         self.label = label;
         self.meter = self.meter.passed_on(journal.meter(&self.label, Direction::Read));
         self.journal = journal.clone();
+        if self.journal.handover().is_some() {
+            self.position.get_or_insert_default();
+        }
         self
     }
 
@@ -183,10 +194,13 @@ impl Reader {
     /// # Errors
     /// Those of [`End::for_native`], and an earlier failure of this reader. `unsupported` for a
     /// FIFO without a writer yet, as a command that reads it would take that for the end of file.
-    /// `unsupported` also for a bounded end, as the host cannot count what a command moves.
+    /// `unsupported` also for a bounded end, as the host cannot count what a command moves, and while the
+    /// host has bytes that another guest has left.
     pub(crate) fn for_native(&self) -> Result<Handle, Fault> {
         match &self.state {
-            State::Open(_) if self.is_bounded() => Err(ErrorCode::Unsupported.into()),
+            State::Open(_) if self.is_bounded() || self.ahead() > 0 => {
+                Err(ErrorCode::Unsupported.into())
+            }
             State::Open(end) if !self.peer_seen && end.is_pipe() && !end.has_writer()? => {
                 Err(ErrorCode::Unsupported.into())
             }
@@ -224,6 +238,11 @@ impl Reader {
     /// read, `io`. Every later call fails with the same error.
     pub fn try_read(&mut self, buf: &mut [u8]) -> Result<Read, Fault> {
         debug_assert!(!buf.is_empty());
+        if self.position.is_some() {
+            let (read, bytes) = self.read_by_records(buf.len())?;
+            buf[..bytes.len()].copy_from_slice(&bytes);
+            return Ok(read);
+        }
         self.attempt(buf.len(), |end, most| end.read(&mut buf[..most]))
     }
 
@@ -239,6 +258,13 @@ impl Reader {
     /// soon: see [`End::read_bytes`].
     pub(crate) fn try_read_bytes(&mut self, most: usize) -> Result<(Read, Bytes), Fault> {
         debug_assert!(most > 0);
+        match self.position {
+            Some(_) => self.read_by_records(most),
+            None => self.read_from_kernel(most),
+        }
+    }
+
+    fn read_from_kernel(&mut self, most: usize) -> Result<(Read, Bytes), Fault> {
         let mut bytes = Bytes::new();
         let read = self.attempt(most, |end, most| {
             bytes = end.read_bytes(most)?;
@@ -283,6 +309,10 @@ impl Reader {
     /// # Errors
     /// Those of [`Reader::try_read`].
     pub(super) fn try_splice(&mut self, to: &End, most: usize) -> Result<Splice, Fault> {
+        if self.position.is_some() {
+            // Nobody would see where records end.
+            return Ok(Splice::Refused);
+        }
         loop {
             let end = match &self.state {
                 State::Open(end) => end,
@@ -371,12 +401,21 @@ impl Reader {
 
     /// Returns how many of `want` bytes may be read now.
     pub(super) fn allow(&self, want: usize) -> Allowance {
-        self.meter.allow(want)
+        match self.is_told_end() || self.ahead() > 0 {
+            // What was read ahead is counted already.
+            true => Allowance::Bytes(want),
+            false => self.meter.allow(want),
+        }
     }
 
     /// Returns what a read would return, without a read. There may be more bytes than it says.
     /// Takes no bytes out.
     pub(super) fn look(&mut self) -> Result<Read, Fault> {
+        match self.ahead() {
+            _ if self.is_told_end() => return Ok(Read::End),
+            0 => {}
+            ahead => return Ok(Read::Bytes(ahead)),
+        }
         let end = match &self.state {
             State::Open(end) => end,
             State::Ended => return Ok(Read::End),
@@ -447,18 +486,30 @@ impl Reader {
         let later = self.meter.later();
         // If nothing may be read, no read has been tried.
         let just_tried = just_tried && !self.meter.is_spent();
+        let goes_on = self.is_told_end() || self.ahead() > 0;
+        let told = self.position.as_ref().and_then(|_| self.journal.handover());
+        let told = told.map(Handover::changed);
         async move {
-            let Some(end) = end else { return };
-            if let Some(later) = later {
-                return sleep_until(later).await;
-            }
-            // The read that follows meets an error again.
-            if just_tried {
-                return drop(end.ready_after_would_block().await);
-            }
-            tokio::select! {
-                _ = end.ready() => {}
-                () = at(deadline) => {}
+            let Some(end) = end.filter(|_| !goes_on) else { return };
+            let waiting = async {
+                if let Some(later) = later {
+                    return sleep_until(later).await;
+                }
+                // The read that follows meets an error again.
+                if just_tried {
+                    return drop(end.ready_after_would_block().await);
+                }
+                tokio::select! {
+                    _ = end.ready() => {}
+                    () = at(deadline) => {}
+                }
+            };
+            match told {
+                None => waiting.await,
+                Some(told) => tokio::select! {
+                    () = waiting => {}
+                    () = told => {}
+                },
             }
         }
     }
@@ -466,6 +517,9 @@ impl Reader {
     /// Returns whether a read can get on now: as [`Reader::ready`], but never too early. For
     /// `eof=reopen`, forgets a writer that has gone without leaving bytes.
     pub fn is_ready(&mut self) -> bool {
+        if self.ahead() > 0 || self.is_told_end() {
+            return true;
+        }
         let State::Open(end) = &self.state else {
             return true;
         };
@@ -490,7 +544,8 @@ impl Reader {
     /// Returns how many bytes can be read now.
     pub fn available(&self) -> Result<u64, Fault> {
         match &self.state {
-            State::Open(end) => Ok(end.available()?),
+            State::Open(_) if self.is_told_end() => Ok(0),
+            State::Open(end) => Ok(end.available()? + self.ahead() as u64),
             State::Ended => Ok(0),
             State::Failed(fault) => Err(*fault),
         }

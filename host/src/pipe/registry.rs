@@ -10,6 +10,7 @@ use super::Label;
 use super::asked::{Asked, GrantUse};
 use super::deferred;
 use super::grant::{EofPolicy, Source};
+use super::handover::Handover;
 use super::hold::{Hold, KeptEnd, Place};
 use super::journal::Bounds;
 use super::spawn::Spawn;
@@ -77,6 +78,7 @@ pub struct PipesBuilder {
     events: Events,
     max_descriptors: usize,
     totals: Option<Totals>,
+    handover: Option<Handover>,
 }
 
 /// Two grants have the same name.
@@ -130,6 +132,13 @@ impl PipesBuilder {
         self
     }
 
+    /// Lets another guest take the guest's place while it runs: see [`Setup::swaps`](crate::Setup::swaps). Bytes are
+    /// copied then, also where a guest hands a stream on unread. Default: no.
+    pub fn handed_over(mut self) -> Self {
+        self.handover = Some(Handover::default());
+        self
+    }
+
     /// Adds an `activity` that records moves on these pipes, too.
     pub fn watched_by(mut self, activity: Activity) -> Self {
         self.watched.push(activity);
@@ -138,7 +147,7 @@ impl PipesBuilder {
 
     /// Builds the pipes. [`GuestLimits::idle_timeout`] counts from here on.
     pub fn build(self) -> Pipes {
-        let Self { pipes, mut watched, events, max_descriptors, totals } = self;
+        let Self { pipes, mut watched, events, max_descriptors, totals, handover } = self;
         let limits = pipes.limits.clone();
         let idle = limits.idle_timeout.map(|limit| (limit, Activity::new()));
         watched.extend(idle.iter().map(|(_, activity)| activity.clone()));
@@ -153,7 +162,7 @@ impl PipesBuilder {
                 });
             }
         }
-        let bounds = Bounds { ends, reached, watched, events, ..Bounds::default() };
+        let bounds = Bounds { ends, reached, watched, events, handover, ..Bounds::default() };
         Pipes { quotas, idle, journal: Journal::within(bounds), ..pipes }
     }
 }
@@ -181,6 +190,7 @@ impl Pipes {
             events: Events::default(),
             max_descriptors: usize::MAX,
             totals: None,
+            handover: None,
         }
     }
 
@@ -263,7 +273,7 @@ impl Pipes {
                 reader.passed_on(label, journal)
             }
         };
-        Ok(reader.holding(hold))
+        Ok(reader.by_records_of(grant.frame).holding(hold))
     }
 
     /// Opens the granted pipe `name` for writing. Never blocks: a reader may come later.
@@ -316,6 +326,11 @@ impl Pipes {
             Reader::new(reader, None, label(), &journal).holding(hold()),
             Writer::new(writer, None, label(), &self.pending_writes, &journal).holding(hold()),
         ))
+    }
+
+    /// Returns the flag that [`Pipes::keep_ends`] sets.
+    pub(crate) fn keeping(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.keeping)
     }
 
     /// Sets whether ends of granted pipes that are dropped from now on stay open, until the guest opens them again.

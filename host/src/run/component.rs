@@ -8,7 +8,9 @@ use wasmtime_wasi::p2;
 use wasmtime_wasi::p3;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::store::{Ending, Life, conclude, fill, take_back, yield_at_each_pulse};
+use super::store::{
+    Ending, Life, conclude, fill, has_next, take_back, until_stopped, yield_at_each_pulse,
+};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::interfaces::WasiVersion;
@@ -21,7 +23,7 @@ use crate::wasi::{self, PipesCtxView, PipesView, Stdio};
 use crate::wasi::{StdioCtxView, StdioView};
 
 impl Life {
-    /// Runs a component. If it traps, and that is not its end, leaves its next life in `next`.
+    /// Runs a component. If it has a next life, leaves that in `next`.
     pub(super) async fn run_component(
         self,
         next: &mut Option<Self>,
@@ -31,23 +33,12 @@ impl Life {
         version: WasiVersion,
     ) -> Result<GuestEnd, GuestError> {
         let explain = |error| guest.explain(&error);
-        let linker = component_linker(engine, component, guest).map_err(explain)?;
-        let pre = linker.instantiate_pre(component).map_err(explain)?;
-        // A component whose `run` has another type than it should is refused here, before it runs.
-        let command = match version {
-            #[cfg(feature = "p3")]
-            WasiVersion::V0_3 => {
-                Command::V0_3(p3::bindings::CommandPre::new(pre).map_err(explain)?)
-            }
-            #[cfg(feature = "p2")]
-            WasiVersion::V0_2 => {
-                Command::V0_2(p2::bindings::CommandPre::new(pre).map_err(explain)?)
-            }
-            _ => return Err(guest.not_built()),
-        };
+        let command = linked(engine, guest, component, version)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        let Self { wasi, stdio, pipes, defers, has_next } = self;
+        let Self { wasi, stdio, pipes, defers, restarts } = self;
+        stdio.are_of_module(false);
+        let journal = pipes.journal().clone();
         let quotas = pipes.quotas().clone();
         let memory = MemoryBudget::within(quotas.memory(), quotas.reached());
         let state = State { wasi, table, stdio, pipes, memory };
@@ -86,18 +77,51 @@ impl Life {
             },
             defers,
         );
-        let ended = threads::quietly_await(ended).await;
+        let ended = until_stopped(&journal, threads::quietly_await(ended)).await;
         take_back(quotas.fuel(), &store);
         let end = conclude(guest, ended, instantiated).map(GuestEnd::of_command);
         ending.came(&end);
-        if has_next && matches!(end, Ok(GuestEnd::Trapped(_))) {
+        if has_next(&store.data().pipes, restarts, &end) {
             store.data().pipes.keep_ends(true);
             let State { wasi, table, stdio, pipes, .. } = store.into_data();
             drop(table);
-            *next = Some(Self { wasi, stdio, pipes, defers, has_next });
+            *next = Some(Self { wasi, stdio, pipes, defers, restarts });
         }
         end
     }
+}
+
+/// Returns whether a component can be run, without running it.
+///
+/// # Errors
+/// Says why not.
+pub(super) fn fits(
+    engine: &Engine,
+    guest: &Guest,
+    component: &Component,
+    version: WasiVersion,
+) -> Result<(), GuestError> {
+    linked(engine, guest, component, version).map(drop)
+}
+
+/// Links a component with what pipehost provides.
+fn linked(
+    engine: &Engine,
+    guest: &Guest,
+    component: &Component,
+    version: WasiVersion,
+) -> Result<Command, GuestError> {
+    let explain = |error| guest.explain(&error);
+    let linker = component_linker(engine, component, guest).map_err(explain)?;
+    let pre = linker.instantiate_pre(component).map_err(explain)?;
+    // A component whose `run` has another type than it should is refused here, before it runs.
+    Ok(match version {
+        #[cfg(feature = "p3")]
+        WasiVersion::V0_3 => Command::V0_3(p3::bindings::CommandPre::new(pre).map_err(explain)?),
+        #[cfg(feature = "p2")]
+        WasiVersion::V0_2 => Command::V0_2(p2::bindings::CommandPre::new(pre).map_err(explain)?),
+        _ => return Err(guest.not_built()),
+    })
 }
 
 /// Returns a linker with everything that pipehost provides and the guest may import. Interfaces that need

@@ -4,7 +4,9 @@ use wasmtime::{ExternType, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder, WasiView as _};
 
-use super::store::{Ending, Life, conclude, fill, take_back, yield_at_each_pulse};
+use super::store::{
+    Ending, Life, conclude, fill, has_next, take_back, until_stopped, yield_at_each_pulse,
+};
 use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::{MAX_CALL_BYTES, MemoryBudget};
@@ -14,7 +16,7 @@ use crate::threads;
 use crate::wasi::{self, ModuleView, Standard};
 
 impl Life {
-    /// Runs a module. If it traps, and that is not its end, leaves its next life in `next`.
+    /// Runs a module. If it has a next life, leaves that in `next`.
     pub(super) async fn run_module(
         self,
         next: &mut Option<Self>,
@@ -23,22 +25,10 @@ impl Life {
         module: &wasmtime::Module,
     ) -> Result<GuestEnd, GuestError> {
         let explain = |error| guest.explain(&error);
-        match module.get_export("_start") {
-            Some(ExternType::Func(start))
-                if start.params().len() == 0 && start.results().len() == 0 => {}
-            _ => return Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
-        }
-        let mut linker = wasmtime::Linker::new(module.engine());
-        wasi::add_p1_to_linker(&mut linker).map_err(explain)?;
-        // wasmtime-wasi's function takes statuses up to 125 only.
-        linker
-            .allow_shadowing(true)
-            .func_wrap("wasi_snapshot_preview1", "proc_exit", |status: i32| {
-                Err::<(), _>(wasmtime::Error::new(I32Exit(status)))
-            })
-            .map_err(explain)?;
-        let pre = linker.instantiate_pre(module).map_err(explain)?;
-        let Self { wasi, stdio, pipes, defers, has_next } = self;
+        let pre = linked(guest, module)?;
+        let Self { wasi, stdio, pipes, defers, restarts } = self;
+        stdio.are_of_module(true);
+        let journal = pipes.journal().clone();
         // It makes its own table of descriptors of what is in there, whenever it is made.
         let mut module_wasi = WasiCtxBuilder::new().build_p1();
         *module_wasi.ctx().ctx = wasi;
@@ -69,20 +59,51 @@ impl Life {
             },
             defers,
         );
-        let ended = threads::quietly_await(ended).await;
+        let ended = until_stopped(&journal, threads::quietly_await(ended)).await;
         take_back(quotas.fuel(), &store);
         let end = conclude(guest, ended, instantiated);
         let end = end.map(|ended| GuestEnd::of_command(ended.map(Ok)));
         ending.came(&end);
-        if has_next && matches!(end, Ok(GuestEnd::Trapped(_))) {
+        if has_next(&store.data().pipes, restarts, &end) {
             let ModuleState { mut wasi, standard, pipes, .. } = store.into_data();
             let none = WasiCtxBuilder::new().build();
             let wasi = std::mem::replace(wasi.ctx().ctx, none);
             let stdio = standard.into_stdio();
-            *next = Some(Self { wasi, stdio, pipes, defers, has_next });
+            *next = Some(Self { wasi, stdio, pipes, defers, restarts });
         }
         end
     }
+}
+
+/// Returns whether a module can be run, without running it.
+///
+/// # Errors
+/// Says why not.
+pub(super) fn fits(guest: &Guest, module: &wasmtime::Module) -> Result<(), GuestError> {
+    linked(guest, module).map(drop)
+}
+
+/// Links a module with what pipehost provides.
+fn linked(
+    guest: &Guest,
+    module: &wasmtime::Module,
+) -> Result<wasmtime::InstancePre<ModuleState>, GuestError> {
+    let explain = |error| guest.explain(&error);
+    match module.get_export("_start") {
+        Some(ExternType::Func(start))
+            if start.params().len() == 0 && start.results().len() == 0 => {}
+        _ => return Err(GuestError::NoRun { exports: guest.exports().to_vec() }),
+    }
+    let mut linker = wasmtime::Linker::new(module.engine());
+    wasi::add_p1_to_linker(&mut linker).map_err(explain)?;
+    // wasmtime-wasi's function takes statuses up to 125 only.
+    linker
+        .allow_shadowing(true)
+        .func_wrap("wasi_snapshot_preview1", "proc_exit", |status: i32| {
+            Err::<(), _>(wasmtime::Error::new(I32Exit(status)))
+        })
+        .map_err(explain)?;
+    linker.instantiate_pre(module).map_err(explain)
 }
 
 /// The data of a core module's store. WASI 0.1 has no way to name a pipe, so the grants only stay

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::guest::{Guest, GuestError};
 use crate::limits::Fuel;
 use crate::outcome::GuestEnd;
-use crate::pipe::{Journal, Pipes};
+use crate::pipe::{Journal, Phase, Pipes};
 use crate::wasi::Stdio;
 
 /// What a guest has for one of its lives, and what is left of it for the next.
@@ -17,23 +17,39 @@ pub(super) struct Life {
     pub(super) pipes: Pipes,
     /// Whether the guest's writes may be deferred.
     pub(super) defers: bool,
-    /// Whether a trap is not the end: then what is given here is given back.
-    pub(super) has_next: bool,
+    /// Whether a trap is not the end.
+    pub(super) restarts: bool,
 }
 
 impl Life {
     /// Makes the first life of what a guest is given.
-    pub(super) fn new(
-        mut wasi: WasiCtxBuilder,
-        stdio: Stdio,
-        pipes: Pipes,
-        defers: bool,
-        is_module: bool,
-    ) -> Self {
-        wasi.stdin(stdio.p2_stdin())
-            .stdout(stdio.p2_stdout(is_module))
-            .stderr(stdio.p2_stderr(is_module));
-        Self { wasi: wasi.build(), stdio, pipes, defers, has_next: false }
+    pub(super) fn new(mut wasi: WasiCtxBuilder, stdio: Stdio, pipes: Pipes, defers: bool) -> Self {
+        wasi.stdin(stdio.p2_stdin()).stdout(stdio.p2_stdout()).stderr(stdio.p2_stderr());
+        Self { wasi: wasi.build(), stdio, pipes, defers, restarts: false }
+    }
+}
+
+/// Returns whether a guest that ended so has a next life: then what it was given is given back.
+pub(super) fn has_next(pipes: &Pipes, restarts: bool, end: &Result<GuestEnd, GuestError>) -> bool {
+    let is_replaced =
+        pipes.journal().handover().is_some_and(|handover| handover.phase() != Phase::Runs);
+    match end {
+        Ok(GuestEnd::Trapped(_)) => restarts || is_replaced,
+        Ok(GuestEnd::Exited(_)) => is_replaced,
+        Err(_) => false,
+    }
+}
+
+/// Awaits a guest's code, or stops it where it stands when another guest has waited long enough for its place.
+pub(super) async fn until_stopped<T>(
+    journal: &Journal,
+    running: impl Future<Output = Result<wasmtime::Result<T>, String>>,
+) -> Result<wasmtime::Result<T>, String> {
+    let Some(handover) = journal.handover() else { return running.await };
+    tokio::select! {
+        biased;
+        () = handover.stopped() => Ok(Err(Trap::Interrupt.into())),
+        ended = running => ended,
     }
 }
 

@@ -9,6 +9,8 @@
 use std::fs::File;
 use std::hash::Hasher as _;
 use std::io::{self, Read as _, Seek as _};
+#[cfg(all(feature = "cli", target_os = "linux", not(feature = "portable")))]
+use std::ptr::NonNull;
 
 use twox_hash::XxHash3_64;
 use wasmtime::component::Component;
@@ -90,6 +92,15 @@ pub(crate) trait Code: Send + Sized {
     /// The bytes must come from [`Code::serialize`].
     #[doc(hidden)]
     unsafe fn copy(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+
+    /// Uses compiled code where it is.
+    ///
+    /// # Safety
+    /// The bytes must come from [`Code::serialize`]. They must be executable, and nobody may change them or unmap them
+    /// before the engine says to its [`wasmtime::CustomCodeMemory`] that it is done with them.
+    #[doc(hidden)]
+    #[cfg(all(feature = "cli", target_os = "linux", not(feature = "portable")))]
+    unsafe fn in_place(engine: &Engine, memory: NonNull<[u8]>) -> wasmtime::Result<Self>;
 }
 
 /// Maps the code in `file` into memory. Returns `None` if the file is damaged or was made for another
@@ -146,6 +157,12 @@ macro_rules! code {
             unsafe fn copy(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
                 // SAFETY: the caller keeps the same promise.
                 unsafe { Self::deserialize(engine, bytes) }
+            }
+
+            #[cfg(all(feature = "cli", target_os = "linux", not(feature = "portable")))]
+            unsafe fn in_place(engine: &Engine, memory: NonNull<[u8]>) -> wasmtime::Result<Self> {
+                // SAFETY: the caller keeps the same promise.
+                unsafe { Self::deserialize_raw(engine, memory) }
             }
         }
     };

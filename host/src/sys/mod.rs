@@ -76,6 +76,8 @@ pub(crate) use platform::{
     take_inherited, take_inherited_stream, text, thread_cpu_time, write_at, write_message,
     write_message_within,
 };
+#[cfg(feature = "cli")]
+pub(crate) use platform::{CodePool, Stamp, Workshop, stamp, start_compiler};
 pub(crate) use private::FileInfo;
 pub use private::PrivateError;
 pub use stop::Stop;

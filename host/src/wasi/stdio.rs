@@ -4,6 +4,9 @@
 #[cfg(feature = "p3")]
 mod v0_3;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
@@ -48,6 +51,8 @@ pub struct Stdio {
     stdin: SharedReader,
     stdout: SharedWriter,
     stderr: SharedWriter,
+    /// Whether a WASI 0.1 module has them, which learns of EPIPE as an errno.
+    legacy: Arc<AtomicBool>,
 }
 
 impl Stdio {
@@ -85,7 +90,7 @@ impl Stdio {
     /// Makes standard streams over ends that other guests may use, too.
     pub(crate) fn of(stdin: SharedReader, stdout: SharedWriter, stderr: SharedWriter) -> Self {
         let stderr = stderr.hushed_by(&stdout, &stdin);
-        Self { stdin, stdout: stdout.deferring(), stderr }
+        Self { stdin, stdout: stdout.deferring(), stderr, legacy: Arc::default() }
     }
 
     /// Returns what the guest said on stderr when its stdout's reader had just left. SIGPIPE would
@@ -118,20 +123,24 @@ impl Stdio {
         &self.stderr
     }
 
+    /// Sets whether the guest that runs next is a WASI 0.1 module.
+    pub(crate) fn are_of_module(&self, is_module: bool) {
+        self.legacy.store(is_module, Ordering::Relaxed);
+    }
+
     /// Returns the stream for `WasiCtxBuilder::stdin`, of a component or of a WASI 0.1 module.
     pub(crate) fn p2_stdin(&self) -> impl StdinStream + use<> {
         Stdin(self.stdin.clone())
     }
 
-    /// Returns the stream for `WasiCtxBuilder::stdout`. `legacy` is for a WASI 0.1 module, which
-    /// learns of EPIPE as an errno.
-    pub(crate) fn p2_stdout(&self, legacy: bool) -> impl StdoutStream + use<> {
-        Stdout(self.stdout.clone(), legacy)
+    /// Returns the stream for `WasiCtxBuilder::stdout`, as [`Stdio::p2_stdin`] does.
+    pub(crate) fn p2_stdout(&self) -> impl StdoutStream + use<> {
+        Stdout(self.stdout.clone(), Arc::clone(&self.legacy))
     }
 
     /// Returns the stream for `WasiCtxBuilder::stderr`, as [`Stdio::p2_stdout`] does.
-    pub(crate) fn p2_stderr(&self, legacy: bool) -> impl StdoutStream + use<> {
-        Stdout(self.stderr.clone(), legacy)
+    pub(crate) fn p2_stderr(&self) -> impl StdoutStream + use<> {
+        Stdout(self.stderr.clone(), Arc::clone(&self.legacy))
     }
 }
 
@@ -175,7 +184,8 @@ impl StdinStream for Stdin {
     }
 }
 
-struct Stdout(SharedWriter, bool);
+/// Looks when it is asked for a stream whether a module asks.
+struct Stdout(SharedWriter, Arc<AtomicBool>);
 
 impl IsTerminal for Stdout {
     fn is_terminal(&self) -> bool {
@@ -185,7 +195,7 @@ impl IsTerminal for Stdout {
 
 impl StdoutStream for Stdout {
     fn p2_stream(&self) -> DynOutputStream {
-        let eof = if self.1 { Eof::Epipe } else { Eof::Closed };
+        let eof = if self.1.load(Ordering::Relaxed) { Eof::Epipe } else { Eof::Closed };
         OutputStream::boxed(self.0.clone(), eof)
     }
 

@@ -1,6 +1,7 @@
 //! The options of one guest: what it is granted, and its limits.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
@@ -10,7 +11,7 @@ use super::super::values::{self, Output};
 use crate::launch::{
     ChildSpec, CommandSpec, DescriptorSpec, FifoSpec, FolderSpec, GuestPlan, PipeSpec, StreamSpec,
 };
-use crate::limits::GuestLimits;
+use crate::limits::{self, GuestLimits};
 use crate::names::PipeName;
 use crate::restart::Restart;
 
@@ -62,6 +63,16 @@ pub(crate) struct GuestOptions {
     /// limits hold for all lives together. Example: --restart=on-trap:3.
     #[arg(long, value_name = "on-trap[:N]", value_parser = values::restart)]
     pub(crate) restart: Option<Restart>,
+
+    /// Replace the guest when its file changes: the new one is compiled while the old one runs, the old one is told at
+    /// a record's end that its input has ended, and the new one goes on with the next byte of the same pipes. A record
+    /// is a line, or what a NUL ends where the guest's own output is framed so. Half of DURATION [default: 5s] later,
+    /// the old one's input ends anywhere; after all of it, the old one is stopped, and what it held is lost. A file
+    /// that is no guest changes nothing. The limits hold for all of them together. Example: pipehost run --watch
+    /// ./filter.wasm --fifo in=/tmp/a,r --fifo out=/tmp/b,w.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "5s", value_parser = limits::duration)]
+    pub(crate) watch: Option<Duration>,
 
     /// Set a variable of the guest's environment, which is empty otherwise.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env)]
@@ -130,6 +141,8 @@ pub(crate) enum Takes {
     Amount,
     /// A text, as often as it is given.
     List,
+    /// A time, or nothing.
+    MaybeAmount,
 }
 
 impl KnownOption {
@@ -145,6 +158,9 @@ impl Takes {
         match arg.get_action() {
             action if !action.takes_values() => Self::Nothing,
             ArgAction::Append => Self::List,
+            _ if arg.get_num_args().is_some_and(|count| count.min_values() == 0) => {
+                Self::MaybeAmount
+            }
             _ if matches!(value.map(|it| &**it), Some("SIZE" | "N" | "DURATION")) => Self::Amount,
             _ => Self::Text,
         }
@@ -203,6 +219,7 @@ impl GuestOptions {
             frame: self.stdout.as_ref().and_then(|it| it.frame),
             shed: self.stderr.as_ref().and_then(|it| it.shed),
             restart: self.restart,
+            swap: self.watch,
             folders: self.dir.clone(),
             children: self.child.clone(),
             commands: self.exec.clone(),
@@ -226,6 +243,7 @@ impl GuestOptions {
             stdout: own.stdout.clone(),
             stderr: own.stderr.clone().or_else(|| self.stderr.clone()),
             restart: own.restart.or(self.restart),
+            watch: own.watch.or(self.watch),
             env: chain(&self.env, &own.env),
             dir: chain(&self.dir, &own.dir),
             child: chain(&self.child, &own.child),

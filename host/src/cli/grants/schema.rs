@@ -54,6 +54,10 @@ fn kind(known: &KnownOption) -> Value {
         Takes::Nothing => json!({ "type": "boolean" }),
         Takes::Text => text,
         Takes::Amount => json!({ "anyOf": [text, { "type": "integer", "minimum": 0 }] }),
+        Takes::MaybeAmount => {
+            let number = json!({ "type": "integer", "minimum": 0 });
+            json!({ "anyOf": [{ "type": "boolean" }, text, number] })
+        }
         Takes::List => {
             let mut kinds = vec![text.clone(), json!({ "type": "array", "items": text })];
             if known.name == "env" {

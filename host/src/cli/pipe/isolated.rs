@@ -24,6 +24,7 @@ use super::super::signals::SignalWatch;
 use super::super::source::Source;
 use super::super::stats::FifoStats;
 use super::super::verdict;
+use super::super::watch::Watch;
 use super::ends::Ends;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
@@ -232,14 +233,14 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     let ended = of_plan(&args, part.file()).and_then(|plan| {
         let stage = plan.stages.get(part.stage);
         let _stage = stage.map(|stage| log::stage(&stage.name).entered());
-        prepare(&args, &part, &plan)?;
+        let watch = prepare(&args, &part, &plan)?;
         let of = PartOf { pid: part.pipeline, stage: part.stage };
         let folders = stage.and_then(Stage::guest).into_iter().flat_map(|guest| &guest.folders);
         let folders = folders.map(|folder| &*folder.host);
         listing::open(|| listing_facts(&plan, Some(of)), folders);
         // The process that started this one keeps the time limit.
         supervised(PART_HARD_DEADLINE, None, async |leftovers, signals| {
-            run(&args, &plan, &part, leftovers, signals).await
+            run(&args, &plan, &part, watch, leftovers, signals).await
         })
     });
     let ended = ended.unwrap_or_else(|failure| StageReport {
@@ -254,18 +255,23 @@ pub(super) fn main(args: PipeArgs, part: Part) -> Result<Status, Failure> {
     Ok(Status::Exited(ended.status))
 }
 
-/// Starts the monitor, while this process has only one thread.
-fn prepare(args: &PipeArgs, part: &Part, plan: &Plan) -> Result<(), Failure> {
+/// Starts the monitor, and what watches the guest's file, while this process has only one thread.
+fn prepare(args: &PipeArgs, part: &Part, plan: &Plan) -> Result<Option<Watch>, Failure> {
     share_terminals();
     let guest = plan.stages.get(part.stage).and_then(Stage::guest);
     let has_fifos = plan.stages.get(part.stage).is_some_and(Stage::has_fifos);
-    provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)
+    provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)?;
+    match plan.stages.get(part.stage).and_then(|stage| stage.job.kind().guest()) {
+        Some(guest) => Watch::start(&guest.source, &guest.plan, &args.cache),
+        None => Ok(None),
+    }
 }
 
 async fn run(
     args: &PipeArgs,
     plan: &Plan,
     part: &Part,
+    watch: Option<Watch>,
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<StageReport, Failure> {
@@ -275,6 +281,10 @@ async fn run(
     };
     let engine = engine_for(&args.cache, guest_plan.writable_folders())?;
     let engine = if guest_plan.limits.fuel.is_some() { metering(&engine)? } else { engine };
+    let engine = match &watch {
+        Some(watch) => watch.engine(&engine)?,
+        None => engine,
+    };
     let mut opener =
         Opener::new(leftovers, fifo_listener(), args.sandbox.sandbox != SandboxMode::Off);
     let streams = streams(part, guest_plan, &mut opener)?;
@@ -284,7 +294,10 @@ async fn run(
     let places = fifos.chain(stream_places(part.stage, guest_plan)).collect();
     let guest = source.load_runnable(&engine)?;
     let children = launch::children(guest_plan, |spec| Source::load_child(spec, &engine))?;
-    let setup = opened.with_children(children).setup()?;
+    let mut setup = opened.with_children(children).setup()?;
+    if let Some(watch) = watch {
+        watch.follow(source, &engine, &mut setup)?;
+    }
     let (journal, memory, reached) = (setup.journal(), setup.memory(), setup.reached());
     confine(args.sandbox.sandbox, opener.into_policy())?;
     reserve_for_files(&guest_plan.folders)?;

@@ -6,6 +6,7 @@ use super::super::compile::metering;
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::log;
 use super::super::source::Source;
+use super::super::watch::Watch;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
 use crate::children::Children;
@@ -19,12 +20,18 @@ pub(super) struct Code {
     pub(super) engine: Engine,
     pub(super) guest: Guest,
     pub(super) children: Option<Children>,
+    /// What brings those that take its place.
+    pub(super) watch: Option<Watch>,
 }
 
 /// Reads and compiles all guests, and the children that they may start, each once, on a thread.
 ///
 /// Guests with fuel are compiled separately, so that the others do not count what they compute.
-pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure> {
+pub(super) async fn load(
+    plan: &Plan,
+    watches: Vec<Option<Watch>>,
+    engine: &Engine,
+) -> Result<Vec<Option<Code>>, Failure> {
     let (stages, engine) = (plan.stages.clone(), engine.clone());
     let load = move || {
         let with_fuel =
@@ -33,14 +40,19 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
                 false => None,
             };
         let mut known: Vec<(Source, bool, Guest)> = Vec::new();
-        let load = |stage: &Stage| {
+        let load = |(stage, watch): (&Stage, Option<Watch>)| {
             let Some(GuestJob { source, plan }) = stage.job.kind().guest() else { return Ok(None) };
             let (engine, fueled) = match (&with_fuel, plan.limits.fuel) {
                 (Some(with_fuel), Some(_)) => (with_fuel, true),
                 _ => (&engine, false),
             };
             let _stage = log::stage(&stage.name).entered();
+            // Code that comes later runs on an engine of its own.
+            let own = watch.as_ref().map(|watch| watch.engine(engine)).transpose()?;
             let mut guest = |source: &Source| {
+                if let Some(own) = &own {
+                    return source.load_runnable(own);
+                }
                 let same =
                     |(known, with, _): &&(Source, bool, Guest)| known == source && *with == fueled;
                 if let Some((.., guest)) = known.iter().find(same) {
@@ -50,13 +62,13 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
                 known.push((source.clone(), fueled, guest.clone()));
                 Ok(guest)
             };
-            let mut load = || {
-                let (code, engine) = (guest(source)?, engine.clone());
+            let load = || {
+                let (code, engine) = (guest(source)?, own.as_ref().unwrap_or(engine).clone());
                 let children = launch::children(plan, |spec| {
                     let source = Source::of(&spec.guest)?;
                     Ok::<_, Failure>((guest(&source)?, source.program()))
                 })?;
-                Ok(Some(Code { engine, guest: code, children }))
+                Ok(Some(Code { engine, guest: code, children, watch }))
             };
             load().map_err(|failure: Failure| {
                 let failure = match matches!(failure.status, Status::Missing | Status::NotUsable)
@@ -69,7 +81,7 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
                 failure.of_stage(&stage.name)
             })
         };
-        stages.iter().map(load).collect()
+        stages.iter().zip(watches).map(load).collect()
     };
     threads::elsewhere(load).await.context("compiling failed").or_status(Status::Io)?
 }

@@ -31,6 +31,7 @@ use super::report::{self as page, Facts};
 use super::run::{place, supervised};
 use super::signals::{SignalWatch, say_stopped};
 use super::stats::{FifoStats, Stats};
+use super::watch::Watch;
 use super::{log, progress, say, verdict, with_remedy};
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::launch::{Leftovers, Shared};
@@ -91,6 +92,10 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
         let has_fifos = plan.stages.iter().any(plan::Stage::has_fifos);
         provide(args.sandbox.sandbox, guests, has_fifos)?;
     }
+    let watches = match args.check || args.isolate {
+        true => plan.stages.iter().map(|_| None).collect(),
+        false => watches(&args, &plan)?,
+    };
     if !args.check {
         page::open(&args.report, || facts(&plan, args.isolate))?;
         listing::open(|| listing_facts(&plan, None), plan.folders());
@@ -98,8 +103,18 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     // The time that is left after the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
     supervised(HARD_DEADLINE, args.options.limits.timeout.zip(left), async |leftovers, signals| {
-        supervise(args, plan, text, left, leftovers, signals).await
+        supervise(args, plan, watches, text, left, leftovers, signals).await
     })
+}
+
+/// Has the files of the guests watched that say so. Must be called while this process has one thread.
+fn watches(args: &PipeArgs, plan: &Plan) -> Result<Vec<Option<Watch>>, Failure> {
+    let watch = |stage: &Stage| match stage.job.kind().guest() {
+        Some(guest) => Watch::start(&guest.source, &guest.plan, &args.cache)
+            .map_err(|failure| failure.of_stage(&stage.name)),
+        None => Ok(None),
+    };
+    plan.stages.iter().map(watch).collect()
 }
 
 /// Makes the plan that `args` describe. `text` is the text of the file, if they name one.
@@ -206,6 +221,7 @@ fn draw(graph: &Graph, to: Option<&Path>) -> Result<Status, Failure> {
 async fn supervise(
     args: PipeArgs,
     plan: Plan,
+    watches: Vec<Option<Watch>>,
     text: Option<String>,
     left: Option<Duration>,
     leftovers: &Leftovers,
@@ -219,7 +235,7 @@ async fn supervise(
     let stopped = tokio::select! {
         // The guests' own processes compile them.
         _ = std::future::ready(()), if isolated => Ok(plan.stages.iter().map(|_| None).collect()),
-        loaded = load(&plan, &engine), if !isolated => Ok(loaded?),
+        loaded = load(&plan, watches, &engine), if !isolated => Ok(loaded?),
         signal = signals.received() => Err(Status::Signal(signal.number())),
         () = &mut limit => Err(Status::TimedOut),
     };

@@ -9,6 +9,7 @@ use super::super::exit::{Failure, OrStatus, Status};
 use super::super::launching::{fifo_listener, listener};
 use super::super::log;
 use super::super::run::unseen;
+use super::super::source::Source;
 use super::super::stats::FifoStats;
 use super::super::watching::{Watched, any_terminal, bytes_left};
 use super::ends::Ends;
@@ -74,7 +75,7 @@ pub(super) fn open(
                 .map(|(opened, input)| {
                     fifos.extend(FifoStats::of(&stage.name, opened.fifos()));
                     let seen = Seen { watched: watched.clone(), at, input };
-                    guest_stage(code, opened.shared(shared.clone()), guest, seen)
+                    guest_stage(code, opened.shared(shared.clone()), source, guest, seen)
                 }),
             (Job::Native(native), _) => {
                 ends.command(plan, at, &native.command, &mut opener).map(|command| {
@@ -107,11 +108,13 @@ struct Seen {
 fn guest_stage(
     code: Code,
     opened: Opened,
+    source: &Source,
     plan: &GuestPlan,
     seen: Seen,
 ) -> pipeline::Stage<Failure> {
-    let Code { engine, guest, children } = code;
+    let Code { engine, guest, children, watch } = code;
     let folders = plan.folders.clone();
+    let (source, own) = (source.clone(), engine.clone());
     // That of the stage.
     let span = Span::current();
     let prepare = Box::new(move || {
@@ -120,6 +123,9 @@ fn guest_stage(
             opened.with_children(children).setup()
         })?;
         setup.span(span);
+        if let Some(watch) = watch {
+            watch.follow(&source, &own, &mut setup)?;
+        }
         seen.watched.add(seen.at, setup.journal(), seen.input);
         Ok(setup)
     });

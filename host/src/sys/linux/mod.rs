@@ -4,6 +4,8 @@
 mod calls;
 mod capacity;
 mod commands;
+#[cfg(feature = "cli")]
+mod compiler;
 mod confine;
 mod fifo_watch;
 mod handle;
@@ -24,6 +26,8 @@ pub(crate) use calls::append;
 pub(super) use calls::{Ahead, has_writer, pipe, read_nowait, reader_gone, splice, write_nowait};
 pub(super) use capacity::{Lease, capacity, grow, is_pipe, set_capacity};
 pub(super) use commands::{ended, forking, tie_to_parent};
+#[cfg(feature = "cli")]
+pub(crate) use compiler::{CodePool, Stamp, Workshop, stamp, start_compiler};
 #[cfg(test)]
 pub(crate) use confine::breakout;
 pub use confine::{Missing, SandboxPolicy, confine, expect_folders, renounce_files};

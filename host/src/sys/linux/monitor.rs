@@ -26,7 +26,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use self::process::Process;
+pub(super) use self::process::Process;
 use super::super::unix::trace::{Removed, Trace};
 use super::super::{Direction, NativeCommand, NativeEnd, Usage};
 

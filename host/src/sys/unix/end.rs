@@ -20,8 +20,8 @@ use super::super::own::{self, Lease, PIPE_BUF, monitor, reopen};
 use super::identity::Identity;
 use super::pipe_pair::{CapacityLease, blocking};
 use super::{access, scratch};
-use poll::{hung_up, interest, restart};
-pub(in crate::sys) use poll::{poll, register};
+use poll::{hung_up, interest};
+pub(in crate::sys) use poll::{poll, register, restart};
 
 /// One end of a pipe, or what takes its place: a terminal, a socket or a file.
 ///

@@ -55,6 +55,8 @@ use super::{Direction, FileKind, IsAFifo};
 
 pub(super) use super::own::path_of;
 pub(crate) use super::own::{CACHES, FifoWatch, PIPE_BUF, append, memory_file, own_program};
+#[cfg(feature = "cli")]
+pub(crate) use super::own::{CodePool, Stamp, Workshop, stamp, start_compiler};
 pub use super::own::{
     Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,
 };

@@ -42,6 +42,8 @@ use windows_sys::Win32::System::Threading::{GetCurrentThread, GetThreadTimes};
 
 use super::Holder;
 pub(crate) use super::without::FifoWatch;
+#[cfg(feature = "cli")]
+pub(crate) use super::without::{CodePool, Stamp, Workshop, stamp, start_compiler};
 
 pub use confine::{
     Missing, SandboxPolicy, confine, end_monitor, expect_folders, renounce_files, start_monitor,

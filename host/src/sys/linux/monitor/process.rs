@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_millis(30);
 /// has stopped the monitor.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// The monitor, as seen by the process that made it.
+/// A copy of this process with work of its own, such as the monitor, as seen by the process that made it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(in super::super) struct Process {
     socket: OwnedFd,
     pid: Pid,
 }
@@ -44,7 +44,9 @@ impl Process {
     ///
     /// # Errors
     /// Those of socketpair(2) and fork(2).
-    pub(super) fn start(work: impl FnOnce(&OwnedFd, &Host) -> io::Result<()>) -> io::Result<Self> {
+    pub(in super::super) fn start(
+        work: impl FnOnce(&OwnedFd, &Host) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let (ours, theirs) = socket_pair(SocketFlags::empty())?;
         set_socket_timeout(&ours, Timeout::Recv, Some(SILENCE))?;
         // The monitor ignores signals that are meant for this process: those typed at a terminal, and
@@ -70,6 +72,12 @@ impl Process {
         // only if the copy is gone.
         let _ = rustix::process::setpgid(Some(pid), Some(pid));
         Ok(Self { socket: ours, pid })
+    }
+
+    /// Returns the connection. The copy ends when it is closed, if its work heeds that.
+    #[cfg(feature = "cli")]
+    pub(in super::super) fn into_socket(self) -> OwnedFd {
+        self.socket
     }
 
     pub(super) fn socket(&self) -> &OwnedFd {

@@ -55,6 +55,6 @@ pub(super) fn hung_up(events: PollFlags) -> bool {
 }
 
 /// Repeats a call that a signal interrupted.
-pub(super) fn restart<T>(call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+pub(in crate::sys) fn restart<T>(call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     Ok(rustix::io::retry_on_intr(call)?)
 }

@@ -20,6 +20,8 @@ use super::identity::Identity;
 use super::pipe_pair::blocking;
 use super::runtime::{Place, scratch_file};
 
+#[cfg(feature = "cli")]
+pub(crate) use super::super::without::{CodePool, Stamp, Workshop, stamp, start_compiler};
 pub(crate) use calls::append;
 pub(in crate::sys) use calls::{Ahead, has_writer, read_nowait, reader_gone, splice, write_nowait};
 pub(in crate::sys) use commands::{ended, forking, pipe, tie_to_parent};

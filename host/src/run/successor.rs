@@ -1,0 +1,73 @@
+//! The change from a guest that runs to the one that takes its place.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::guest::Guest;
+use crate::outcome::GuestEnd;
+use crate::pipe::{Event, Events, Journal, Phase};
+use crate::swap::Swaps;
+
+/// How often it is looked whether a guest that is to end waits for room in a pipe.
+const STEP: Duration = Duration::from_millis(20);
+
+/// Waits for the guest that takes the place of the one that runs, puts it into `successor`, and tells the other to end.
+/// Goes on to stop it after a time.
+pub(super) async fn hand_over(
+    swaps: Option<&mut Swaps>,
+    journal: &Journal,
+    keeping: &AtomicBool,
+    successor: &mut Option<Guest>,
+) -> Infallible {
+    let (Some(swaps), Some(handover)) = (swaps, journal.handover()) else {
+        return std::future::pending().await;
+    };
+    *successor = Some(swaps.next().await);
+    // What the guest closes from now on, it closes because it ends.
+    keeping.store(true, Ordering::Relaxed);
+    tracing::info!("the guest is told that its input has ended, as another takes its place");
+    handover.enter(Phase::Told);
+    let half = swaps.patience / 2;
+    pass(half, journal).await;
+    handover.enter(Phase::Cut);
+    pass(half, journal).await;
+    handover.enter(Phase::Stopped);
+    std::future::pending().await
+}
+
+/// Waits for some time, without that in which the guest waits for room in a pipe.
+async fn pass(time: Duration, journal: &Journal) {
+    let mut left = time;
+    while !left.is_zero() {
+        let step = left.min(STEP);
+        tokio::time::sleep(step).await;
+        if !journal.waits_for_room() {
+            left -= step;
+        }
+    }
+}
+
+/// Waits for the next guest; for ever if there will be none.
+pub(super) async fn next_of(swaps: Option<&mut Swaps>) -> Guest {
+    match swaps {
+        Some(swaps) => swaps.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reports a guest that did not end well when it was told of the next one.
+pub(super) fn tell_of_old(end: &GuestEnd, swaps: Option<&Swaps>, events: &Events) {
+    match end {
+        GuestEnd::Exited(0) => {}
+        GuestEnd::Exited(status) => {
+            events.tell(&Event::EndedBadly(format!("exit status {status}")));
+        }
+        GuestEnd::Trapped(trap) if trap.is_stop() => {
+            events.tell(&Event::Stopped(swaps.map(|it| it.patience).unwrap_or_default()));
+        }
+        GuestEnd::Trapped(trap) => {
+            events.tell(&Event::EndedBadly(format!("trapped: {trap}")));
+        }
+    }
+}
