@@ -360,7 +360,7 @@ fn a_guest_that_does_not_end_is_stopped() {
     let _dog = watchdog();
     let dir = Dir::new();
     let ignores = READS_THEN.replace("THEN", "(loop br 0)");
-    // One that computes, one that waits for nothing that comes, one that reads on and on.
+    // One that computes from the start, one that does when it is told of the end.
     for stubborn in [SPINS, &ignores] {
         let file = GuestFile::new(&dir, &of_text(stubborn));
         let mut command = pipehost(["run", "-vv", "--watch=300ms"]);
@@ -372,6 +372,25 @@ fn a_guest_that_does_not_end_is_stopped() {
         talk.run.goes_on();
         talk.says("a line\n", "a line\n");
         assert_eq!(talk.end().0, Some(0));
+    }
+}
+
+#[test]
+fn a_guest_cannot_replace_itself() {
+    let _dog = watchdog();
+    let dir = Dir::new();
+    let file = GuestFile::new(&dir, &of_text("(module (func (export \"_start\")))"));
+    let folder = file.path.parent().unwrap().display().to_string();
+    for (grant, code) in [("::/data", 77), ("::/data,ro", 0)] {
+        let mut command = pipehost(["run", "--watch", "--dir", &format!("{folder}{grant}")]);
+        let ended = command.arg(&file.path).start().end();
+        match code {
+            0 => drop(ended.expect(0)),
+            code => drop(ended.expect_line(code, &["--watch: ", "by dir", ",ro"])),
+        }
+        let mut command = pipehost(["pipe", "exec", "true", "!", "--watch"]);
+        command.arg(&file.path).args(["!", "--dir", &format!("{folder}{grant}"), "@cat"]);
+        assert_eq!(command.start().end().code, Some(code));
     }
 }
 

@@ -10,7 +10,7 @@ mod successor;
 use std::time::Instant;
 
 use store::Life;
-use successor::{hand_over, next_of, tell_of_old};
+use successor::{hand_over, is_own_end, next_of, tell_of_old};
 use tracing::Instrument as _;
 
 use crate::children::{ChildRuns, Children};
@@ -185,6 +185,7 @@ impl Setup {
         loop {
             life.restarts = restarts.is_left();
             let (started, mut next, mut successor) = (Instant::now(), None, None);
+            let noted = journal.notes().len();
             let end = {
                 let keeping = life.pipes.keeping();
                 let handing_over = hand_over(swaps.as_mut(), &journal, &keeping, &mut successor);
@@ -205,7 +206,10 @@ impl Setup {
             }
             if let Some(mut next) = next
                 && !matches!(&end, GuestEnd::Trapped(trap) if trap.is_out_of_fuel())
-                && end.is_own(&notes())
+                && match successor {
+                    Some(_) => is_own_end(&end, &journal, noted),
+                    None => end.is_own(&notes()),
+                }
                 && journal.unframed().is_none()
             {
                 next.pipes.keep_ends(false);

@@ -135,6 +135,20 @@ impl<'a> NamedFiles<'a> {
     }
 }
 
+/// Returns the first of the folders that has the file somewhere in it: as it is named, or where its links lead.
+pub(crate) fn reaching<'a>(
+    file: &Path,
+    mut folders: impl Iterator<Item = &'a Path>,
+) -> Option<&'a Path> {
+    let real = file.canonicalize().ok()?;
+    let name = file.file_name()?;
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    let named = folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(name);
+    folders.find(|folder| {
+        folder.canonicalize().is_ok_and(|it| real.starts_with(&it) || named.starts_with(&it))
+    })
+}
+
 fn refused(one: &(String, &Path, Use), other: &(String, &Path, Use)) -> Failure {
     if one.0 == "--log-file" || other.0 == "--log-file" {
         // The line about it would be the first to get there.

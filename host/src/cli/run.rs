@@ -70,7 +70,7 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         );
         return Err(error).or_status(Status::Usage);
     }
-    let watch = Watch::start(&granted.source, &plan, &args.cache)?;
+    let watch = Watch::start(&granted.source, &plan, plan.writable_folders(), &args.cache)?;
     report::open(&args.report, || facts(&granted.source, &plan))?;
     let folders = plan.folders.iter().map(|folder| &*folder.host);
     listing::open(|| listing_facts(&granted.source, &plan), folders);

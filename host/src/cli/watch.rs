@@ -5,7 +5,7 @@
 
 mod compiler;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::args::CacheArgs;
 use super::exit::{Failure, OrStatus, Status};
 use super::log;
+use super::named_files::reaching;
 use super::source::Source;
 use crate::engine::Engine;
 use crate::guest::{CodeKind, Guest};
@@ -45,16 +46,25 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Has the file of the guest watched, if `plan` says so. Must be called while this process has one thread.
+    /// `writable` are the folders that this and other guests may write to.
     ///
     /// # Errors
-    /// Fails if the guest is no file that can change, or if no process can be made.
-    pub(crate) fn start(
+    /// Fails if the guest is no file that can change, if a guest can change it, or if no process can be made.
+    pub(crate) fn start<'a>(
         source: &Source,
         plan: &GuestPlan,
+        writable: impl Iterator<Item = &'a Path>,
         cache: &CacheArgs,
     ) -> Result<Option<Self>, Failure> {
         let Some(patience) = plan.swap else { return Ok(None) };
         let path = path_of(source)?;
+        if let Some(folder) = reaching(&path, writable) {
+            let (file, folder) = (path.display(), folder.display());
+            let error = anyhow!(
+                "--watch: a guest could write to {file}, by dir {folder}; grant {folder},ro, or keep the file in another folder"
+            );
+            return Err(error).or_status(Status::NotPermitted);
+        }
         let source = source.clone();
         let seen = sys::stamp(&path);
         let started = sys::start_compiler(|workshop| {

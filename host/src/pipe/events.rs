@@ -358,7 +358,7 @@ impl Events {
 
     /// Reports `event`, unless the most such events have been reported already.
     pub(crate) fn tell(&self, event: &Event) {
-        // A guest cannot cause these, and each FIFO causes few. Or its operator has set how many there may be, or replaces it as often.
+        // A FIFO causes few, and the others are bounded by what the operator has set, or come one for each new file of a guest.
         let by_operator = matches!(
             event,
             Event::Restarting { .. } | Event::Replaced | Event::EndedBadly(_) | Event::Stopped(_)

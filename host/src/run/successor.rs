@@ -12,6 +12,9 @@ use crate::swap::Swaps;
 /// How often it is looked whether a guest that is to end waits for room in a pipe.
 const STEP: Duration = Duration::from_millis(20);
 
+/// How many times as long as it has otherwise a guest gets while it waits for room in a pipe.
+const MOST_EXCUSED: u32 = 10;
+
 /// Waits for the guest that takes the place of the one that runs, puts it into `successor`, and tells the other to end.
 /// Goes on to stop it after a time.
 pub(super) async fn hand_over(
@@ -36,16 +39,27 @@ pub(super) async fn hand_over(
     std::future::pending().await
 }
 
-/// Waits for some time, without that in which the guest waits for room in a pipe.
+/// Waits for some time, without that in which the guest waits for room in a pipe: up to a bound, as it may only seem to
+/// wait, or wait for a reader that never comes.
 async fn pass(time: Duration, journal: &Journal) {
-    let mut left = time;
+    let (mut left, mut excused) = (time, time.saturating_mul(MOST_EXCUSED));
     while !left.is_zero() {
         let step = left.min(STEP);
         tokio::time::sleep(step).await;
-        if !journal.waits_for_room() {
-            left -= step;
+        match journal.waits_for_room() && !excused.is_zero() {
+            true => excused = excused.saturating_sub(step),
+            false => left -= step,
         }
     }
+}
+
+/// Returns whether a guest that was told of a successor ended for that reason or another of its own, and not for what has
+/// happened on its pipes meanwhile: `before` is how many notes there were when it began. What a former life has
+/// survived is no reason.
+pub(super) fn is_own_end(end: &GuestEnd, journal: &Journal, before: usize) -> bool {
+    let mut notes = journal.notes();
+    let since = notes.split_off(before.min(notes.len()));
+    matches!(end, GuestEnd::Trapped(trap) if trap.is_stop()) || end.is_own(&since)
 }
 
 /// Waits for the next guest; for ever if there will be none.

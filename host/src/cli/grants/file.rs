@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
 use super::super::keys::{Keys, guest_at};
+use super::super::named_files::reaching;
 use super::super::source::Source;
 use super::{Pin, folder_of, own_folder, typed};
 use crate::launch::{GuestPlan, StreamSpec};
@@ -136,8 +137,7 @@ impl GrantsFile {
                 return Err(self.refused(Status::NotPermitted, &why));
             }
         }
-        let reaches = |folder: &&Path| folder.canonicalize().is_ok_and(|it| file.starts_with(it));
-        match plan.writable_folders().into_iter().find(reaches) {
+        match reaching(&self.path, plan.writable_folders()) {
             None => Ok(()),
             Some(folder) => {
                 let folder = folder.display();

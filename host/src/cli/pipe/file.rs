@@ -14,6 +14,7 @@ use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
 use super::super::keys::{self, Table};
 use super::super::launching::file_failure;
+use super::super::named_files::reaching;
 use super::super::part::MOST_PIPELINE_BYTES;
 use super::line::outer_streams;
 use super::plan::{EndRef, Pipe, Plan, Stage, stage_name, usage};
@@ -54,9 +55,7 @@ pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<Stri
 
 /// Checks that no guest can write to the file, as the next run could then be another one.
 pub(super) fn check_out_of_reach(path: &Path, plan: &Plan) -> Result<(), Failure> {
-    let Ok(file) = path.canonicalize() else { return Ok(()) };
-    let reaches = |folder: &&Path| folder.canonicalize().is_ok_and(|it| file.starts_with(it));
-    let Some(folder) = plan.writable_folders().into_iter().find(reaches) else { return Ok(()) };
+    let Some(folder) = reaching(path, plan.writable_folders()) else { return Ok(()) };
     let (path, folder) = (path.display(), folder.display());
     let error = anyhow!(
         "-f {path}: a guest could write to it, by dir {folder}; grant {folder},ro, or keep the file in another folder"

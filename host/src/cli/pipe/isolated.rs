@@ -262,7 +262,9 @@ fn prepare(args: &PipeArgs, part: &Part, plan: &Plan) -> Result<Option<Watch>, F
     let has_fifos = plan.stages.get(part.stage).is_some_and(Stage::has_fifos);
     provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)?;
     match plan.stages.get(part.stage).and_then(|stage| stage.job.kind().guest()) {
-        Some(guest) => Watch::start(&guest.source, &guest.plan, &args.cache),
+        Some(guest) => {
+            Watch::start(&guest.source, &guest.plan, plan.writable_folders(), &args.cache)
+        }
         None => Ok(None),
     }
 }

@@ -110,8 +110,10 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
 /// Has the files of the guests watched that say so. Must be called while this process has one thread.
 fn watches(args: &PipeArgs, plan: &Plan) -> Result<Vec<Option<Watch>>, Failure> {
     let watch = |stage: &Stage| match stage.job.kind().guest() {
-        Some(guest) => Watch::start(&guest.source, &guest.plan, &args.cache)
-            .map_err(|failure| failure.of_stage(&stage.name)),
+        Some(guest) => {
+            Watch::start(&guest.source, &guest.plan, plan.writable_folders(), &args.cache)
+                .map_err(|failure| failure.of_stage(&stage.name))
+        }
         None => Ok(None),
     };
     plan.stages.iter().map(watch).collect()

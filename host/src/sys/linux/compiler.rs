@@ -38,8 +38,8 @@ const SMALL_SLOT: usize = 64 << 20;
 pub(crate) struct CodePool {
     base: NonNull<u8>,
     slot: usize,
-    /// Whether the engine has taken a slot over. It gives that back itself.
-    taken: [AtomicBool; SLOTS],
+    /// Whether there is code in a slot that has not been given back.
+    lent: [AtomicBool; SLOTS],
     socket: OwnedFd,
 }
 
@@ -79,8 +79,8 @@ pub(crate) fn start_compiler(
     unsafe { libc::munmap(writable.as_ptr().cast(), size) };
     let socket = process?.into_socket();
     let base = map(&readable, size, libc::PROT_READ | libc::PROT_EXEC)?;
-    let taken = [const { AtomicBool::new(false) }; SLOTS];
-    let pool = CodePool { base, slot, taken, socket: socket.try_clone()? };
+    let lent = [const { AtomicBool::new(false) }; SLOTS];
+    let pool = CodePool { base, slot, lent, socket: socket.try_clone()? };
     Ok((Arc::new(pool), socket))
 }
 
@@ -130,10 +130,12 @@ impl CodePool {
         // SAFETY: within the mapping.
         let start = unsafe { self.base.add(slot * self.slot) };
         let memory = NonNull::slice_from_raw_parts(start, length);
+        self.lent[slot].store(true, Ordering::SeqCst);
         // SAFETY: another process of this program has compiled it, and writes to the slot again only after this process
         // has told it to, in `give_back`. No other process can.
         let loaded = unsafe { C::in_place(engine, memory) };
-        if loaded.is_err() && !self.taken[slot].load(Ordering::SeqCst) {
+        if loaded.is_err() {
+            // Unless the engine, which had it for a moment, has done so.
             self.give_back(slot);
         }
         loaded
@@ -144,8 +146,11 @@ impl CodePool {
         Some(offset / self.slot).filter(|slot| *slot < SLOTS)
     }
 
-    /// Tells the other process that it may use the slot again. Never blocks.
+    /// Tells the other process, once for what is there, that it may use the slot again. Never blocks.
     fn give_back(&self, slot: usize) {
+        if !self.lent[slot].swap(false, Ordering::SeqCst) {
+            return;
+        }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         // Fails if the other process is gone.
         let _ = rustix::net::send(&self.socket, &[u8::try_from(slot).unwrap_or(u8::MAX)], flags);
@@ -159,8 +164,7 @@ impl CustomCodeMemory for CodePool {
 
     /// Does nothing for the pool's own memory. Other code, such as that in the cache, becomes executable as ever.
     fn publish_executable(&self, at: *const u8, length: usize) -> wasmtime::Result<()> {
-        if let Some(slot) = self.slot_of(at) {
-            self.taken[slot].store(true, Ordering::SeqCst);
+        if self.slot_of(at).is_some() {
             return Ok(());
         }
         let access = libc::PROT_READ | libc::PROT_EXEC;
@@ -174,7 +178,6 @@ impl CustomCodeMemory for CodePool {
     /// The engine drops the code. Memory that is not the pool's it unmaps right after this.
     fn unpublish_executable(&self, at: *const u8, _: usize) -> wasmtime::Result<()> {
         if let Some(slot) = self.slot_of(at) {
-            self.taken[slot].store(false, Ordering::SeqCst);
             self.give_back(slot);
         }
         Ok(())

@@ -39,8 +39,8 @@ pub(in super::super) struct Host {
 
 impl Process {
     /// Forks a copy of this process that has nothing open but its end of a socket and stderr, and runs
-    /// `work` in it. The copy has only the thread that calls this, so `work` must not take a lock that
-    /// another thread may hold.
+    /// `work` in it. The copy has only the thread that calls this, so where there are others, `work` must not take a lock
+    /// that one of them may hold.
     ///
     /// # Errors
     /// Those of socketpair(2) and fork(2).
@@ -54,7 +54,8 @@ impl Process {
         // one job.
         let mask = block_signals()?;
         let group = rustix::process::getpgrp();
-        // SAFETY: the copy takes no lock but malloc's, which the C library makes safe after fork(2).
+        // SAFETY: the copy takes no lock that another thread may hold: either there is none, or `work` takes none but
+        // malloc's, which the C library makes safe after fork(2).
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             let done = keep_only(&theirs).and_then(|()| work(&theirs, &Host { group, mask }));
