@@ -41,7 +41,6 @@ pub(super) struct Job<'a> {
 ///
 /// # Errors
 /// Fails if the engine cannot be set up.
-#[cfg_attr(not(target_os = "linux"), allow(clippy::needless_pass_by_value))]
 pub(super) fn work(workshop: &Workshop, job: &Job<'_>) -> io::Result<()> {
     // The log is the other process's.
     let nobody = tracing::subscriber::NoSubscriber::default();
