@@ -23,7 +23,7 @@ use super::super::run::{place, supervised};
 use super::super::signals::SignalWatch;
 use super::super::source::Source;
 use super::super::stats::FifoStats;
-use super::super::verdict;
+use super::super::{verdict, wants};
 use super::ends::Ends;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
@@ -273,6 +273,7 @@ async fn run(
     let Some(GuestJob { source, plan: guest_plan }) = guest else {
         return Err(anyhow!("--part names no guest")).or_status(Status::Usage);
     };
+    wants::check_stage(source, guest_plan, &plan.names(part.stage))?;
     let engine = engine_for(&args.cache, guest_plan.writable_folders())?;
     let engine = if guest_plan.limits.fuel.is_some() { metering(&engine)? } else { engine };
     let mut opener =

@@ -6,12 +6,14 @@ use super::super::compile::metering;
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::log;
 use super::super::source::Source;
+use super::super::wants;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
 use crate::children::Children;
 use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::launch;
+use crate::names::PipeName;
 use crate::threads;
 
 /// A stage's code, and that of the children that it may start.
@@ -26,6 +28,7 @@ pub(super) struct Code {
 /// Guests with fuel are compiled separately, so that the others do not count what they compute.
 pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code>>, Failure> {
     let (stages, engine) = (plan.stages.clone(), engine.clone());
+    let joined: Vec<_> = (0..stages.len()).map(|at| plan.names(at)).collect();
     let load = move || {
         let with_fuel =
             match stages.iter().filter_map(Stage::guest).any(|it| it.limits.fuel.is_some()) {
@@ -33,7 +36,7 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
                 false => None,
             };
         let mut known: Vec<(Source, bool, Guest)> = Vec::new();
-        let load = |stage: &Stage| {
+        let load = |(stage, joined): (&Stage, Vec<PipeName>)| {
             let Some(GuestJob { source, plan }) = stage.job.kind().guest() else { return Ok(None) };
             let (engine, fueled) = match (&with_fuel, plan.limits.fuel) {
                 (Some(with_fuel), Some(_)) => (with_fuel, true),
@@ -51,6 +54,7 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
                 Ok(guest)
             };
             let mut load = || {
+                wants::check_stage(source, plan, &joined)?;
                 let (code, engine) = (guest(source)?, engine.clone());
                 let children = launch::children(plan, |spec| {
                     let source = Source::of(&spec.guest)?;
@@ -69,7 +73,7 @@ pub(super) async fn load(plan: &Plan, engine: &Engine) -> Result<Vec<Option<Code
                 failure.of_stage(&stage.name)
             })
         };
-        stages.iter().map(load).collect()
+        stages.iter().zip(joined).map(load).collect()
     };
     threads::elsewhere(load).await.context("compiling failed").or_status(Status::Io)?
 }

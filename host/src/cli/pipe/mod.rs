@@ -31,7 +31,7 @@ use super::report::{self as page, Facts};
 use super::run::{place, supervised};
 use super::signals::{SignalWatch, say_stopped};
 use super::stats::{FifoStats, Stats};
-use super::{log, progress, say, verdict, with_remedy};
+use super::{log, progress, say, verdict, wants, with_remedy};
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::launch::{Leftovers, Shared};
 use crate::pipe::Activity;
@@ -72,6 +72,9 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
         );
     }
     check_files(&args, &plan)?;
+    if !args.check && args.graph.is_none() {
+        plan.guests().try_for_each(wants::check_out_of_reach)?;
+    }
     let graph = plan.graph();
     if let Some(to) = &args.graph
         && !args.check
