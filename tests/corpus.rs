@@ -69,6 +69,12 @@ fn the_corpus_of_grants_passes() {
 }
 
 #[test]
+fn the_corpus_of_wants_passes() {
+    let _dog = watchdog();
+    replay("wants", pipehost::cli::fuzzing::wants);
+}
+
+#[test]
 fn the_corpus_of_components_passes() {
     let _dog = watchdog_after(Duration::from_secs(300));
     let host = component::Host::new();

@@ -29,6 +29,8 @@
 //! `cargo test` tests a guest natively, without a host: the pipes that it is granted are then those of a
 //! [`mock`].
 //!
+//! A program says what it wants to be granted with [`wants!`], and whoever runs it is asked for that.
+//!
 //! For a status other than 0 and 1, call [`exit`]: [`std::process::exit`] knows no others in WASI
 //! 0.2 and 0.3.
 //!
@@ -55,6 +57,7 @@ mod pipe;
 pub mod process;
 pub mod records;
 pub mod stream;
+mod wants;
 
 pub use exit::exit;
 pub use filter::{Input, Output, input, output};
@@ -69,3 +72,5 @@ pub use {serde, serde_json};
 
 #[doc(hidden)]
 pub use command::__private;
+#[doc(hidden)]
+pub use wants::__wants;

@@ -218,15 +218,24 @@ impl Cache {
     }
 }
 
-/// Returns the folder that the environment names. Ignores relative paths, as the XDG specification
-/// says: they would name another folder wherever pipehost is started.
+/// Returns the folder that the environment names.
 fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    folder_of_user(cache_home, home, sys::CACHES)
+}
+
+/// Returns pipehost's folder in `named`, or in the folder `usual` of the folder `home`, which are values of variables. Ignores relative
+/// paths, as the XDG specification says: they would name another folder wherever pipehost is started.
+pub(crate) fn folder_of_user(
+    named: Option<OsString>,
+    home: Option<OsString>,
+    usual: &str,
+) -> Option<PathBuf> {
     let whole = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    let caches = match cache_home.and_then(whole) {
-        Some(caches) => caches,
-        None => home.and_then(whole)?.join(sys::CACHES),
+    let folder = match named.and_then(whole) {
+        Some(folder) => folder,
+        None => home.and_then(whole)?.join(usual),
     };
-    Some(caches.join("pipehost"))
+    Some(folder.join("pipehost"))
 }
 
 fn key<C: Code>(engine: &wasmtime::Engine, wasm: &[u8]) -> CodeKey {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 mod build_guests;
 
-const GUESTS: [&str; 24] = [
+const GUESTS: [&str; 25] = [
     "calls2",
     "calls3",
     "cat",
@@ -30,6 +30,7 @@ const GUESTS: [&str; 24] = [
     "tee",
     "tidy",
     "upper",
+    "wants2",
 ];
 
 /// Those that are built as modules of WASI 0.1, too.

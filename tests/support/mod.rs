@@ -105,6 +105,7 @@ pub fn undisturbed(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("env");
     command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(program);
     command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("caches"));
+    command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("state"));
     if !rustix::process::geteuid().is_root() && !SANDBOXED.load(Ordering::Relaxed) {
         command.env("PIPEHOST_SANDBOX", "off");
     }

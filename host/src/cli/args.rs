@@ -127,6 +127,9 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a guest on the pipes that it is granted.
+    ///
+    /// What a guest declares that it wants and is not granted is asked for, where stderr is a terminal: once, always (which is remembered
+    /// for this very file), or no. Elsewhere, and after a no, nothing runs, with 77 and a line that says what to type.
     #[command(after_help = format!("{RUN_EXAMPLES}\n\n{STATUSES}"))]
     Run(Box<RunArgs>),
     /// Run several guests and native commands at once, joined by pipes.

@@ -4,10 +4,10 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, GuestOptions};
 use super::exit::{Failure, Status};
 use super::graph::Graph;
-use super::{grants, mistake, pipe, values};
+use super::{grants, mistake, pipe, values, wants};
 use crate::limits;
 
 /// Parses the first line as the values of options, and all lines as the arguments of a command line.
@@ -62,6 +62,29 @@ pub fn grants(text: &str) {
             Ok(file) => _ = file.kept_to_its_folder(),
             Err(error) => assert!(error.starts_with("line "), "{error}"),
         }
+    }
+}
+
+/// Reads `bytes` as a guest's file, as the declaration in one, and as what is remembered.
+///
+/// # Panics
+/// If something is not fit to be shown, or what is to be typed is no option.
+pub fn wants(bytes: &[u8]) {
+    for read in [wants::declared(bytes), wants::declared_in(bytes)] {
+        for want in read.unwrap_or_default() {
+            let texts = [want.text(), want.brief()];
+            let is_plain = |text: &String| !text.contains(char::is_control);
+            assert!(texts.iter().all(is_plain), "text without control characters: {texts:?}");
+            let typed = want.typed();
+            let words: Vec<_> =
+                shlex::split(&typed).into_iter().flatten().map(Into::into).collect();
+            assert!(GuestOptions::of(&words).is_ok(), "{typed} is an option");
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Err(error) = wants::remembered_in(text)
+    {
+        assert!(error.starts_with("line "), "{error}");
     }
 }
 

@@ -23,11 +23,15 @@ use crate::sys::{self, OwnFile};
 pub(super) use explain::explain;
 use file::GrantsFile;
 pub(super) use file::parse as parsed;
-pub(super) use pin::Pin;
+pub(super) use file::within_reach;
+pub(super) use pin::{Pin, hex};
 pub use schema::schema;
 
 /// The name of a file of grants that is looked for beside a guest.
 const FILE_NAME: &str = "pipehost.toml";
+
+/// What `--grants` takes in place of a file: what is typed, and nothing else.
+const NONE: &str = "none";
 
 /// How many bytes a file of grants may have.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -42,6 +46,12 @@ pub(super) struct Granted {
     /// What the guest's bytes must be.
     pub(super) pin: Option<Pin>,
     file: Option<GrantsFile>,
+    /// What was allowed before, with the file that remembers it.
+    allowed: Option<(PathBuf, GuestOptions)>,
+    /// How many of the arguments were typed.
+    typed_args: usize,
+    /// Whether nothing but what is typed counts: `--grants none`.
+    pub(super) only_typed: bool,
 }
 
 impl Granted {
@@ -50,7 +60,7 @@ impl Granted {
     pub(super) fn of(args: &RunArgs, deadline: Option<Instant>) -> Result<Option<Self>, Failure> {
         let named = args.guest.as_deref().map(Source::of).transpose()?;
         let file = match args.grants.grants.as_deref() {
-            Some(none) if none == Path::new("none") => None,
+            Some(none) if none == Path::new(NONE) => None,
             Some(path) => match given(path, deadline)? {
                 Some(file) => Some(file),
                 None => return Ok(None),
@@ -75,9 +85,24 @@ impl Granted {
             Some(file) => (file.args.clone(), file.options.with_typed(&args.options)),
             None => (Vec::new(), args.options.clone()),
         };
+        let only_typed = args.grants.grants.as_deref() == Some(Path::new(NONE));
+        let typed_args = args.args.len();
         let args = own.into_iter().chain(args.args.iter().cloned()).collect();
         let pin = file.as_ref().and_then(|file| file.pin.clone());
-        Ok(Some(Self { source, args, options, pin, file }))
+        Ok(Some(Self { source, args, options, pin, file, allowed: None, typed_args, only_typed }))
+    }
+
+    /// Adds what the operator has allowed: now, or before, as the file `remembered` says. What is typed, or in the file of grants, takes
+    /// the place of that.
+    pub(super) fn allow(&mut self, allowed: GuestOptions, remembered: Option<PathBuf>) {
+        let left = allowed.beside(&self.options);
+        self.options = allowed.with_typed(&self.options);
+        self.allowed = remembered.map(|path| (path, left)).or(self.allowed.take());
+    }
+
+    /// Returns how many of the guest's arguments were typed.
+    pub(super) fn typed_args(&self) -> usize {
+        self.typed_args
     }
 
     /// Makes the guest's plan, and checks what can be checked without opening anything.

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::args::InspectArgs;
 use super::compile::engine_for;
@@ -9,6 +10,7 @@ use super::exit::{Failure, OrStatus, Status};
 use super::output::print;
 use super::shell::shell_quoted;
 use super::source::Source;
+use super::wants::{self, Want};
 use crate::guest::Guest;
 use crate::interfaces::{Interface, is_provided_module};
 use crate::pipe;
@@ -27,6 +29,11 @@ struct Report {
     runnable: bool,
     /// The command that grants what it needs; null if it cannot be run.
     run: Option<String>,
+    /// What it declares that it wants, in the form of a declaration. That grants nothing.
+    wants: Vec<Value>,
+    /// The same in words.
+    #[serde(skip)]
+    wanted: Vec<String>,
     /// Options that it may have a use for.
     may_use: Vec<&'static str>,
 }
@@ -41,7 +48,9 @@ struct Import {
 pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
     let source = Source::of(&args.guest)?;
     let engine = engine_for(&args.cache, [])?;
-    let report = Report::of(&source.load(&engine)?, &source);
+    let bytes = source.read()?;
+    let wants = wants::told(&source, wants::declared(&bytes)).unwrap_or_default();
+    let report = Report::of(&source.compile(&bytes, &engine)?, &source, &wants);
     let text = match args.json {
         true => {
             let json =
@@ -54,7 +63,7 @@ pub(crate) fn main(args: &InspectArgs) -> Result<Status, Failure> {
 }
 
 impl Report {
-    fn of(guest: &Guest, source: &Source) -> Self {
+    fn of(guest: &Guest, source: &Source, wants: &[Want]) -> Self {
         let shown = source.display();
         let parsed = |name: &String| name.parse::<Interface>().ok();
         let provided = |name: &String| match guest.is_component() {
@@ -71,7 +80,10 @@ impl Report {
         };
         let runnable = guest.version().is_some() && imports.iter().all(|import| import.provided);
         let mut run = format!("pipehost run {}", shell_quoted(&shown));
-        if uses("pipehost:pipes", "named") {
+        if !wants.is_empty() {
+            let typed: Vec<_> = wants.iter().map(Want::typed).collect();
+            run = format!("{run} {}", typed.join(" "));
+        } else if uses("pipehost:pipes", "named") {
             run += " --fifo in=PATH,r --fifo out=PATH,w";
         }
         let mut may_use = Vec::new();
@@ -96,6 +108,8 @@ impl Report {
             exports: guest.exports().to_vec(),
             runnable,
             run: runnable.then_some(run),
+            wants: wants.iter().map(Want::json).collect(),
+            wanted: wants.iter().map(Want::brief).collect(),
             may_use,
         }
     }
@@ -118,6 +132,12 @@ impl Report {
         }
         for name in &self.exports {
             text += &format!("  {}\n", pipe::quoted_name(name));
+        }
+        if !self.wanted.is_empty() {
+            text += "\nit says that it wants (which grants nothing):\n";
+        }
+        for want in &self.wanted {
+            text += &format!("  {want}\n");
         }
         let sockets = |import: &Import| import.name.starts_with("wasi:sockets/");
         if self.imports.iter().any(sockets) {

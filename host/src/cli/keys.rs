@@ -122,7 +122,9 @@ impl<'a> Keys<'a> {
     /// Names the wrong key, and says why it is wrong.
     fn told(&self, error: &clap::Error) -> String {
         let option = match error.get(ContextKind::InvalidArg) {
-            Some(ContextValue::String(text)) => text.split([' ', '=', '[']).next().unwrap_or_default(),
+            Some(ContextValue::String(text)) => {
+                text.split([' ', '=', '[']).next().unwrap_or_default()
+            }
             _ => "",
         };
         let option = option.trim_start_matches('-');

@@ -38,6 +38,7 @@ mod stats;
 mod trace;
 mod values;
 mod verdict;
+mod wants;
 mod watch;
 mod watching;
 mod wit;

@@ -140,12 +140,20 @@ pub(crate) fn reaching<'a>(
     file: &Path,
     mut folders: impl Iterator<Item = &'a Path>,
 ) -> Option<&'a Path> {
-    let real = file.canonicalize().ok()?;
-    let name = file.file_name()?;
+    let real = resolved(file)?;
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let named = folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(name);
+    let named = resolved(folder.unwrap_or(Path::new(".")))?.join(file.file_name()?);
     folders.find(|folder| {
-        folder.canonicalize().is_ok_and(|it| real.starts_with(&it) || named.starts_with(&it))
+        resolved(folder).is_some_and(|it| real.starts_with(&it) || named.starts_with(&it))
+    })
+}
+
+/// Returns the path without links, as far as it exists.
+pub(crate) fn resolved(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+        Some(resolved(folder)?.join(name))
     })
 }
 

@@ -19,6 +19,7 @@ use super::report::Facts;
 use super::signals::{SignalWatch, hard_deadline, say_stopped};
 use super::source::Source;
 use super::stats::{FifoStats, Stats, Used};
+use super::wants::{self, Want};
 use super::watch::Watch;
 use super::watching::{Watched, any_terminal, bytes_left};
 use super::{log, mistake, progress, report, say, verdict};
@@ -39,9 +40,9 @@ use crate::threads;
 
 pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     // `--timeout` bounds more than the guest: reading the grants and compiling, too.
-    let begun = Instant::now();
+    let mut begun = Instant::now();
     let typed = args.options.limits.timeout;
-    let Some(granted) = Granted::of(&args, typed.and_then(|limit| begun.checked_add(limit)))?
+    let Some(mut granted) = Granted::of(&args, typed.and_then(|limit| begun.checked_add(limit)))?
     else {
         say_stopped(Status::TimedOut, typed);
         return Ok(Status::TimedOut);
@@ -51,10 +52,28 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         return Err(error).or_status(Status::Usage);
     }
     let _stage = log::stage(&granted.source.program()).entered();
-    let mut plan = granted.plan()?;
+    // What contradicts itself is told before anybody is asked.
+    let first = granted.plan()?;
+    let timeout = first.limits.timeout;
+    // A file that changes from now on is another guest.
+    let seen = first.swap.and_then(|_| granted.source.stamp());
+    let Ok(bytes) = granted.source.read_file(timeout.and_then(|limit| begun.checked_add(limit)))
+    else {
+        say_stopped(Status::TimedOut, timeout);
+        return Ok(Status::TimedOut);
+    };
+    let declaring = bytes.as_deref().filter(|_| !granted.only_typed);
     if let Some(form) = args.grants.explain {
-        return grants::explain(&granted, &args, form);
+        let looked = declaring.and_then(|bytes| wants::look(&mut granted, bytes));
+        let missing = looked.map(|looked| looked.missing).unwrap_or_default();
+        return grants::explain(&granted, &args, form, missing.iter().map(Want::text).collect());
     }
+    if let Some(bytes) = declaring {
+        // Whoever thinks about it takes none of the guest's time.
+        begun += wants::settle(&mut granted, bytes)?;
+    }
+    let mut plan = granted.plan()?;
+    wants::check_out_of_reach(&plan)?;
     let mut files = NamedFiles::default();
     files.guest("", &granted.source, &plan);
     files.program("--grants", granted.file());
@@ -70,21 +89,25 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         );
         return Err(error).or_status(Status::Usage);
     }
-    let watch = Watch::start(&granted.source, &plan, plan.writable_folders(), &args.cache)?;
+    let watch = Watch::start(&granted.source, seen, &plan, plan.writable_folders(), &args.cache)?;
     report::open(&args.report, || facts(&granted.source, &plan))?;
     let folders = plan.folders.iter().map(|folder| &*folder.host);
     listing::open(|| listing_facts(&granted.source, &plan), folders);
     let timeout = plan.limits.timeout.take();
     let left = timeout.map(|limit| limit.saturating_sub(begun.elapsed()));
     let Granted { source, pin, .. } = granted;
+    let bytes = bytes.map(Cow::Owned);
+    let given = Given { source, bytes, pin, plan, timeout, left, watch };
     supervised(HARD_DEADLINE, timeout.zip(left), async |leftovers, signals| {
-        run(args, Given { source, pin, plan, timeout, left, watch }, leftovers, signals).await
+        run(args, given, leftovers, signals).await
     })
 }
 
 /// What [`run`] is given.
 struct Given {
     source: Source,
+    /// Its bytes, if they have been read: those that were looked at are those that run.
+    bytes: Option<Cow<'static, [u8]>>,
     pin: Option<Pin>,
     plan: GuestPlan,
     /// How long the run may take, and how much of that is left.
@@ -136,7 +159,7 @@ impl Drop for CleanUp<'_> {
 /// Runs the guest until it ends, or a signal or the time limit ends it.
 async fn run(
     args: RunArgs,
-    Given { source, pin, plan, timeout, left, watch }: Given,
+    Given { source, bytes, pin, plan, timeout, left, watch }: Given,
     leftovers: &Leftovers,
     mut signals: SignalWatch,
 ) -> Result<Status, Failure> {
@@ -158,10 +181,10 @@ async fn run(
     };
     // Another guest than the file of grants is for is seen before anything is opened, or emptied.
     let read = async {
-        let Some(pin) = pin else { return Ok::<_, Failure>(None) };
+        let Some(pin) = pin else { return Ok::<_, Failure>(bytes) };
         let source = source.clone();
         let bytes = threads::elsewhere(move || {
-            let bytes = source.read()?;
+            let bytes = bytes.map_or_else(|| source.read(), Ok)?;
             pin.check(&source, &bytes)?;
             Ok(Some(bytes))
         });
@@ -322,8 +345,11 @@ async fn load(
     engine: &Engine,
     has_time_limit: bool,
 ) -> Result<(Guest, Option<Children>), Failure> {
-    let wants_time = has_time_limit || bytes.is_some();
-    let at_hand = if wants_time { None } else { source.load_cached(engine) };
+    let at_hand = match &bytes {
+        _ if has_time_limit => None,
+        Some(bytes) => Source::cached(bytes, engine),
+        None => source.load_cached(engine),
+    };
     let guest = match at_hand {
         Some(guest) => guest,
         None => {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -13,13 +14,17 @@ use crate::engine::Engine;
 use crate::guest::{Guest, GuestError, MAX_GUEST_BYTES};
 use crate::launch::ChildSpec;
 use crate::pipe::PipeName;
-use crate::sys;
+use crate::sys::{self, Stamp};
 
-/// The largest file, in bytes, that is read while the run waits.
-const QUICKLY_READ: u64 = 16 * 1024 * 1024;
+/// The largest guest, in bytes, that is looked up in the cache while the run waits.
+const QUICKLY_LOOKED_UP: usize = 16 * 1024 * 1024;
 
 /// How long a guest that is no file may take to come where nothing else bounds that.
 const SOON: Duration = Duration::from_secs(5);
+
+/// Reading a guest took too long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooLate;
 
 /// The guest that GUEST names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,16 +62,56 @@ impl Source {
         }
     }
 
+    /// Reads the guest if it is a regular file, until `deadline` at most: a file system may hang. Returns `None` for all other guests,
+    /// and for those that cannot be read: loading it will tell.
+    ///
+    /// # Errors
+    /// Fails at the deadline.
+    pub(crate) fn read_file(&self, deadline: Option<Instant>) -> Result<Option<Vec<u8>>, TooLate> {
+        let Self::File(path) = self else { return Ok(None) };
+        let Some(deadline) = deadline else {
+            return Ok(sys::read_small_file(path, MAX_GUEST_BYTES));
+        };
+        let (path, (done, waiting)) = (path.clone(), mpsc::channel());
+        let read = move || {
+            // Fails if nobody waits any more.
+            let _ = done.send(sys::read_small_file(&path, MAX_GUEST_BYTES));
+        };
+        let Ok(reader) = std::thread::Builder::new().stack_size(64 * 1024).spawn(read) else {
+            return Ok(None);
+        };
+        match waiting.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(bytes) => {
+                // From here on this process has one thread again.
+                let _ = reader.join();
+                Ok(bytes)
+            }
+            Err(_) => Err(TooLate),
+        }
+    }
+
+    /// Returns what tells this version of the guest's file from the next, if it is a regular file.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::Bundled(..) => None,
+            Self::File(path) => sys::stamp(path),
+        }
+    }
+
     /// Loads the guest if that takes almost no time: it is a regular file or bundled, and its code is
     /// in the cache.
     pub(crate) fn load_cached(&self, engine: &Engine) -> Option<Guest> {
-        engine.cache()?;
         match self {
-            Self::Bundled(_, bytes) => Guest::from_cache(engine, bytes),
-            Self::File(path) => {
-                Guest::from_cache(engine, &sys::read_small_file(path, QUICKLY_READ)?)
-            }
+            Self::Bundled(_, bytes) => Self::cached(bytes, engine),
+            // It could not be read before.
+            Self::File(_) => None,
         }
+    }
+
+    /// Loads the guest, whose bytes these are, if that takes almost no time: its code is in the cache.
+    pub(crate) fn cached(bytes: &[u8], engine: &Engine) -> Option<Guest> {
+        engine.cache().filter(|_| bytes.len() <= QUICKLY_LOOKED_UP)?;
+        Guest::from_cache(engine, bytes)
     }
 
     /// Reads and compiles the guest. Blocks for as long as that takes.

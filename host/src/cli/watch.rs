@@ -22,7 +22,7 @@ use crate::guest::{CodeKind, Guest};
 use crate::launch::GuestPlan;
 use crate::setup::Setup;
 use crate::swap::{NewGuests, Swaps};
-use crate::sys::{self, CodePool, Direction, End, Handle};
+use crate::sys::{self, CodePool, Direction, End, Handle, Stamp};
 
 /// The most bytes of a message from the process that compiles.
 const MOST_BYTES: usize = 8 * 1024;
@@ -46,12 +46,13 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Has the file of the guest watched, if `plan` says so. Must be called while this process has one thread.
-    /// `writable` are the folders that this and other guests may write to.
+    /// `seen` is its file's stamp from before the guest was read, `writable` are the folders that this and other guests may write to.
     ///
     /// # Errors
     /// Fails if the guest is no file that can change, if a guest can change it, or if no process can be made.
     pub(crate) fn start<'a>(
         source: &Source,
+        seen: Option<Stamp>,
         plan: &GuestPlan,
         writable: impl Iterator<Item = &'a Path>,
         cache: &CacheArgs,
@@ -66,7 +67,6 @@ impl Watch {
             return Err(error).or_status(Status::NotPermitted);
         }
         let source = source.clone();
-        let seen = sys::stamp(&path);
         let started = sys::start_compiler(|workshop| {
             compiler::work(workshop, &compiler::Job { source, path, seen, plan, cache })
         });

@@ -14,6 +14,9 @@ pub(crate) const PIPE_BUF: usize = 4096;
 /// The folder of caches, in the home folder.
 pub(crate) const CACHES: &str = ".cache";
 
+/// The folder of what programs remember in it.
+pub(crate) const STATE: &str = ".local/state";
+
 /// The unit of the most memory that getrusage(2) reports, in bytes.
 pub(super) const MEMORY_UNIT: u64 = 1024;
 

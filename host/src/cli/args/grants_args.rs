@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum, ValueHint};
 pub(crate) struct GrantsArgs {
     /// A file of grants: TOML, in which each option of a guest's is a key (exec is grant-exec), and
     /// guest, sha256 and args say what is run. Without this option, a pipehost.toml beside the guest
-    /// that names it is used, for what is in its own folder; none: no file is. What is typed comes after what the file has;
+    /// that names it is used, for what is in its own folder; none: no file is, and nothing that the guest
+    /// declares is asked for. What is typed comes after what the file has;
     /// a value, a limit, or a grant of the same name takes the file's place. Example: examples/pipehost.toml.
     #[arg(long, value_name = "FILE|none", value_hint = ValueHint::FilePath)]
     pub(crate) grants: Option<PathBuf>,

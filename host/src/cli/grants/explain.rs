@@ -23,12 +23,16 @@ struct Report {
     sha256: Option<String>,
     /// The file of grants that is used, if there is one.
     file: Option<FileReport>,
+    /// The file that remembers what it was allowed before, if that is used.
+    allowed: Option<String>,
     /// The guest's arguments.
     args: Vec<Row>,
     /// What it is given: each value of each option, in the order in which the guest sees them.
     grants: Vec<Row>,
     /// The options by which nothing is granted.
     not_granted: Vec<String>,
+    /// What the guest declares that it wants, in words, and is not granted.
+    wanted: Vec<String>,
     limits: Vec<Row>,
     /// About this process, not about the guest.
     process: Vec<Row>,
@@ -55,8 +59,17 @@ struct Row {
 #[serde(tag = "from", rename_all = "kebab-case")]
 enum Origin {
     CommandLine,
-    File { path: String, line: usize },
-    Environment { variable: &'static str },
+    File {
+        path: String,
+        line: usize,
+    },
+    /// The operator has said so before.
+    Allowed {
+        path: String,
+    },
+    Environment {
+        variable: &'static str,
+    },
     Default,
 }
 
@@ -68,7 +81,7 @@ impl Origin {
     }
 }
 
-/// Prints what the run would be granted, and runs nothing.
+/// Prints what the run would be granted, and runs nothing. `wanted` is what the guest declares and would not be granted.
 ///
 /// # Errors
 /// Fails if the guest's bytes are not those that the file is for: nothing would be granted then.
@@ -76,11 +89,12 @@ pub(in crate::cli) fn explain(
     granted: &Granted,
     args: &RunArgs,
     form: ExplainForm,
+    wanted: Vec<String>,
 ) -> Result<Status, Failure> {
     if let Some(pin) = &granted.pin {
         pin.check(&granted.source, &granted.source.read_soon()?)?;
     }
-    let report = Report::of(granted, args);
+    let report = Report { wanted, ..Report::of(granted, args) };
     print(&match form {
         ExplainForm::Text => report.text(),
         ExplainForm::Json => {
@@ -103,30 +117,39 @@ fn default_of(option: &str) -> Option<String> {
     }
 }
 
-/// Returns the values of an option, and where they are from. `file` is what is left of the file's
-/// beside what was typed.
-fn rows(
-    option: &str,
-    is_list: bool,
-    typed: &GuestOptions,
-    file: Option<(&GrantsFile, &GuestOptions)>,
-) -> Vec<Row> {
-    let row = |value, origin| Row { option: option.to_owned(), value: Some(value), origin };
-    let typed = values(typed, option).unwrap_or_default();
+/// Options, with what tells where one of them is from.
+type Layer<'a> = (GuestOptions, Box<dyn Fn(&str) -> Origin + 'a>);
+
+/// Returns the values of an option, and where they are from. What comes later in `layers` takes the place of single values.
+fn rows(option: &str, is_list: bool, layers: &[Layer<'_>]) -> Vec<Row> {
     let mut rows = Vec::new();
-    if let Some((file, left)) = file.filter(|_| is_list || typed.is_empty()) {
-        let own = values(left, option).unwrap_or_default();
-        rows.extend(own.into_iter().map(|value| row(value, Origin::of_file(file, option))));
+    for (options, origin) in layers {
+        let own = values(options, option).unwrap_or_default();
+        if !is_list && !own.is_empty() {
+            rows.clear();
+        }
+        rows.extend(own.into_iter().map(|value| Row {
+            option: option.to_owned(),
+            value: Some(value),
+            origin: origin(option),
+        }));
     }
-    rows.extend(typed.into_iter().map(|value| row(value, Origin::CommandLine)));
     rows
 }
 
 impl Report {
     fn of(granted: &Granted, args: &RunArgs) -> Self {
         let file = granted.file.as_ref();
-        let left = file.map(|file| (file, file.options.beside(&args.options)));
-        let left = left.as_ref().map(|(file, options)| (*file, options));
+        let mut layers: Vec<Layer<'_>> = Vec::new();
+        if let Some((path, left)) = &granted.allowed {
+            let origin = || Origin::Allowed { path: path.display().to_string() };
+            layers.push((left.clone(), Box::new(move |_| origin())));
+        }
+        if let Some(file) = file {
+            let left = file.options.beside(&args.options);
+            layers.push((left, Box::new(|option| Origin::of_file(file, option))));
+        }
+        layers.push((args.options.clone(), Box::new(|_| Origin::CommandLine)));
         let limits = GuestOptions::limits();
         let mut report = Self {
             version: 1,
@@ -136,9 +159,11 @@ impl Report {
                 path: file.path.display().to_string(),
                 found: file.is_found,
             }),
+            allowed: granted.allowed.as_ref().map(|(path, _)| path.display().to_string()),
             args: Vec::new(),
             grants: Vec::new(),
             not_granted: Vec::new(),
+            wanted: Vec::new(),
             limits: Vec::new(),
             process: vec![sandbox(args)],
         };
@@ -150,7 +175,7 @@ impl Report {
             report.args.push(Row { option: "args".into(), value: Some(arg.clone()), origin });
         }
         for known in GuestOptions::known() {
-            let mut rows = rows(&known.name, known.is_list(), &args.options, left);
+            let mut rows = rows(&known.name, known.is_list(), &layers);
             let is_limit = limits.contains(&known.name);
             let default = default_of(&known.name);
             if rows.is_empty() && (is_limit || default.is_some()) {
@@ -178,6 +203,9 @@ impl Report {
             }
             None => text += "  without a file of grants\n",
         }
+        if let Some(path) = &self.allowed {
+            text += &format!("  with what you have allowed it before, in {}\n", quoted_name(path));
+        }
         for (title, rows) in [
             ("arguments", &self.args),
             ("grants", &self.grants),
@@ -189,6 +217,12 @@ impl Report {
             }
         }
         text += &format!("\nnot granted: {}\n", self.not_granted.join(", "));
+        if !self.wanted.is_empty() {
+            text += &format!(
+                "\nit says that it wants, and is not granted:\n  {}\n",
+                self.wanted.join("\n  ")
+            );
+        }
         // The names come from files: they may hold any character.
         quoted(&text).into_owned()
     }
@@ -227,6 +261,7 @@ fn table(rows: &[Row]) -> String {
                     format!("{}, line {line}", quoted_name(path))
                 }
                 Origin::Environment { variable } => format!("environment, {variable}"),
+                Origin::Allowed { path } => format!("allowed before, {}", quoted_name(path)),
                 Origin::Default => "default".to_owned(),
             };
             (&row.option, quoted_name(value).into_owned(), origin)

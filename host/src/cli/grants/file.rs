@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
 use super::super::keys::{Keys, guest_at};
-use super::super::named_files::reaching;
+use super::super::named_files::{reaching, resolved};
 use super::super::source::Source;
 use super::{Pin, folder_of, own_folder, typed};
 use crate::launch::{GuestPlan, StreamSpec};
@@ -128,27 +128,39 @@ impl GrantsFile {
 
     /// Checks that the guest cannot write to the file, which could then grant it anything.
     pub(super) fn check_out_of_reach(&self, plan: &GuestPlan) -> Result<(), Failure> {
-        let Ok(file) = self.path.canonicalize() else { return Ok(()) };
-        for (key, stream) in [("stdout", &plan.stdout), ("stderr", &plan.stderr)] {
-            if let Some(StreamSpec::File(path) | StreamSpec::Append(path)) = stream
-                && path.canonicalize().is_ok_and(|it| it == file)
-            {
-                let why = format!("the guest would write to it, by {key}; name another file there");
-                return Err(self.refused(Status::NotPermitted, &why));
-            }
+        if self.path.canonicalize().is_err() {
+            return Ok(());
         }
-        match reaching(&self.path, plan.writable_folders()) {
+        match within_reach(&self.path, plan) {
             None => Ok(()),
-            Some(folder) => {
-                let folder = folder.display();
-                let why = format!(
-                    "the guest could write to it, by dir {folder}; grant {folder},ro, or keep the file in \
-                     another folder"
-                );
-                Err(self.refused(Status::NotPermitted, &why))
-            }
+            Some((_, why)) => Err(Failure { status: Status::NotPermitted, error: anyhow!(why) }),
         }
     }
+}
+
+/// Returns the option by which a guest of this plan could write to `file`, or put another in its place, and says so.
+pub(in crate::cli) fn within_reach(
+    file: &Path,
+    plan: &GuestPlan,
+) -> Option<(&'static str, String)> {
+    let shown = file.display();
+    let whole = |path: &Path| resolved(path).unwrap_or_else(|| path.into());
+    let place = whole(file);
+    for (key, stream) in [("stdout", &plan.stdout), ("stderr", &plan.stderr)] {
+        if let Some(StreamSpec::File(path) | StreamSpec::Append(path)) = stream
+            && whole(path) == place
+        {
+            let why =
+                format!("{shown}: the guest would write to it, by {key}; name another file there");
+            return Some((key, why));
+        }
+    }
+    let folder = reaching(file, plan.writable_folders())?.display();
+    let why = format!(
+        "{shown}: the guest could write to it, by dir {folder}; grant {folder},ro, or keep the file in another \
+         folder"
+    );
+    Some(("dir", why))
 }
 
 /// Returns whether two names mean one guest.

@@ -52,7 +52,8 @@ impl Pin {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Writes bytes as sha256sum(1) prints a sum.
+pub(in crate::cli) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

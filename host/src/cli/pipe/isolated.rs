@@ -23,8 +23,8 @@ use super::super::run::{place, supervised};
 use super::super::signals::SignalWatch;
 use super::super::source::Source;
 use super::super::stats::FifoStats;
-use super::super::verdict;
 use super::super::watch::Watch;
+use super::super::{verdict, wants};
 use super::ends::Ends;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
@@ -263,7 +263,8 @@ fn prepare(args: &PipeArgs, part: &Part, plan: &Plan) -> Result<Option<Watch>, F
     provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)?;
     match plan.stages.get(part.stage).and_then(|stage| stage.job.kind().guest()) {
         Some(guest) => {
-            Watch::start(&guest.source, &guest.plan, plan.writable_folders(), &args.cache)
+            let seen = guest.source.stamp();
+            Watch::start(&guest.source, seen, &guest.plan, plan.writable_folders(), &args.cache)
         }
         None => Ok(None),
     }
@@ -281,6 +282,7 @@ async fn run(
     let Some(GuestJob { source, plan: guest_plan }) = guest else {
         return Err(anyhow!("--part names no guest")).or_status(Status::Usage);
     };
+    wants::check_stage(source, guest_plan, &plan.names(part.stage))?;
     let engine = engine_for(&args.cache, guest_plan.writable_folders())?;
     let engine = if guest_plan.limits.fuel.is_some() { metering(&engine)? } else { engine };
     let engine = match &watch {

@@ -6,6 +6,7 @@ use super::super::compile::metering;
 use super::super::exit::{Failure, OrStatus, Status};
 use super::super::log;
 use super::super::source::Source;
+use super::super::wants;
 use super::super::watch::Watch;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
@@ -13,6 +14,7 @@ use crate::children::Children;
 use crate::engine::Engine;
 use crate::guest::Guest;
 use crate::launch;
+use crate::names::PipeName;
 use crate::threads;
 
 /// A stage's code, and that of the children that it may start.
@@ -33,6 +35,7 @@ pub(super) async fn load(
     engine: &Engine,
 ) -> Result<Vec<Option<Code>>, Failure> {
     let (stages, engine) = (plan.stages.clone(), engine.clone());
+    let joined: Vec<_> = (0..stages.len()).map(|at| plan.names(at)).collect();
     let load = move || {
         let with_fuel =
             match stages.iter().filter_map(Stage::guest).any(|it| it.limits.fuel.is_some()) {
@@ -40,7 +43,7 @@ pub(super) async fn load(
                 false => None,
             };
         let mut known: Vec<(Source, bool, Guest)> = Vec::new();
-        let load = |(stage, watch): (&Stage, Option<Watch>)| {
+        let load = |((stage, joined), watch): ((&Stage, Vec<PipeName>), Option<Watch>)| {
             let Some(GuestJob { source, plan }) = stage.job.kind().guest() else { return Ok(None) };
             let (engine, fueled) = match (&with_fuel, plan.limits.fuel) {
                 (Some(with_fuel), Some(_)) => (with_fuel, true),
@@ -63,6 +66,7 @@ pub(super) async fn load(
                 Ok(guest)
             };
             let load = || {
+                wants::check_stage(source, plan, &joined)?;
                 let (code, engine) = (guest(source)?, own.as_ref().unwrap_or(engine).clone());
                 let children = launch::children(plan, |spec| {
                     let source = Source::of(&spec.guest)?;
@@ -81,7 +85,7 @@ pub(super) async fn load(
                 failure.of_stage(&stage.name)
             })
         };
-        stages.iter().zip(watches).map(load).collect()
+        stages.iter().zip(joined).zip(watches).map(load).collect()
     };
     threads::elsewhere(load).await.context("compiling failed").or_status(Status::Io)?
 }

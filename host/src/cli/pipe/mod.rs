@@ -32,7 +32,7 @@ use super::run::{place, supervised};
 use super::signals::{SignalWatch, say_stopped};
 use super::stats::{FifoStats, Stats};
 use super::watch::Watch;
-use super::{log, progress, say, verdict, with_remedy};
+use super::{log, progress, say, verdict, wants, with_remedy};
 use crate::deadlines::{HARD_DEADLINE, PIPELINE_STOP, after};
 use crate::launch::{Leftovers, Shared};
 use crate::pipe::Activity;
@@ -73,6 +73,9 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
         );
     }
     check_files(&args, &plan)?;
+    if !args.check && args.graph.is_none() {
+        plan.guests().try_for_each(wants::check_out_of_reach)?;
+    }
     let graph = plan.graph();
     if let Some(to) = &args.graph
         && !args.check
@@ -111,7 +114,8 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
 fn watches(args: &PipeArgs, plan: &Plan) -> Result<Vec<Option<Watch>>, Failure> {
     let watch = |stage: &Stage| match stage.job.kind().guest() {
         Some(guest) => {
-            Watch::start(&guest.source, &guest.plan, plan.writable_folders(), &args.cache)
+            let seen = guest.source.stamp();
+            Watch::start(&guest.source, seen, &guest.plan, plan.writable_folders(), &args.cache)
                 .map_err(|failure| failure.of_stage(&stage.name))
         }
         None => Ok(None),

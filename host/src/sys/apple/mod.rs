@@ -17,6 +17,9 @@ pub(crate) const PIPE_BUF: usize = 512;
 /// The folder of caches, in the home folder.
 pub(crate) const CACHES: &str = "Library/Caches";
 
+/// The folder of what programs remember in it.
+pub(crate) const STATE: &str = "Library/Application Support";
+
 /// The unit of the most memory that getrusage(2) reports, in bytes.
 pub(super) const MEMORY_UNIT: u64 = 1;
 

@@ -42,6 +42,9 @@ pub(crate) const PIPE_BUF: usize = 4096;
 /// The folder of caches, in the home folder.
 pub(crate) const CACHES: &str = ".cache";
 
+/// The folder of what programs remember in it.
+pub(crate) const STATE: &str = ".local/state";
+
 /// How a folder is opened whose entries are named later.
 pub(super) const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 

@@ -25,6 +25,7 @@ mod pipe_pair;
 #[cfg(any(target_os = "macos", feature = "portable"))]
 pub(in crate::sys) mod plain;
 mod private;
+mod prompter;
 mod reader_wait;
 pub(in crate::sys) mod runtime;
 mod scratch;
@@ -54,7 +55,7 @@ use super::own::{self, FoundFile};
 use super::{Direction, FileKind, IsAFifo};
 
 pub(super) use super::own::path_of;
-pub(crate) use super::own::{CACHES, FifoWatch, PIPE_BUF, append, memory_file, own_program};
+pub(crate) use super::own::{CACHES, FifoWatch, PIPE_BUF, STATE, append, memory_file, own_program};
 #[cfg(feature = "cli")]
 pub(crate) use super::own::{CodePool, Stamp, Workshop, stamp, start_compiler};
 pub use super::own::{
@@ -80,6 +81,7 @@ pub(in crate::sys) use pipe_pair::blocking;
 pub(crate) use pipe_pair::pipe_with_writers;
 pub use pipe_pair::{CapacityLease, PipePair, pipe_pair};
 pub(crate) use private::{FolderLock, PrivateFile, PrivateFolder};
+pub(crate) use prompter::Prompter;
 pub(crate) use reader_wait::ReaderWait;
 pub use standard::standard;
 pub(crate) use standard::{demand_standard_output, retire_standard_input_and_output};
@@ -186,6 +188,10 @@ pub(crate) fn open_input_file(path: &Path) -> io::Result<OwnedFd> {
 /// Reads a regular file of up to `most` bytes. Returns `None` for any other file. Blocks for the file
 /// system only.
 pub(crate) fn read_small_file(path: &Path, most: u64) -> Option<Vec<u8>> {
+    // Opening a FIFO would already release a writer that waits for its reader.
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).ok()?;
     let metadata = file.metadata().ok()?;
     if !metadata.is_file() || metadata.len() > most {

@@ -24,6 +24,7 @@ mod native;
 mod overlapped;
 mod private;
 mod process;
+mod prompter;
 mod pump;
 mod security;
 mod stop;
@@ -71,6 +72,7 @@ pub(crate) use listing::{LISTS_RUNS, Listed, Listing, listed};
 pub(crate) use messages::{prepare_messages, write_message, write_message_within};
 pub(crate) use native::{Native, kill_natives};
 pub(crate) use private::{FolderLock, PrivateFile, PrivateFolder};
+pub(crate) use prompter::Prompter;
 pub(crate) use stop::stop_requests;
 
 /// The variable that names the folder of the user's own data on this machine.
@@ -78,6 +80,9 @@ pub(crate) const HOME: &str = "LOCALAPPDATA";
 
 /// The folder of caches in it.
 pub(crate) const CACHES: &str = "";
+
+/// The folder of what programs remember in it.
+pub(crate) const STATE: &str = "";
 
 /// Whether a named pipe is a file in a folder.
 pub(crate) const PIPES_ARE_FILES: bool = false;

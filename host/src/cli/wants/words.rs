@@ -1,0 +1,260 @@
+//! Puts into words what a guest wants, and what to type for it. What comes from the guest is escaped.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::declared::{Want, What};
+use crate::names::PipeName;
+use crate::pipe::{Directions, quoted_name};
+use crate::sys;
+
+/// How many wants one line names.
+const MOST_NAMED: usize = 4;
+
+impl What {
+    /// Says what is wanted: "to read the pipe orders".
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Pipe { name, directions } => {
+                let doing = match (directions.read, directions.write) {
+                    (true, true) => "read and to write",
+                    (true, false) => "read",
+                    _ => "write",
+                };
+                format!("to {doing} the pipe {name}")
+            }
+            Self::Folder { guest, read_only } => {
+                let doing = if *read_only { "read" } else { "read and to write" };
+                format!("to {doing} a folder that it sees as {}", quoted_name(guest))
+            }
+            Self::Variable(name) => format!("to see the variable {name}"),
+            Self::Child(name) => format!("to start a guest under the name {name}"),
+        }
+    }
+
+    /// Returns the option that grants it, with its value for a shell. What only the operator can know is written in capitals.
+    pub(super) fn typed(&self) -> String {
+        match self {
+            Self::Pipe { name, directions } => {
+                let place = place_for(name);
+                let place = place.as_deref().unwrap_or(Path::new("PATH"));
+                let value = format!("{name}={}{}", place.display(), ways(*directions));
+                format!("--fifo {}", word(&value))
+            }
+            Self::Folder { guest, read_only } => {
+                format!("--dir {}", word(&format!("HOST{}", folder(guest, *read_only))))
+            }
+            // A line may be kept where others read it, and a value is often a secret.
+            Self::Variable(name) => match std::env::var_os(name) {
+                Some(_) => format!("--env {name}=\"${name}\""),
+                None => format!("--env {name}=VALUE"),
+            },
+            Self::Child(name) => format!("--child {name}=GUEST"),
+        }
+    }
+
+    /// Returns it in few words, by which declarations are compared.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Pipe { name, directions } => match (directions.read, directions.write) {
+                (true, true) => format!("reader and writer {name}"),
+                (true, false) => format!("reader {name}"),
+                _ => format!("writer {name}"),
+            },
+            Self::Folder { guest, read_only } => {
+                format!("dir {guest}{}", if *read_only { "" } else { ", to write" })
+            }
+            Self::Variable(name) => format!("env {name}"),
+            Self::Child(name) => format!("child {name}"),
+        }
+    }
+}
+
+impl Want {
+    /// Says what is wanted, and why, in one line.
+    pub(in crate::cli) fn text(&self) -> String {
+        self.with_why(&self.what.text())
+    }
+
+    /// See [`What::key`].
+    pub(super) fn key(&self) -> String {
+        self.what.key()
+    }
+
+    /// Returns it in few words, with the reason.
+    pub(in crate::cli) fn brief(&self) -> String {
+        self.with_why(&quoted_name(&self.what.key()))
+    }
+
+    fn with_why(&self, what: &str) -> String {
+        match &self.why {
+            // It cannot end its own quotation.
+            Some(why) => format!("{what}: \"{}\"", quoted_name(why).replace('"', "\\\"")),
+            None => what.to_owned(),
+        }
+    }
+
+    /// Returns it in the form of a declaration.
+    pub(in crate::cli) fn json(&self) -> Value {
+        let mut json = Map::new();
+        let mut put = |key: &str, value: &str| {
+            json.insert(key.to_owned(), value.into());
+        };
+        match &self.what {
+            What::Pipe { name, directions } => {
+                if directions.read {
+                    put("reader", name.as_str());
+                }
+                if directions.write {
+                    put("writer", name.as_str());
+                }
+            }
+            What::Folder { guest, read_only } => {
+                put("dir", guest);
+                put("mode", if *read_only { "ro" } else { "rw" });
+            }
+            What::Variable(name) => put("env", name),
+            What::Child(name) => put("child", name.as_str()),
+        }
+        if let Some(why) = &self.why {
+            put("why", why);
+        }
+        json.into()
+    }
+
+    /// See [`What::typed`].
+    pub(in crate::cli) fn typed(&self) -> String {
+        self.what.typed()
+    }
+}
+
+/// Lists the first of what is wanted, in one line.
+pub(super) fn list(wants: &[Want]) -> String {
+    let named: Vec<_> = wants.iter().take(MOST_NAMED).map(Want::text).collect();
+    match wants.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{}, and {more} more", named.join(", ")),
+    }
+}
+
+/// Returns the keys of these directions, as `--fifo` takes them.
+pub(super) fn ways(directions: Directions) -> &'static str {
+    match (directions.read, directions.write) {
+        (true, true) => "",
+        (true, false) => ",r",
+        _ => ",w",
+    }
+}
+
+/// Returns what follows the host's folder in the value of `--dir`.
+pub(super) fn folder(guest: &str, read_only: bool) -> String {
+    format!("::{}{}", guest.replace(',', ",,"), if read_only { ",ro" } else { "" })
+}
+
+/// Returns a place for a pipe of that name: in this folder, unless something else is there.
+pub(super) fn place_for(name: &PipeName) -> Option<PathBuf> {
+    if !sys::PIPES_ARE_FILES {
+        return Some(PathBuf::from(format!(r"\\.\pipe\{name}")));
+    }
+    let path = Path::new(".").join(name.as_str());
+    can_be_pipe(&path).then_some(path)
+}
+
+/// Returns whether a pipe can be at `path`: nothing is there, or perhaps one. What is there is looked at closely when it is opened.
+pub(super) fn can_be_pipe(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(found) => !found.is_file() && !found.is_dir(),
+        Err(_) => path.symlink_metadata().is_err(),
+    }
+}
+
+/// Returns the command line of this process with these options added, for a shell. `own` is the number of the guest's own arguments.
+pub(super) fn line(more: &[String], own: usize) -> String {
+    let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
+    with_options(&typed, more, own)
+}
+
+fn with_options(typed: &[OsString], more: &[String], own: usize) -> String {
+    let words: Vec<_> = typed.iter().map(|arg| word(&arg.to_string_lossy())).collect();
+    let at = match (own, words.last().is_some_and(|last| last == "--")) {
+        (0, true) => words.len() - 1,
+        (0, false) => words.len(),
+        // Behind `--`.
+        (own, _) => words.len().saturating_sub(own + 1),
+    };
+    let (before, behind) = words.split_at(at);
+    let words = before.iter().chain(more).chain(behind).map(String::as_str);
+    std::iter::once("pipehost").chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Quotes a word for a shell, if it needs that.
+fn word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-./:@_=,%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => super::super::shell::shell_quoted(word),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn want(what: What, why: &str) -> Want {
+        Want { what, why: Some(why.into()) }
+    }
+
+    #[test]
+    fn what_a_guest_says_is_shown_and_not_obeyed() {
+        let hostile = "a\x1b[2J\r\nb\u{202e}\"; type: x";
+        let folder = What::Folder { guest: format!("/{hostile}"), read_only: true };
+        let wants = vec![want(folder, hostile); 6];
+        for text in [list(&wants), wants[0].brief()] {
+            assert!(!text.contains(['\x1b', '\r', '\n', '\u{202e}']), "{text:?}");
+        }
+        assert!(wants[0].text().ends_with(r#"b\u{202e}\"; type: x""#), "{}", wants[0].text());
+        assert!(list(&wants).ends_with(", and 2 more"));
+        let pipe = What::Pipe { name: "in".parse().unwrap(), directions: Directions::READ };
+        assert_eq!(want(pipe, "lines").text(), "to read the pipe in: \"lines\"");
+    }
+
+    #[test]
+    fn options_stand_before_the_guests_own_arguments() {
+        let line = |typed: &[&str], own: usize| {
+            let typed: Vec<OsString> = typed.iter().map(Into::into).collect();
+            with_options(&typed, &["--env A=\"$A\"".into()], own)
+        };
+        assert_eq!(line(&["run", "a b.wasm"], 0), "pipehost run 'a b.wasm' --env A=\"$A\"");
+        assert_eq!(line(&["run", "a", "--"], 0), "pipehost run a --env A=\"$A\" --");
+        assert_eq!(
+            line(&["run", "a", "--env", "B=c", "--", "--", "$x"], 2),
+            "pipehost run a --env B=c --env A=\"$A\" -- -- '$x'"
+        );
+    }
+
+    /// As Unix writes paths.
+    #[cfg(unix)]
+    #[test]
+    fn what_to_type_is_what_the_options_take() {
+        let pipe = |directions| What::Pipe { name: "no.such".parse().unwrap(), directions };
+        for (what, typed) in [
+            (pipe(Directions::READ), "--fifo no.such=./no.such,r"),
+            (pipe(Directions::WRITE), "--fifo no.such=./no.such,w"),
+            (pipe(Directions::BOTH), "--fifo no.such=./no.such"),
+            (What::Folder { guest: "/a,b".into(), read_only: true }, "--dir HOST::/a,,b,ro"),
+            (What::Folder { guest: "/a b".into(), read_only: false }, "--dir 'HOST::/a b'"),
+            (What::Variable("PIPEHOST_NO_SUCH".into()), "--env PIPEHOST_NO_SUCH=VALUE"),
+            (What::Variable("PATH".into()), "--env PATH=\"$PATH\""),
+            (What::Child("a".parse().unwrap()), "--child a=GUEST"),
+        ] {
+            assert_eq!(what.typed(), typed);
+            let words: Vec<_> =
+                shlex::split(typed).unwrap().into_iter().map(OsString::from).collect();
+            super::super::super::args::GuestOptions::of(&words).unwrap();
+        }
+        let taken = What::Pipe { name: "src".parse().unwrap(), directions: Directions::READ };
+        assert_eq!(taken.typed(), "--fifo src=PATH,r");
+    }
+}
