@@ -297,6 +297,9 @@ mod tests {
                 std::slice::from_raw_parts(pool.base.add(pool.slot).as_ptr(), code.len() + 1)
             };
             assert_eq!(there, [code, &[0]].concat());
+            pool.lent[1].store(true, Ordering::SeqCst);
+            pool.give_back(1);
+            // What is given back already is not given back again.
             pool.give_back(1);
         }
         let refused = protect(&pool, libc::PROT_READ | libc::PROT_WRITE).unwrap_err();
