@@ -16,7 +16,8 @@ use crate::guest::Guest;
 ///
 /// Half of the time that is set here later, readers end in the middle of a record, too, and so they do after 64 KiB
 /// without an end. After all of it the guest is stopped where it stands. What it has read and not passed on is lost
-/// then, and an [`Event`](crate::pipes::Event) says so. Time in which it waits for room in a pipe does not count.
+/// then, and an [`Event`](crate::Event) says so. Time in which it waits for room in a pipe does not
+/// count, up to ten times as much.
 ///
 /// The limits of the run hold for all guests together. A guest that ends before it is told of another ends the run.
 ///
