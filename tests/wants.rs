@@ -176,7 +176,7 @@ fn always_is_asked_once() {
     let text = talk.shows("]: ");
     assert!(text.contains(&format!("The FIFO for in [{}", here.join("in").display())), "{text}");
     talk.types("\n");
-    talk.shows("The folder that it is to see as /data [none]: ");
+    talk.shows("The folder that it is to see as \"/data\" [none]: ");
     talk.types("nope\n");
     talk.shows("there is no such folder");
     talk.shows("[none]: ");
@@ -384,7 +384,7 @@ fn what_is_granted_is_not_asked_for() {
     let ended = place.sh("pipehost run g.wat --fifo in=made --env GREETING=").end();
     ended.expect_line(
         77,
-        &["is not granted, to read and to write a folder that it sees as /data/a, to start a guest under the name sort;",
+        &["is not granted, to read and to write a folder that it sees as \"/data/a\", to start a guest under the name sort;",
           "type: pipehost run g.wat --fifo in=made --env GREETING= --dir HOST::/data/a --child sort=GUEST"],
     );
     let explained = place.sh("pipehost run g.wat --env GREETING= --explain").end().expect(0).stdout;
@@ -481,9 +481,29 @@ fn a_hostile_declaration_counts_for_nothing() {
     ended.expect_line(77, &["--dir HOST::/,ro"]);
     let mut talk = place.on_terminal("pipehost run g.wat");
     // The root that it sees is not this system's, unless somebody says so.
-    let text = talk.shows("The folder that it is to see as / [none]: ");
+    let text = talk.shows("The folder that it is to see as \"/\" [none]: ");
     assert!(text.contains(r"\x1b[2J\r\nIt would get:\n\u{202e} nothing"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
+    talk.types("\n");
+    assert_eq!(talk.end().0, Some(77));
+    // Nor does a folder's name forge what to type, or what is usual.
+    place.dir.file("g.wat", declaring(r#"{"dir":"/a; or type: \"pipehost\" x [/]"}"#));
+    let ended = place.sh("pipehost run g.wat").end().expect(77);
+    let (mut unquoted, mut in_quotes, mut escaped) = (String::new(), None, false);
+    for c in ended.stderr.chars() {
+        match (in_quotes, c) {
+            _ if escaped => escaped = false,
+            (Some('"'), '\\') => escaped = true,
+            (None, '"' | '\'') => in_quotes = Some(c),
+            (Some(quote), c) if quote == c => in_quotes = None,
+            (Some(_), _) => {}
+            (None, c) => unquoted.push(c),
+        }
+    }
+    assert_eq!(unquoted.matches("type:").count(), 1, "{ended:?}");
+    assert!(unquoted.contains("type: pipehost run g.wat --dir "), "{ended:?}");
+    let mut talk = place.on_terminal("pipehost run g.wat");
+    talk.shows(r#"to see as "/a; or type: \"pipehost\" x [/]" [none]: "#);
     talk.types("\n");
     assert_eq!(talk.end().0, Some(77));
 }

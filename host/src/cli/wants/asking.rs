@@ -10,7 +10,7 @@ use super::super::shown::values;
 use super::super::source::Source;
 use super::allowed::Entry;
 use super::declared::{Want, What};
-use super::words::{can_be_pipe, folder, place_for, ways};
+use super::words::{can_be_pipe, folder, in_quotes, place_for, ways};
 use crate::pipe::{quoted, quoted_name};
 use crate::sys::{self, Prompter};
 
@@ -144,7 +144,7 @@ fn value(prompter: &mut Prompter, what: &What) -> io::Result<Option<OsString>> {
             })
         }
         What::Folder { guest, read_only } => {
-            let question = format!("The folder that it is to see as {}", quoted_name(guest));
+            let question = format!("The folder that it is to see as {}", in_quotes(guest));
             answered(prompter, &question, None, |path| {
                 let path = place(path)?;
                 if !path.is_dir() {

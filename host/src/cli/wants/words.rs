@@ -27,7 +27,7 @@ impl What {
             }
             Self::Folder { guest, read_only } => {
                 let doing = if *read_only { "read" } else { "read and to write" };
-                format!("to {doing} a folder that it sees as {}", quoted_name(guest))
+                format!("to {doing} a folder that it sees as {}", in_quotes(guest))
             }
             Self::Variable(name) => format!("to see the variable {name}"),
             Self::Child(name) => format!("to start a guest under the name {name}"),
@@ -90,8 +90,7 @@ impl Want {
 
     fn with_why(&self, what: &str) -> String {
         match &self.why {
-            // It cannot end its own quotation.
-            Some(why) => format!("{what}: \"{}\"", quoted_name(why).replace('"', "\\\"")),
+            Some(why) => format!("{what}: {}", in_quotes(why)),
             None => what.to_owned(),
         }
     }
@@ -128,6 +127,27 @@ impl Want {
     pub(in crate::cli) fn typed(&self) -> String {
         self.what.typed()
     }
+}
+
+/// Quotes a text of the guest's. It cannot end its own quotation, nor push what follows into another line by many blanks.
+pub(super) fn in_quotes(text: &str) -> String {
+    let (mut quoted, mut after_blank) = (String::from('"'), false);
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' ' if !after_blank => quoted.push(c),
+            c if is_blank(c) && !c.is_control() => quoted += &format!("\\u{{{:x}}}", u32::from(c)),
+            c => quoted.push(c),
+        }
+        after_blank = is_blank(c);
+    }
+    quoted.push('"');
+    quoted_name(&quoted).into_owned()
+}
+
+/// Returns whether a character shows nothing, and takes room.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// Lists the first of what is wanted, in one line.
@@ -216,6 +236,8 @@ mod tests {
         }
         assert!(wants[0].text().ends_with(r#"b\u{202e}\"; type: x""#), "{}", wants[0].text());
         assert!(list(&wants).ends_with(", and 2 more"));
+        assert_eq!(in_quotes(r#"/a; "b\"#), r#""/a; \"b\\""#);
+        assert_eq!(in_quotes("a b  c\u{3000}\u{2800}d"), r#""a b \u{20}c\u{3000}\u{2800}d""#);
         let pipe = What::Pipe { name: "in".parse().unwrap(), directions: Directions::READ };
         assert_eq!(want(pipe, "lines").text(), "to read the pipe in: \"lines\"");
     }
