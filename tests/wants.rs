@@ -225,6 +225,31 @@ fn always_is_asked_once() {
     place.sh("pipehost run g.wat").end().expect(77);
 }
 
+/// Who grants less than was allowed before has decided so.
+#[test]
+fn what_was_allowed_before_widens_nothing() {
+    let _dog = watchdog();
+    let place = Place::new(r#"{"dir":"/data","mode":"rw"},{"env":"GREETING"}"#);
+    fs::create_dir(place.dir.path("real")).unwrap();
+    fs::create_dir(place.dir.path("safe")).unwrap();
+    let mut talk = place.on_terminal("pipehost run g.wat");
+    talk.shows("[none]: ");
+    talk.types("real\n");
+    talk.shows(FINAL);
+    talk.types("a\n");
+    let (code, all) = talk.end();
+    assert_eq!(code, Some(0), "{all}");
+    // Another name of the same folder.
+    let typed = "pipehost run g.wat --dir safe::data,ro --explain=json";
+    let explained = place.sh(typed).end().expect(0).stdout;
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    let rows = explained["grants"].as_array().unwrap();
+    let of = |option: &str| rows.iter().filter(|row| row["option"] == option).count();
+    assert_eq!((of("dir"), of("env")), (1, 1), "{explained}");
+    let dir = rows.iter().find(|row| row["option"] == "dir").unwrap();
+    assert!(dir["value"].as_str().unwrap().contains("safe"), "{explained}");
+}
+
 #[test]
 fn no_is_the_usual_answer() {
     let _dog = watchdog();

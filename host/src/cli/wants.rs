@@ -23,6 +23,7 @@ use crate::sys::Prompter;
 pub(super) use allowed::parsed as remembered_in;
 use allowed::{Allowed, Entry};
 use asking::{Answer, Asked, ask};
+use declared::serving;
 pub(super) use declared::{Want, declared, missing, read as declared_in};
 
 /// A guest that declares what it wants, after what was allowed before has been added.
@@ -54,13 +55,13 @@ pub(super) fn look(granted: &mut Granted, guest: &[u8]) -> Option<Looked> {
 }
 
 impl Looked {
-    /// Adds what the guest was allowed before.
+    /// Adds what the guest was allowed before of what is missing. What it has otherwise is not widened.
     fn add_to(&mut self, granted: &mut Granted) {
         let (Some(entry), Some(path)) = (self.allowed.of(&self.sha256), allowed::path()) else {
             return;
         };
         tracing::info!("{} has what this guest was allowed before", path.display());
-        granted.allow(entry.grants.clone(), Some(path));
+        granted.allow(serving(&self.missing, &entry.grants), Some(path));
         self.missing = missing(std::mem::take(&mut self.missing), &plan(granted), &[]);
     }
 }
