@@ -750,6 +750,19 @@ fn a_guest_that_is_no_file_is_not_asked_for() {
     place.sh("pipehost run g.wat --timeout 1m").end().expect_line(77, &["type: "]);
 }
 
+/// Nor is anybody asked about another guest than the file of grants is for.
+#[test]
+fn another_guest_than_the_pinned_one_is_not_asked_about() {
+    let _dog = watchdog();
+    let place = Place::new(r#"{"env":"GREETING"}"#);
+    let sum = "0".repeat(64);
+    place.dir.file("grants.toml", format!("guest = \"g.wat\"\nsha256 = \"{sum}\"\n"));
+    let (code, all) = place.on_terminal("pipehost run --grants grants.toml").end();
+    assert_eq!(code, Some(77), "{all}");
+    assert!(all.contains("it is another guest;") && !all.contains("says what it wants"), "{all}");
+    assert!(!place.state().exists());
+}
+
 /// A terminal that was left without echo and without lines is usable, too.
 #[test]
 fn a_raw_terminal_is_enough() {

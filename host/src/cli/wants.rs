@@ -74,11 +74,16 @@ fn plan(granted: &Granted) -> GuestPlan {
 /// there is an answer. Returns how long that took.
 ///
 /// # Errors
-/// Fails if it is not allowed, or if there is nobody to ask, and says what to type.
+/// Fails if it is not allowed, or if there is nobody to ask, and says what to type. Fails before that if the file of grants is for
+/// another guest.
 pub(super) fn settle(granted: &mut Granted, guest: &[u8]) -> Result<Duration, Failure> {
     let Some(mut looked) = look(granted, guest).filter(|looked| !looked.missing.is_empty()) else {
         return Ok(Duration::ZERO);
     };
+    // Nobody is asked about another guest than the file of grants is for.
+    if let Some(pin) = &granted.pin {
+        pin.check(&granted.source, guest)?;
+    }
     let began = Instant::now();
     let Some(mut prompter) = Prompter::open() else { return Err(refused(granted, &looked)) };
     // Another process may have asked about the same guest meanwhile.
