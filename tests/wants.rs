@@ -250,6 +250,20 @@ fn what_was_allowed_before_widens_nothing() {
     assert!(dir["value"].as_str().unwrap().contains("safe"), "{explained}");
 }
 
+/// What is refused with the answer is not remembered.
+#[test]
+fn what_contradicts_itself_is_not_remembered() {
+    let _dog = watchdog();
+    let place = Place::new(r#"{"env":"GREETING"}"#);
+    place.dir.file("x", "");
+    let mut talk = place.on_terminal("pipehost run g.wat --stdin x --stdout x");
+    talk.shows(FINAL);
+    talk.types("a\n");
+    let (code, all) = talk.end();
+    assert!(code == Some(2) && all.contains("is named twice"), "{code:?}: {all}");
+    assert!(!place.state().exists() && !all.contains("remembers that"), "{all}");
+}
+
 #[test]
 fn no_is_the_usual_answer() {
     let _dog = watchdog();
