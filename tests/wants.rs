@@ -729,6 +729,13 @@ fn a_pipeline_asks_nobody() {
         place.sh(&format!("pipehost pipe {isolate} @cat ! {granted}")).end().expect(0);
     }
     place.sh("pipehost pipe --check @cat ! g.wat").end().expect_line(77, &["stage g: "]);
+    // Before anything is opened or started.
+    for isolate in ["", "--isolate"] {
+        let native = "exec touch started ! --fifo made=./made g.wat";
+        let ended = place.sh(&format!("pipehost pipe {isolate} {native}")).end();
+        ended.expect_line(77, &["stage g: "]);
+        assert!(!place.dir.path("started").exists() && !place.dir.path("made").exists());
+    }
     // A pipe to another stage is one that it has.
     let text = "[pipes]\na = \"cat.stdout -> g.in\"\n[[stage]]\nguest = \"@cat\"\n\
                 [[stage]]\nname = \"g\"\nguest = \"g.wat\"\nenv = \"GREETING=x\"\n";
