@@ -190,23 +190,49 @@ pub(super) fn can_be_pipe(path: &Path) -> bool {
     }
 }
 
-/// Returns the command line of this process with these options added, for a shell. `own` is the number of the guest's own arguments.
+/// Returns the command line of this process with these options added, for a shell. The values of variables are left out. `own` is the number of the guest's own arguments.
 pub(super) fn line(more: &[String], own: usize) -> String {
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
     with_options(&typed, more, own)
 }
 
 fn with_options(typed: &[OsString], more: &[String], own: usize) -> String {
-    let words: Vec<_> = typed.iter().map(|arg| word(&arg.to_string_lossy())).collect();
-    let at = match (own, words.last().is_some_and(|last| last == "--")) {
-        (0, true) => words.len() - 1,
-        (0, false) => words.len(),
+    let at = match (own, typed.last().is_some_and(|last| last == "--")) {
+        (0, true) => typed.len() - 1,
+        (0, false) => typed.len(),
         // Behind `--`.
-        (own, _) => words.len().saturating_sub(own + 1),
+        (own, _) => typed.len().saturating_sub(own + 1),
     };
-    let (before, behind) = words.split_at(at);
-    let words = before.iter().chain(more).chain(behind).map(String::as_str);
-    std::iter::once("pipehost").chain(words).collect::<Vec<_>>().join(" ")
+    let (before, behind) = typed.split_at(at);
+    let mut words = vec!["pipehost".to_owned()];
+    let mut is_env = false;
+    for arg in before {
+        let arg = arg.to_string_lossy();
+        words.push(match arg.strip_prefix("--env=") {
+            _ if is_env => variable(&arg),
+            Some(value) => format!("--env={}", variable(value)),
+            None => word(&arg),
+        });
+        is_env = !is_env && arg == "--env";
+    }
+    words.extend_from_slice(more);
+    words.extend(behind.iter().map(|arg| word(&arg.to_string_lossy())));
+    words.join(" ")
+}
+
+/// Returns a variable as `--env` takes it, for a shell. Its value is often a secret, as in [`What::typed`].
+fn variable(typed: &str) -> String {
+    match typed.split_once('=') {
+        None | Some((_, "")) => word(typed),
+        // This is a name that a shell knows, too.
+        Some((name, value))
+            if std::env::var_os(name).is_some_and(|known| known == value)
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') =>
+        {
+            format!("{name}=\"${name}\"")
+        }
+        Some((name, _)) => word(&format!("{name}=VALUE")),
+    }
 }
 
 /// Quotes a word for a shell, if it needs that.
@@ -252,8 +278,23 @@ mod tests {
         assert_eq!(line(&["run", "a", "--"], 0), "pipehost run a --env A=\"$A\" --");
         assert_eq!(
             line(&["run", "a", "--env", "B=c", "--", "--", "$x"], 2),
-            "pipehost run a --env B=c --env A=\"$A\" -- -- '$x'"
+            "pipehost run a --env B=VALUE --env A=\"$A\" -- -- '$x'"
         );
+    }
+
+    #[test]
+    fn values_are_left_out() {
+        let line = |typed: &[&str], own: usize| {
+            let typed: Vec<OsString> = typed.iter().map(Into::into).collect();
+            with_options(&typed, &[], own)
+        };
+        let path = format!("PATH={}", std::env::var("PATH").unwrap());
+        assert_eq!(
+            line(&["run", "--env", &path, "--env=A=s3cret", "--env", "B=", "a"], 0),
+            "pipehost run --env PATH=\"$PATH\" --env=A=VALUE --env B= a"
+        );
+        // These are the guest's own.
+        assert_eq!(line(&["run", "a", "--", "--env", "A=b"], 2), "pipehost run a -- --env A=b");
     }
 
     /// As Unix writes paths.
