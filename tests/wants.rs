@@ -657,6 +657,14 @@ fn a_guest_cannot_write_to_what_is_remembered() {
     }
     assert_eq!(place.remembered(), good);
     place.sh("pipehost run g.wat --dir state,ro").end().expect(0);
+    // Where a link leads there, the guest could put another in its place.
+    fs::create_dir(place.dir.path("links")).unwrap();
+    symlink(place.state(), place.dir.path("links/state")).unwrap();
+    let linked = "XDG_STATE_HOME=$PWD/links/state pipehost run g.wat";
+    place.sh(linked).end().expect(0);
+    place.sh(&format!("{linked} --dir links,ro")).end().expect(0);
+    let ended = place.sh(&format!("{linked} --dir links")).end();
+    ended.expect_line(77, &["allowed.toml: the guest could write to it, by dir "]);
 }
 
 #[test]
