@@ -171,6 +171,7 @@ fn always_is_asked_once() {
     let _dog = watchdog();
     let place = Place::new(r#"{"reader":"in"},{"dir":"/data"},{"env":"GREETING"}"#);
     fs::create_dir(place.dir.path("folder")).unwrap();
+    symlink("folder", place.dir.path("link")).unwrap();
     let mut talk = place.on_terminal("pipehost run g.wat");
     let here = place.dir.path("").canonicalize().unwrap();
     let text = talk.shows("]: ");
@@ -180,7 +181,8 @@ fn always_is_asked_once() {
     talk.types("nope\n");
     talk.shows("there is no such folder");
     talk.shows("[none]: ");
-    talk.types("folder\n");
+    // Where it leads is shown, and remembered.
+    talk.types("link\n");
     let text = talk.shows(FINAL);
     assert!(text.contains(&format!("--fifo in={},r", here.join("in").display())), "{text}");
     assert!(text.contains(&format!("--dir {}::/data,ro", here.join("folder").display())), "{text}");
@@ -188,6 +190,7 @@ fn always_is_asked_once() {
     let (code, all) = talk.end();
     assert_eq!(code, Some(0), "{all}");
     assert!(all.contains("allowed.toml remembers that"), "{all}");
+    assert!(!place.remembered().contains("link"), "{}", place.remembered());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&place.allowed()), mode(place.allowed().parent().unwrap())), (0o600, 0o700));
     // Now it is there, in every folder, with a terminal and without.

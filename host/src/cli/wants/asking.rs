@@ -146,7 +146,7 @@ fn value(prompter: &mut Prompter, what: &What) -> io::Result<Option<OsString>> {
         What::Folder { guest, read_only } => {
             let question = format!("The folder that it is to see as {}", in_quotes(guest));
             answered(prompter, &question, None, |path| {
-                let path = place(path)?;
+                let path = real(place(path)?);
                 if !path.is_dir() {
                     return Err("there is no such folder".into());
                 }
@@ -233,6 +233,15 @@ fn place(answer: &str) -> Result<PathBuf, String> {
 /// Returns a path from the root: what is remembered is to mean the same in every folder.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
+}
+
+/// Returns where a path leads, which is what is shown and remembered: a link may lead elsewhere the next time. On Windows such a path
+/// has a form that is no option's.
+fn real(path: PathBuf) -> PathBuf {
+    match cfg!(unix) {
+        true => path.canonicalize().unwrap_or(path),
+        false => path,
+    }
 }
 
 /// Returns the path as an option takes it.
