@@ -186,6 +186,7 @@ fn always_is_asked_once() {
     let text = talk.shows(FINAL);
     assert!(text.contains(&format!("--fifo in={},r", here.join("in").display())), "{text}");
     assert!(text.contains(&format!("--dir {}::/data,ro", here.join("folder").display())), "{text}");
+    assert!(text.ends_with(&format!("\n3 grants. {FINAL}")), "{text}");
     talk.types("a\n");
     let (code, all) = talk.end();
     assert_eq!(code, Some(0), "{all}");
@@ -524,7 +525,7 @@ fn a_hostile_declaration_counts_for_nothing() {
     let mut talk = place.on_terminal("pipehost run g.wat");
     // The root that it sees is not this system's, unless somebody says so.
     let text = talk.shows("The folder that it is to see as \"/\" [none]: ");
-    assert!(text.contains(r"\x1b[2J\r\nIt would get:\n\u{202e} nothing"), "{text}");
+    assert!(text.contains(r"\x1b[2J It would get: \u{202e} nothing"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
     talk.types("\n");
     assert_eq!(talk.end().0, Some(77));

@@ -62,8 +62,14 @@ pub(super) fn ask(prompter: &mut Prompter, asked: &Asked<'_>) -> io::Result<Answ
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
     prompter.say(&quoted(&offer(&options)))?;
+    // Whatever else is shown, so many lines are above.
+    let grants = match words.len() {
+        1 => "1 grant".to_owned(),
+        many => format!("{many} grants"),
+    };
+    let question = format!("{grants}. Allow it once, always, or not? [o/a/N] ");
     for _ in 0..MOST_ATTEMPTS {
-        let Some(answer) = prompter.ask("Allow it once, always, or not? [o/a/N] ")? else {
+        let Some(answer) = prompter.ask(&question)? else {
             prompter.say("\n")?;
             return Ok(Answer::No);
         };

@@ -90,7 +90,7 @@ impl Want {
 
     fn with_why(&self, what: &str) -> String {
         match &self.why {
-            Some(why) => format!("{what}: {}", in_quotes(why)),
+            Some(why) => format!("{what}: {}", in_quotes(&in_words(why))),
             None => what.to_owned(),
         }
     }
@@ -143,6 +143,11 @@ pub(super) fn in_quotes(text: &str) -> String {
     }
     quoted.push('"');
     quoted_name(&quoted).into_owned()
+}
+
+/// Puts one space in the place of all blanks that stand together.
+fn in_words(text: &str) -> String {
+    text.split(is_blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns whether a character shows nothing, and takes room.
@@ -262,6 +267,10 @@ mod tests {
         }
         assert!(wants[0].text().ends_with(r#"b\u{202e}\"; type: x""#), "{}", wants[0].text());
         assert!(list(&wants).ends_with(", and 2 more"));
+        let why = "a \u{a0}\u{3000}\u{2800}\t\r\n   It would get: nothing ";
+        let pipe = What::Pipe { name: "in".parse().unwrap(), directions: Directions::READ };
+        let text = "to read the pipe in: \"a It would get: nothing\"";
+        assert_eq!(want(pipe, why).text(), text);
         assert_eq!(in_quotes(r#"/a; "b\"#), r#""/a; \"b\\""#);
         assert_eq!(in_quotes("a b  c\u{3000}\u{2800}d"), r#""a b \u{20}c\u{3000}\u{2800}d""#);
         let pipe = What::Pipe { name: "in".parse().unwrap(), directions: Directions::READ };
