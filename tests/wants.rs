@@ -324,7 +324,7 @@ fn a_changed_guest_is_asked_about_again() {
     assert_eq!(code, Some(0), "{all}");
     assert!(said.contains("It is another guest than the one that you have allowed at"), "{said}");
     assert!(
-        said.contains("What it imports has changed:\r\n  + wasi_snapshot_preview1\r\n"),
+        said.contains("What it imports has changed:\r\n  + wasi_snapshot_preview1.proc_exit\r\n"),
         "{said}"
     );
     assert!(said.contains("What it wants has changed:\r\n  + env HOME\r\n"), "{said}");
