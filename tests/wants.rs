@@ -720,6 +720,14 @@ fn two_that_ask_at_one_terminal_take_turns() {
     talk.types("a\n");
     talk.shows("0 0");
     assert_eq!(talk.end().1.matches("says what it wants").count(), 1);
+    // One that has waited long enough ends, and says what to type.
+    fs::remove_file(place.allowed()).unwrap();
+    let mut talk = place.on_terminal("pipehost run g.wat | pipehost run g.wat; echo status $?");
+    talk.shows("another pipehost asks here; this one waits for 10 s at most");
+    talk.shows("or type: ");
+    talk.types("n\n");
+    talk.shows("status ");
+    assert_eq!(talk.end().1.matches("says what it wants").count(), 1);
 }
 
 #[test]
