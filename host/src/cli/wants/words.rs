@@ -195,7 +195,8 @@ pub(super) fn can_be_pipe(path: &Path) -> bool {
     }
 }
 
-/// Returns the command line of this process with these options added, for a shell. The values of variables are left out. `own` is the number of the guest's own arguments.
+/// Returns the command line of this process with these options added, for a shell. The values of variables are left out. `own` is the number
+/// of the guest's own arguments.
 pub(super) fn line(more: &[String], own: usize) -> String {
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
     with_options(&typed, more, own)
