@@ -10,7 +10,7 @@ use super::super::shown::values;
 use super::super::source::Source;
 use super::allowed::Entry;
 use super::declared::{Want, What};
-use super::words::{can_be_pipe, folder, in_quotes, place_for, ways};
+use super::words::{can_be_pipe, folder, in_quotes, on_one_line, place_for, ways};
 use crate::pipe::{quoted, quoted_name};
 use crate::sys::{self, Prompter};
 
@@ -111,7 +111,7 @@ fn changes(before: &[String], now: &[String]) -> String {
     let mut lines = Vec::new();
     for (sign, these, those) in [("+", now, before), ("-", before, now)] {
         let new = these.iter().filter(|it| !those.contains(it));
-        lines.extend(new.map(|it| format!("  {sign} {}\n", quoted_name(it))));
+        lines.extend(new.map(|it| format!("  {sign} {}\n", on_one_line(it))));
     }
     if lines.len() > MOST_SHOWN {
         let more = lines.len() - MOST_SHOWN;
@@ -128,7 +128,7 @@ fn offer(options: &GuestOptions) -> String {
         for value in values(options, option).unwrap_or_default() {
             let cut: String = value.chars().take(MOST_CHARS).collect();
             let more = if cut.len() < value.len() { "..." } else { "" };
-            text += &format!("  --{option} {}{more}\n", quoted_name(&cut));
+            text += &format!("  --{option} {}{more}\n", on_one_line(&cut));
         }
     }
     text
@@ -287,6 +287,8 @@ mod tests {
         let text = offer(&GuestOptions::of(&[value.into(), "--child=a=@cat".into()]).unwrap());
         assert!(text.starts_with("It would get:\n  --env A=\\x1b[2J\\nxxx"), "{text}");
         assert!(text.ends_with("x...\n  --child a=@cat\n"), "{text}");
+        let text = offer(&GuestOptions::of(&["--env=A=it is   --env B=c".into()]).unwrap());
+        assert_eq!(text, "It would get:\n  --env A=it is \\u{20}\\u{20}--env B=c\n");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Want {
 
     /// Returns it in few words, with the reason.
     pub(in crate::cli) fn brief(&self) -> String {
-        self.with_why(&quoted_name(&self.what.key()))
+        self.with_why(&on_one_line(&self.what.key()))
     }
 
     fn with_why(&self, what: &str) -> String {
@@ -129,20 +129,24 @@ impl Want {
     }
 }
 
-/// Quotes a text of the guest's. It cannot end its own quotation, nor push what follows into another line by many blanks.
+/// Quotes a text of the guest's. It cannot end its own quotation.
 pub(super) fn in_quotes(text: &str) -> String {
-    let (mut quoted, mut after_blank) = (String::from('"'), false);
+    format!("\"{}\"", on_one_line(&text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// Escapes a text that may be the guest's, and all blanks but single spaces: many of them would push what follows to where a new line
+/// begins on a terminal.
+pub(super) fn on_one_line(text: &str) -> String {
+    let (mut shown, mut after_blank) = (String::new(), false);
     for c in text.chars() {
         match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            ' ' if !after_blank => quoted.push(c),
-            c if is_blank(c) && !c.is_control() => quoted += &format!("\\u{{{:x}}}", u32::from(c)),
-            c => quoted.push(c),
+            ' ' if !after_blank => shown.push(c),
+            c if is_blank(c) && !c.is_control() => shown += &format!("\\u{{{:x}}}", u32::from(c)),
+            c => shown.push(c),
         }
         after_blank = is_blank(c);
     }
-    quoted.push('"');
-    quoted_name(&quoted).into_owned()
+    quoted_name(&shown).into_owned()
 }
 
 /// Puts one space in the place of all blanks that stand together.
