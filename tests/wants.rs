@@ -171,23 +171,27 @@ fn always_is_asked_once() {
     let _dog = watchdog();
     let place = Place::new(r#"{"reader":"in"},{"dir":"/data"},{"env":"GREETING"}"#);
     fs::create_dir(place.dir.path("folder")).unwrap();
+    symlink("folder", place.dir.path("link")).unwrap();
     let mut talk = place.on_terminal("pipehost run g.wat");
     let here = place.dir.path("").canonicalize().unwrap();
     let text = talk.shows("]: ");
     assert!(text.contains(&format!("The FIFO for in [{}", here.join("in").display())), "{text}");
     talk.types("\n");
-    talk.shows("The folder that it is to see as /data [none]: ");
+    talk.shows("The folder that it is to see as \"/data\" [none]: ");
     talk.types("nope\n");
     talk.shows("there is no such folder");
     talk.shows("[none]: ");
-    talk.types("folder\n");
+    // Where it leads is shown, and remembered.
+    talk.types("link\n");
     let text = talk.shows(FINAL);
     assert!(text.contains(&format!("--fifo in={},r", here.join("in").display())), "{text}");
     assert!(text.contains(&format!("--dir {}::/data,ro", here.join("folder").display())), "{text}");
+    assert!(text.ends_with(&format!("\n3 grants. {FINAL}")), "{text}");
     talk.types("a\n");
     let (code, all) = talk.end();
     assert_eq!(code, Some(0), "{all}");
     assert!(all.contains("allowed.toml remembers that"), "{all}");
+    assert!(!place.remembered().contains("link"), "{}", place.remembered());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&place.allowed()), mode(place.allowed().parent().unwrap())), (0o600, 0o700));
     // Now it is there, in every folder, with a terminal and without.
@@ -223,6 +227,45 @@ fn always_is_asked_once() {
     // Who removes it is asked again.
     fs::remove_file(place.allowed()).unwrap();
     place.sh("pipehost run g.wat").end().expect(77);
+}
+
+/// Who grants less than was allowed before has decided so.
+#[test]
+fn what_was_allowed_before_widens_nothing() {
+    let _dog = watchdog();
+    let place = Place::new(r#"{"dir":"/data","mode":"rw"},{"env":"GREETING"}"#);
+    fs::create_dir(place.dir.path("real")).unwrap();
+    fs::create_dir(place.dir.path("safe")).unwrap();
+    let mut talk = place.on_terminal("pipehost run g.wat");
+    talk.shows("[none]: ");
+    talk.types("real\n");
+    talk.shows(FINAL);
+    talk.types("a\n");
+    let (code, all) = talk.end();
+    assert_eq!(code, Some(0), "{all}");
+    // Another name of the same folder.
+    let typed = "pipehost run g.wat --dir safe::data,ro --explain=json";
+    let explained = place.sh(typed).end().expect(0).stdout;
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    let rows = explained["grants"].as_array().unwrap();
+    let of = |option: &str| rows.iter().filter(|row| row["option"] == option).count();
+    assert_eq!((of("dir"), of("env")), (1, 1), "{explained}");
+    let dir = rows.iter().find(|row| row["option"] == "dir").unwrap();
+    assert!(dir["value"].as_str().unwrap().contains("safe"), "{explained}");
+}
+
+/// What is refused with the answer is not remembered.
+#[test]
+fn what_contradicts_itself_is_not_remembered() {
+    let _dog = watchdog();
+    let place = Place::new(r#"{"env":"GREETING"}"#);
+    place.dir.file("x", "");
+    let mut talk = place.on_terminal("pipehost run g.wat --stdin x --stdout x");
+    talk.shows(FINAL);
+    talk.types("a\n");
+    let (code, all) = talk.end();
+    assert!(code == Some(2) && all.contains("is named twice"), "{code:?}: {all}");
+    assert!(!place.state().exists() && !all.contains("remembers that"), "{all}");
 }
 
 #[test]
@@ -281,7 +324,7 @@ fn a_changed_guest_is_asked_about_again() {
     assert_eq!(code, Some(0), "{all}");
     assert!(said.contains("It is another guest than the one that you have allowed at"), "{said}");
     assert!(
-        said.contains("What it imports has changed:\r\n  + wasi_snapshot_preview1\r\n"),
+        said.contains("What it imports has changed:\r\n  + wasi_snapshot_preview1.proc_exit\r\n"),
         "{said}"
     );
     assert!(said.contains("What it wants has changed:\r\n  + env HOME\r\n"), "{said}");
@@ -384,7 +427,7 @@ fn what_is_granted_is_not_asked_for() {
     let ended = place.sh("pipehost run g.wat --fifo in=made --env GREETING=").end();
     ended.expect_line(
         77,
-        &["is not granted, to read and to write a folder that it sees as /data/a, to start a guest under the name sort;",
+        &["is not granted, to read and to write a folder that it sees as \"/data/a\", to start a guest under the name sort;",
           "type: pipehost run g.wat --fifo in=made --env GREETING= --dir HOST::/data/a --child sort=GUEST"],
     );
     let explained = place.sh("pipehost run g.wat --env GREETING= --explain").end().expect(0).stdout;
@@ -481,9 +524,29 @@ fn a_hostile_declaration_counts_for_nothing() {
     ended.expect_line(77, &["--dir HOST::/,ro"]);
     let mut talk = place.on_terminal("pipehost run g.wat");
     // The root that it sees is not this system's, unless somebody says so.
-    let text = talk.shows("The folder that it is to see as / [none]: ");
-    assert!(text.contains(r"\x1b[2J\r\nIt would get:\n\u{202e} nothing"), "{text}");
+    let text = talk.shows("The folder that it is to see as \"/\" [none]: ");
+    assert!(text.contains(r"\x1b[2J It would get: \u{202e} nothing"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
+    talk.types("\n");
+    assert_eq!(talk.end().0, Some(77));
+    // Nor does a folder's name forge what to type, or what is usual.
+    place.dir.file("g.wat", declaring(r#"{"dir":"/a; or type: \"pipehost\" x [/]"}"#));
+    let ended = place.sh("pipehost run g.wat").end().expect(77);
+    let (mut unquoted, mut in_quotes, mut escaped) = (String::new(), None, false);
+    for c in ended.stderr.chars() {
+        match (in_quotes, c) {
+            _ if escaped => escaped = false,
+            (Some('"'), '\\') => escaped = true,
+            (None, '"' | '\'') => in_quotes = Some(c),
+            (Some(quote), c) if quote == c => in_quotes = None,
+            (Some(_), _) => {}
+            (None, c) => unquoted.push(c),
+        }
+    }
+    assert_eq!(unquoted.matches("type:").count(), 1, "{ended:?}");
+    assert!(unquoted.contains("type: pipehost run g.wat --dir "), "{ended:?}");
+    let mut talk = place.on_terminal("pipehost run g.wat");
+    talk.shows(r#"to see as "/a; or type: \"pipehost\" x [/]" [none]: "#);
     talk.types("\n");
     assert_eq!(talk.end().0, Some(77));
 }
@@ -598,6 +661,14 @@ fn a_guest_cannot_write_to_what_is_remembered() {
     }
     assert_eq!(place.remembered(), good);
     place.sh("pipehost run g.wat --dir state,ro").end().expect(0);
+    // Where a link leads there, the guest could put another in its place.
+    fs::create_dir(place.dir.path("links")).unwrap();
+    symlink(place.state(), place.dir.path("links/state")).unwrap();
+    let linked = "XDG_STATE_HOME=$PWD/links/state pipehost run g.wat";
+    place.sh(linked).end().expect(0);
+    place.sh(&format!("{linked} --dir links,ro")).end().expect(0);
+    let ended = place.sh(&format!("{linked} --dir links")).end();
+    ended.expect_line(77, &["allowed.toml: the guest could write to it, by dir "]);
 }
 
 #[test]
@@ -649,6 +720,14 @@ fn two_that_ask_at_one_terminal_take_turns() {
     talk.types("a\n");
     talk.shows("0 0");
     assert_eq!(talk.end().1.matches("says what it wants").count(), 1);
+    // One that has waited long enough ends, and says what to type.
+    fs::remove_file(place.allowed()).unwrap();
+    let mut talk = place.on_terminal("pipehost run g.wat | pipehost run g.wat; echo status $?");
+    talk.shows("another pipehost asks here; this one waits for 10 s at most");
+    talk.shows("or type: ");
+    talk.types("n\n");
+    talk.shows("status ");
+    assert_eq!(talk.end().1.matches("says what it wants").count(), 1);
 }
 
 #[test]
@@ -670,6 +749,13 @@ fn a_pipeline_asks_nobody() {
         place.sh(&format!("pipehost pipe {isolate} @cat ! {granted}")).end().expect(0);
     }
     place.sh("pipehost pipe --check @cat ! g.wat").end().expect_line(77, &["stage g: "]);
+    // Before anything is opened or started.
+    for isolate in ["", "--isolate"] {
+        let native = "exec touch started ! --fifo made=./made g.wat";
+        let ended = place.sh(&format!("pipehost pipe {isolate} {native}")).end();
+        ended.expect_line(77, &["stage g: "]);
+        assert!(!place.dir.path("started").exists() && !place.dir.path("made").exists());
+    }
     // A pipe to another stage is one that it has.
     let text = "[pipes]\na = \"cat.stdout -> g.in\"\n[[stage]]\nguest = \"@cat\"\n\
                 [[stage]]\nname = \"g\"\nguest = \"g.wat\"\nenv = \"GREETING=x\"\n";
@@ -703,6 +789,19 @@ fn a_guest_that_is_no_file_is_not_asked_for() {
     let ended = place.sh("exec 9<>guest; pipehost run guest --timeout 300ms").end();
     ended.expect_line(124, &["--timeout"]);
     place.sh("pipehost run g.wat --timeout 1m").end().expect_line(77, &["type: "]);
+}
+
+/// Nor is anybody asked about another guest than the file of grants is for.
+#[test]
+fn another_guest_than_the_pinned_one_is_not_asked_about() {
+    let _dog = watchdog();
+    let place = Place::new(r#"{"env":"GREETING"}"#);
+    let sum = "0".repeat(64);
+    place.dir.file("grants.toml", format!("guest = \"g.wat\"\nsha256 = \"{sum}\"\n"));
+    let (code, all) = place.on_terminal("pipehost run --grants grants.toml").end();
+    assert_eq!(code, Some(77), "{all}");
+    assert!(all.contains("it is another guest;") && !all.contains("says what it wants"), "{all}");
+    assert!(!place.state().exists());
 }
 
 /// A terminal that was left without echo and without lines is usable, too.

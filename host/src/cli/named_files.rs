@@ -135,16 +135,21 @@ impl<'a> NamedFiles<'a> {
     }
 }
 
-/// Returns the first of the folders that has the file somewhere in it: as it is named, or where its links lead.
+/// Returns the first of the folders that has the file somewhere in it, as it is named or where its links lead, or a link on the way to it:
+/// who can put another in its place can put another file there.
 pub(crate) fn reaching<'a>(
     file: &Path,
     mut folders: impl Iterator<Item = &'a Path>,
 ) -> Option<&'a Path> {
-    let real = resolved(file)?;
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let named = resolved(folder.unwrap_or(Path::new(".")))?.join(file.file_name()?);
+    let mut places = vec![resolved(file)?];
+    // Each part of the path, where it is itself and not where it leads.
+    for part in file.ancestors() {
+        let (Some(folder), Some(name)) = (part.parent(), part.file_name()) else { continue };
+        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+        places.extend(resolved(folder).map(|folder| folder.join(name)));
+    }
     folders.find(|folder| {
-        resolved(folder).is_some_and(|it| real.starts_with(&it) || named.starts_with(&it))
+        resolved(folder).is_some_and(|it| places.iter().any(|place| place.starts_with(&it)))
     })
 }
 

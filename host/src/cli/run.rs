@@ -68,10 +68,10 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
         let missing = looked.map(|looked| looked.missing).unwrap_or_default();
         return grants::explain(&granted, &args, form, missing.iter().map(Want::text).collect());
     }
-    if let Some(bytes) = declaring {
-        // Whoever thinks about it takes none of the guest's time.
-        begun += wants::settle(&mut granted, bytes)?;
-    }
+    let settled =
+        declaring.map(|bytes| wants::settle(&mut granted, bytes)).transpose()?.unwrap_or_default();
+    // Whoever thinks about it takes none of the guest's time.
+    begun += settled.took;
     let mut plan = granted.plan()?;
     wants::check_out_of_reach(&plan)?;
     let mut files = NamedFiles::default();
@@ -79,6 +79,8 @@ pub(crate) fn main(args: RunArgs) -> Result<Status, Failure> {
     files.program("--grants", granted.file());
     files.own("--report", args.report.report.as_deref());
     files.check()?;
+    // What contradicts itself is not for good.
+    settled.remember(&plan);
     if let Some(notice) = granted.notice() {
         log::inform(&notice);
     }

@@ -23,6 +23,7 @@ use crate::sys::Prompter;
 pub(super) use allowed::parsed as remembered_in;
 use allowed::{Allowed, Entry};
 use asking::{Answer, Asked, ask};
+use declared::serving;
 pub(super) use declared::{Want, declared, missing, read as declared_in};
 
 /// A guest that declares what it wants, after what was allowed before has been added.
@@ -54,13 +55,13 @@ pub(super) fn look(granted: &mut Granted, guest: &[u8]) -> Option<Looked> {
 }
 
 impl Looked {
-    /// Adds what the guest was allowed before.
+    /// Adds what the guest was allowed before of what is missing. What it has otherwise is not widened.
     fn add_to(&mut self, granted: &mut Granted) {
         let (Some(entry), Some(path)) = (self.allowed.of(&self.sha256), allowed::path()) else {
             return;
         };
         tracing::info!("{} has what this guest was allowed before", path.display());
-        granted.allow(entry.grants.clone(), Some(path));
+        granted.allow(serving(&self.missing, &entry.grants), Some(path));
         self.missing = missing(std::mem::take(&mut self.missing), &plan(granted), &[]);
     }
 }
@@ -73,11 +74,16 @@ fn plan(granted: &Granted) -> GuestPlan {
 /// there is an answer. Returns how long that took.
 ///
 /// # Errors
-/// Fails if it is not allowed, or if there is nobody to ask, and says what to type.
-pub(super) fn settle(granted: &mut Granted, guest: &[u8]) -> Result<Duration, Failure> {
+/// Fails if it is not allowed, or if there is nobody to ask, and says what to type. Fails before that if the file of grants is for
+/// another guest.
+pub(super) fn settle(granted: &mut Granted, guest: &[u8]) -> Result<Settled, Failure> {
     let Some(mut looked) = look(granted, guest).filter(|looked| !looked.missing.is_empty()) else {
-        return Ok(Duration::ZERO);
+        return Ok(Settled::default());
     };
+    // Nobody is asked about another guest than the file of grants is for.
+    if let Some(pin) = &granted.pin {
+        pin.check(&granted.source, guest)?;
+    }
     let began = Instant::now();
     let Some(mut prompter) = Prompter::open() else { return Err(refused(granted, &looked)) };
     // Another process may have asked about the same guest meanwhile.
@@ -85,19 +91,38 @@ pub(super) fn settle(granted: &mut Granted, guest: &[u8]) -> Result<Duration, Fa
         looked.allowed = allowed;
         looked.add_to(granted);
     }
-    if !looked.missing.is_empty() {
-        answer(&mut prompter, granted, guest, looked)?;
-    }
-    Ok(began.elapsed())
+    let entry = match looked.missing.is_empty() {
+        true => None,
+        false => answer(&mut prompter, granted, guest, looked)?,
+    };
+    Ok(Settled { took: began.elapsed(), always: entry.map(|entry| (entry, prompter)) })
 }
 
-/// Asks for what is missing, and grants it.
+/// What came of looking at what a guest wants.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// How long somebody was asked.
+    pub(super) took: Duration,
+    /// What is to be remembered. The terminal is held until then: who asks there next is to know of it.
+    always: Option<(Entry, Prompter)>,
+}
+
+impl Settled {
+    /// Remembers what was allowed for good, if that is anything. `plan` is what the guest is given, and has been checked.
+    pub(super) fn remember(self, plan: &GuestPlan) {
+        if let Some((entry, _prompter)) = self.always {
+            keep(entry, plan);
+        }
+    }
+}
+
+/// Asks for what is missing, and grants it. Returns what is to be remembered.
 fn answer(
     prompter: &mut Prompter,
     granted: &mut Granted,
     guest: &[u8],
     looked: Looked,
-) -> Result<(), Failure> {
+) -> Result<Option<Entry>, Failure> {
     let (shown, imports) = (granted.source.display(), section::imports(guest));
     let path = whole_path(&granted.source);
     let asked = Asked {
@@ -108,22 +133,24 @@ fn answer(
         before: looked.allowed.at(&path).filter(|entry| entry.sha256 != looked.sha256),
     };
     match ask(prompter, &asked) {
-        Ok(Answer::Once(options)) => granted.allow(options, None),
+        Ok(Answer::Once(options)) => {
+            granted.allow(options, None);
+            Ok(None)
+        }
         Ok(Answer::Always(options)) => {
             // With what it was allowed before, if that was not all.
             let before = looked.allowed.of(&looked.sha256).map(|entry| &entry.grants);
             let grants = before.map_or(options.clone(), |before| before.with_typed(&options));
             granted.allow(options, None);
             let Looked { wants, sha256, .. } = looked;
-            keep(Entry { sha256, path, imports, wants, grants }, &plan(granted));
+            Ok(Some(Entry { sha256, path, imports, wants, grants }))
         }
-        Ok(Answer::No) => return Err(refused(granted, &looked)),
+        Ok(Answer::No) => Err(refused(granted, &looked)),
         Err(error) => {
             tracing::warn!("the terminal cannot be asked: {error}");
-            return Err(refused(granted, &looked));
+            Err(refused(granted, &looked))
         }
     }
-    Ok(())
 }
 
 /// Remembers what was allowed for good, and says where. If that is impossible it is allowed once, and a warning says why.

@@ -259,7 +259,6 @@ impl GuestOptions {
     /// Returns what of these, a file's, is left beside `typed`: where a name occurs in both, the
     /// command line's grant takes the file's place.
     pub(crate) fn beside(&self, typed: &Self) -> Self {
-        let mut left = self.clone();
         let pipe = |name: &PipeName| {
             typed.fifo.iter().any(|it| it.name == *name)
                 || typed.fd.iter().any(|it| it.name == *name)
@@ -268,18 +267,35 @@ impl GuestOptions {
             typed.child.iter().any(|it| it.name == *name)
                 || typed.exec.iter().any(|it| it.name == *name)
         };
-        left.fifo.retain(|it| !pipe(&it.name));
-        left.fd.retain(|it| !pipe(&it.name));
-        left.env.retain(|(name, _)| !typed.env.iter().any(|(other, _)| other == name));
-        left.dir.retain(|it| !typed.dir.iter().any(|other| other.guest == it.guest));
-        left.child.retain(|it| !started(&it.name));
-        left.exec.retain(|it| !started(&it.name));
+        self.only(
+            |name| !pipe(name),
+            |name| !typed.env.iter().any(|(other, _)| other == name),
+            |guest| !typed.dir.iter().any(|other| other.guest == guest),
+            |name| !started(name),
+        )
+    }
+
+    /// Returns the grants that these functions choose by the names for the guest, and all that is no such grant.
+    pub(crate) fn only(
+        &self,
+        pipe: impl Fn(&PipeName) -> bool,
+        variable: impl Fn(&str) -> bool,
+        folder: impl Fn(&str) -> bool,
+        started: impl Fn(&PipeName) -> bool,
+    ) -> Self {
+        let mut left = self.clone();
+        left.fifo.retain(|it| pipe(&it.name));
+        left.fd.retain(|it| pipe(&it.name));
+        left.env.retain(|(name, _)| variable(name));
+        left.dir.retain(|it| folder(&it.guest));
+        left.child.retain(|it| started(&it.name));
+        left.exec.retain(|it| started(&it.name));
         // Those that are left, in their order.
         let (mut fifos, mut fds) = (0, 0);
         left.order.retain_mut(|grant| {
             let (place, is_left) = match grant {
-                GrantRef::Fifo(at) => (&mut fifos, !pipe(&self.fifo[*at].name)),
-                GrantRef::Fd(at) => (&mut fds, !pipe(&self.fd[*at].name)),
+                GrantRef::Fifo(at) => (&mut fifos, pipe(&self.fifo[*at].name)),
+                GrantRef::Fd(at) => (&mut fds, pipe(&self.fd[*at].name)),
             };
             if is_left {
                 match grant {

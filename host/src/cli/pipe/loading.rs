@@ -26,6 +26,21 @@ pub(super) struct Code {
     pub(super) watch: Option<Watch>,
 }
 
+/// Checks that all guests are granted what they declare. Reads them, on a thread.
+pub(super) async fn check_wants(plan: &Plan) -> Result<(), Failure> {
+    let stages = plan.stages.clone();
+    let joined: Vec<_> = (0..stages.len()).map(|at| plan.names(at)).collect();
+    let check = move || {
+        stages.iter().zip(&joined).try_for_each(|(stage, joined)| {
+            let Some(GuestJob { source, plan }) = stage.job.kind().guest() else { return Ok(()) };
+            let _stage = log::stage(&stage.name).entered();
+            wants::check_stage(source, plan, joined)
+                .map_err(|failure| failure.of_stage(&stage.name))
+        })
+    };
+    threads::elsewhere(check).await.context("reading the guests failed").or_status(Status::Io)?
+}
+
 /// Reads and compiles all guests, and the children that they may start, each once, on a thread.
 ///
 /// Guests with fuel are compiled separately, so that the others do not count what they compute.

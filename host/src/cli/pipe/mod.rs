@@ -40,7 +40,7 @@ use crate::pipeline::Pipeline;
 use crate::sys::{self, Stop};
 use isolated::StageReport;
 use job::Job;
-use loading::load;
+use loading::{check_wants, load};
 use opening::{Ready, open};
 use plan::{Plan, Stage};
 use report::find_commands;
@@ -239,8 +239,11 @@ async fn supervise(
     let isolated = args.isolate && !args.check;
     let loading = Instant::now();
     let stopped = tokio::select! {
-        // The guests' own processes compile them.
-        _ = std::future::ready(()), if isolated => Ok(plan.stages.iter().map(|_| None).collect()),
+        // The guests' own processes compile them, but nothing is opened or started if one of them will not.
+        checked = check_wants(&plan), if isolated => {
+            checked?;
+            Ok(plan.stages.iter().map(|_| None).collect())
+        }
         loaded = load(&plan, watches, &engine), if !isolated => Ok(loaded?),
         signal = signals.received() => Err(Status::Signal(signal.number())),
         () = &mut limit => Err(Status::TimedOut),

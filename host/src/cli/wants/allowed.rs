@@ -157,6 +157,14 @@ impl Allowed {
         self.0.iter().find(|entry| entry.sha256.eq_ignore_ascii_case(sha256))
     }
 
+    /// Adds `entry`, in the place of those of the same guest, and of the same path.
+    fn put(&mut self, entry: Entry) {
+        self.0.retain(|known| {
+            !known.sha256.eq_ignore_ascii_case(&entry.sha256) && known.path != entry.path
+        });
+        self.0.push(entry);
+    }
+
     /// Returns what the guest at this path was allowed, which may have been another then.
     pub(super) fn at(&self, path: &str) -> Option<&Entry> {
         self.0.iter().rev().find(|entry| entry.path == path)
@@ -197,8 +205,7 @@ pub(super) fn remember(entry: Entry) -> Result<PathBuf, String> {
         }
     };
     let mut all = Allowed::within(&folder)?;
-    all.0.retain(|known| known.sha256 != entry.sha256 && known.path != entry.path);
-    all.0.push(entry);
+    all.put(entry);
     let text = all.text()?;
     if text.len() as u64 > MOST_BYTES {
         return Err(format!(
@@ -269,6 +276,18 @@ mod tests {
         assert_eq!(read.at("/a"), None);
         assert_eq!(parse("").unwrap().0, []);
         assert_eq!(parse(&Allowed::default().text().unwrap()).unwrap().0, []);
+    }
+
+    #[test]
+    fn one_guest_is_remembered_once() {
+        let old = Entry { sha256: "AB".repeat(32), path: "/old".into(), ..entry(&[]) };
+        let other = Entry { sha256: "cd".repeat(32), path: "/other".into(), ..entry(&[]) };
+        let mut all = Allowed(vec![old, other.clone()]);
+        all.put(entry(&["--env=A=b"]));
+        assert_eq!(all.0, [other.clone(), entry(&["--env=A=b"])]);
+        let moved = Entry { sha256: "ef".repeat(32), ..entry(&[]) };
+        all.put(moved.clone());
+        assert_eq!(all.0, [other, moved]);
     }
 
     #[test]

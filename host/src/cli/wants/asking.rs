@@ -10,7 +10,7 @@ use super::super::shown::values;
 use super::super::source::Source;
 use super::allowed::Entry;
 use super::declared::{Want, What};
-use super::words::{can_be_pipe, folder, place_for, ways};
+use super::words::{can_be_pipe, folder, in_quotes, on_one_line, place_for, ways};
 use crate::pipe::{quoted, quoted_name};
 use crate::sys::{self, Prompter};
 
@@ -62,8 +62,14 @@ pub(super) fn ask(prompter: &mut Prompter, asked: &Asked<'_>) -> io::Result<Answ
         Err(error) => return Err(io::Error::other(error.to_string())),
     };
     prompter.say(&quoted(&offer(&options)))?;
+    // Whatever else is shown, so many lines are above.
+    let grants = match words.len() {
+        1 => "1 grant".to_owned(),
+        many => format!("{many} grants"),
+    };
+    let question = format!("{grants}. Allow it once, always, or not? [o/a/N] ");
     for _ in 0..MOST_ATTEMPTS {
-        let Some(answer) = prompter.ask("Allow it once, always, or not? [o/a/N] ")? else {
+        let Some(answer) = prompter.ask(&question)? else {
             prompter.say("\n")?;
             return Ok(Answer::No);
         };
@@ -105,7 +111,7 @@ fn changes(before: &[String], now: &[String]) -> String {
     let mut lines = Vec::new();
     for (sign, these, those) in [("+", now, before), ("-", before, now)] {
         let new = these.iter().filter(|it| !those.contains(it));
-        lines.extend(new.map(|it| format!("  {sign} {}\n", quoted_name(it))));
+        lines.extend(new.map(|it| format!("  {sign} {}\n", on_one_line(it))));
     }
     if lines.len() > MOST_SHOWN {
         let more = lines.len() - MOST_SHOWN;
@@ -122,7 +128,7 @@ fn offer(options: &GuestOptions) -> String {
         for value in values(options, option).unwrap_or_default() {
             let cut: String = value.chars().take(MOST_CHARS).collect();
             let more = if cut.len() < value.len() { "..." } else { "" };
-            text += &format!("  --{option} {}{more}\n", quoted_name(&cut));
+            text += &format!("  --{option} {}{more}\n", on_one_line(&cut));
         }
     }
     text
@@ -144,9 +150,9 @@ fn value(prompter: &mut Prompter, what: &What) -> io::Result<Option<OsString>> {
             })
         }
         What::Folder { guest, read_only } => {
-            let question = format!("The folder that it is to see as {}", quoted_name(guest));
+            let question = format!("The folder that it is to see as {}", in_quotes(guest));
             answered(prompter, &question, None, |path| {
-                let path = place(path)?;
+                let path = real(place(path)?);
                 if !path.is_dir() {
                     return Err("there is no such folder".into());
                 }
@@ -235,6 +241,15 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
+/// Returns where a path leads, which is what is shown and remembered: a link may lead elsewhere the next time. On Windows such a path
+/// has a form that is no option's.
+fn real(path: PathBuf) -> PathBuf {
+    match cfg!(unix) {
+        true => path.canonicalize().unwrap_or(path),
+        false => path,
+    }
+}
+
 /// Returns the path as an option takes it.
 fn typed(path: &Path) -> Result<String, String> {
     match path.to_str() {
@@ -272,6 +287,8 @@ mod tests {
         let text = offer(&GuestOptions::of(&[value.into(), "--child=a=@cat".into()]).unwrap());
         assert!(text.starts_with("It would get:\n  --env A=\\x1b[2J\\nxxx"), "{text}");
         assert!(text.ends_with("x...\n  --child a=@cat\n"), "{text}");
+        let text = offer(&GuestOptions::of(&["--env=A=it is   --env B=c".into()]).unwrap());
+        assert_eq!(text, "It would get:\n  --env A=it is \\u{20}\\u{20}--env B=c\n");
     }
 
     #[test]

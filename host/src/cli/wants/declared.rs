@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::args::GuestOptions;
 use super::section;
 use crate::launch::GuestPlan;
 use crate::names::{Label, PipeName};
@@ -191,9 +192,7 @@ impl What {
             Self::Pipe { name, .. } => {
                 plan.pipes.iter().any(|pipe| pipe.name() == name) || joined.contains(name)
             }
-            Self::Folder { guest, .. } => {
-                plan.folders.iter().any(|folder| parts(guest).starts_with(&parts(&folder.guest)))
-            }
+            Self::Folder { guest, .. } => plan.folders.iter().any(|it| is_in(guest, &it.guest)),
             Self::Variable(name) => plan.env.iter().any(|(known, _)| known == name),
             Self::Child(name) => {
                 let mut children = plan.children.iter().map(|it| &it.name);
@@ -201,6 +200,11 @@ impl What {
             }
         }
     }
+}
+
+/// Returns whether a guest that sees `folder` sees `path`.
+fn is_in(path: &str, folder: &str) -> bool {
+    parts(path).starts_with(&parts(folder))
 }
 
 /// Splits a guest's path. That guests begin paths with `/` or `./` makes no difference to them.
@@ -215,6 +219,17 @@ pub(in crate::cli) fn missing(
     joined: &[PipeName],
 ) -> Vec<Want> {
     wants.into_iter().filter(|want| !want.what.is_granted(plan, joined)).collect()
+}
+
+/// Returns what of `grants` satisfies one of `wants`, and all of them that grants nothing by a name.
+pub(super) fn serving(wants: &[Want], grants: &GuestOptions) -> GuestOptions {
+    let wanted = |is: &dyn Fn(&What) -> bool| wants.iter().any(|want| is(&want.what));
+    grants.only(
+        |it| wanted(&|what| matches!(what, What::Pipe { name, .. } if name == it)),
+        |it| wanted(&|what| matches!(what, What::Variable(name) if name == it)),
+        |it| wanted(&|what| matches!(what, What::Folder { guest, .. } if is_in(guest, it))),
+        |it| wanted(&|what| matches!(what, What::Child(name) if name == it)),
+    )
 }
 
 #[cfg(test)]
@@ -328,6 +343,36 @@ mod tests {
         assert_eq!(missing(wants.clone(), &plan(&["--dir=/x::/data"]), &[]), wants);
         let wants = of(r#"{"reader":"in"}"#).unwrap();
         assert_eq!(missing(wants, &plan(&[]), &[name("in")]), []);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_taken() {
+        let options = |text: &[&str]| {
+            let words: Vec<_> = text.iter().map(Into::into).collect();
+            GuestOptions::of(&words).unwrap()
+        };
+        let all = options(&[
+            "--fifo=a=/a,r",
+            "--fd=b=3",
+            "--fifo=c=/c,r",
+            "--dir=/x::/data",
+            "--dir=/y::/other",
+            "--env=A=1",
+            "--env=B=2",
+            "--child=s=@cat",
+            "--exec=t=cat",
+            "--max-memory=1M",
+        ]);
+        let wants = of(r#"{"reader":"c"},{"dir":"/data/in"},{"env":"B"},{"child":"t"}"#).unwrap();
+        let taken = options(&[
+            "--fifo=c=/c,r",
+            "--dir=/x::/data",
+            "--env=B=2",
+            "--exec=t=cat",
+            "--max-memory=1M",
+        ]);
+        assert_eq!(serving(&wants, &all), taken);
+        assert_eq!(serving(&[], &all), options(&["--max-memory=1M"]));
     }
 
     proptest! {

@@ -52,7 +52,7 @@ pub(super) fn declaration(guest: &[u8]) -> Result<Vec<u8>, String> {
     Ok(found)
 }
 
-/// Returns the names of the imports, sorted: interfaces for a component, modules for a module.
+/// Returns the names of the imports, sorted: interfaces for a component, and `MODULE.NAME` for a module.
 pub(super) fn imports(guest: &[u8]) -> Vec<String> {
     let mut names = BTreeSet::new();
     let mut add = |name: &str| {
@@ -67,7 +67,10 @@ pub(super) fn imports(guest: &[u8]) -> Vec<String> {
             Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
             Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
             Ok(Payload::ImportSection(section)) if depth == 0 => {
-                section.into_imports().map_while(Result::ok).for_each(|import| add(import.module));
+                section
+                    .into_imports()
+                    .map_while(Result::ok)
+                    .for_each(|import| add(&format!("{}.{}", import.module, import.name)));
             }
             Ok(Payload::ComponentImportSection(section)) if depth == 0 => {
                 section.into_iter().map_while(Result::ok).for_each(|import| add(import.name.name));
@@ -137,7 +140,7 @@ mod tests {
     fn imports_are_the_guests_own() {
         let module =
             r#"(module (import "b" "f" (func)) (import "a" "f" (func)) (import "b" "g" (func)))"#;
-        assert_eq!(imports(&text(module)), ["a", "b"]);
+        assert_eq!(imports(&text(module)), ["a.f", "b.f", "b.g"]);
         let component = r#"(component (import "x:y/z" (instance)) (core module (import "c" "d" (func)))
             (import "x:y/w" (instance)))"#;
         assert_eq!(imports(&text(component)), ["x:y/w", "x:y/z"]);

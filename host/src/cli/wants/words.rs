@@ -27,7 +27,7 @@ impl What {
             }
             Self::Folder { guest, read_only } => {
                 let doing = if *read_only { "read" } else { "read and to write" };
-                format!("to {doing} a folder that it sees as {}", quoted_name(guest))
+                format!("to {doing} a folder that it sees as {}", in_quotes(guest))
             }
             Self::Variable(name) => format!("to see the variable {name}"),
             Self::Child(name) => format!("to start a guest under the name {name}"),
@@ -85,13 +85,12 @@ impl Want {
 
     /// Returns it in few words, with the reason.
     pub(in crate::cli) fn brief(&self) -> String {
-        self.with_why(&quoted_name(&self.what.key()))
+        self.with_why(&on_one_line(&self.what.key()))
     }
 
     fn with_why(&self, what: &str) -> String {
         match &self.why {
-            // It cannot end its own quotation.
-            Some(why) => format!("{what}: \"{}\"", quoted_name(why).replace('"', "\\\"")),
+            Some(why) => format!("{what}: {}", in_quotes(&in_words(why))),
             None => what.to_owned(),
         }
     }
@@ -128,6 +127,36 @@ impl Want {
     pub(in crate::cli) fn typed(&self) -> String {
         self.what.typed()
     }
+}
+
+/// Quotes a text of the guest's. It cannot end its own quotation.
+pub(super) fn in_quotes(text: &str) -> String {
+    format!("\"{}\"", on_one_line(&text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// Escapes a text that may be the guest's, and all blanks but single spaces: many of them would push what follows to where a new line
+/// begins on a terminal.
+pub(super) fn on_one_line(text: &str) -> String {
+    let (mut shown, mut after_blank) = (String::new(), false);
+    for c in text.chars() {
+        match c {
+            ' ' if !after_blank => shown.push(c),
+            c if is_blank(c) && !c.is_control() => shown += &format!("\\u{{{:x}}}", u32::from(c)),
+            c => shown.push(c),
+        }
+        after_blank = is_blank(c);
+    }
+    quoted_name(&shown).into_owned()
+}
+
+/// Puts one space in the place of all blanks that stand together.
+fn in_words(text: &str) -> String {
+    text.split(is_blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns whether a character shows nothing, and takes room.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// Lists the first of what is wanted, in one line.
@@ -170,23 +199,50 @@ pub(super) fn can_be_pipe(path: &Path) -> bool {
     }
 }
 
-/// Returns the command line of this process with these options added, for a shell. `own` is the number of the guest's own arguments.
+/// Returns the command line of this process with these options added, for a shell. The values of variables are left out. `own` is the number
+/// of the guest's own arguments.
 pub(super) fn line(more: &[String], own: usize) -> String {
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
     with_options(&typed, more, own)
 }
 
 fn with_options(typed: &[OsString], more: &[String], own: usize) -> String {
-    let words: Vec<_> = typed.iter().map(|arg| word(&arg.to_string_lossy())).collect();
-    let at = match (own, words.last().is_some_and(|last| last == "--")) {
-        (0, true) => words.len() - 1,
-        (0, false) => words.len(),
+    let at = match (own, typed.last().is_some_and(|last| last == "--")) {
+        (0, true) => typed.len() - 1,
+        (0, false) => typed.len(),
         // Behind `--`.
-        (own, _) => words.len().saturating_sub(own + 1),
+        (own, _) => typed.len().saturating_sub(own + 1),
     };
-    let (before, behind) = words.split_at(at);
-    let words = before.iter().chain(more).chain(behind).map(String::as_str);
-    std::iter::once("pipehost").chain(words).collect::<Vec<_>>().join(" ")
+    let (before, behind) = typed.split_at(at);
+    let mut words = vec!["pipehost".to_owned()];
+    let mut is_env = false;
+    for arg in before {
+        let arg = arg.to_string_lossy();
+        words.push(match arg.strip_prefix("--env=") {
+            _ if is_env => variable(&arg),
+            Some(value) => format!("--env={}", variable(value)),
+            None => word(&arg),
+        });
+        is_env = !is_env && arg == "--env";
+    }
+    words.extend_from_slice(more);
+    words.extend(behind.iter().map(|arg| word(&arg.to_string_lossy())));
+    words.join(" ")
+}
+
+/// Returns a variable as `--env` takes it, for a shell. Its value is often a secret, as in [`What::typed`].
+fn variable(typed: &str) -> String {
+    match typed.split_once('=') {
+        None | Some((_, "")) => word(typed),
+        // This is a name that a shell knows, too.
+        Some((name, value))
+            if std::env::var_os(name).is_some_and(|known| known == value)
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') =>
+        {
+            format!("{name}=\"${name}\"")
+        }
+        Some((name, _)) => word(&format!("{name}=VALUE")),
+    }
 }
 
 /// Quotes a word for a shell, if it needs that.
@@ -216,6 +272,12 @@ mod tests {
         }
         assert!(wants[0].text().ends_with(r#"b\u{202e}\"; type: x""#), "{}", wants[0].text());
         assert!(list(&wants).ends_with(", and 2 more"));
+        let why = "a \u{a0}\u{3000}\u{2800}\t\r\n   It would get: nothing ";
+        let pipe = What::Pipe { name: "in".parse().unwrap(), directions: Directions::READ };
+        let text = "to read the pipe in: \"a It would get: nothing\"";
+        assert_eq!(want(pipe, why).text(), text);
+        assert_eq!(in_quotes(r#"/a; "b\"#), r#""/a; \"b\\""#);
+        assert_eq!(in_quotes("a b  c\u{3000}\u{2800}d"), r#""a b \u{20}c\u{3000}\u{2800}d""#);
         let pipe = What::Pipe { name: "in".parse().unwrap(), directions: Directions::READ };
         assert_eq!(want(pipe, "lines").text(), "to read the pipe in: \"lines\"");
     }
@@ -230,8 +292,23 @@ mod tests {
         assert_eq!(line(&["run", "a", "--"], 0), "pipehost run a --env A=\"$A\" --");
         assert_eq!(
             line(&["run", "a", "--env", "B=c", "--", "--", "$x"], 2),
-            "pipehost run a --env B=c --env A=\"$A\" -- -- '$x'"
+            "pipehost run a --env B=VALUE --env A=\"$A\" -- -- '$x'"
         );
+    }
+
+    #[test]
+    fn values_are_left_out() {
+        let line = |typed: &[&str], own: usize| {
+            let typed: Vec<OsString> = typed.iter().map(Into::into).collect();
+            with_options(&typed, &[], own)
+        };
+        let path = format!("PATH={}", std::env::var("PATH").unwrap());
+        assert_eq!(
+            line(&["run", "--env", &path, "--env=A=s3cret", "--env", "B=", "a"], 0),
+            "pipehost run --env PATH=\"$PATH\" --env=A=VALUE --env B= a"
+        );
+        // These are the guest's own.
+        assert_eq!(line(&["run", "a", "--", "--env", "A=b"], 2), "pipehost run a -- --env A=b");
     }
 
     /// As Unix writes paths.

@@ -3,11 +3,18 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::getpgrp;
 use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
+
+/// How long one process waits for another that asks.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How many bytes an answer may have: as many as a terminal keeps of a line.
 const MOST_BYTES: usize = 4096;
@@ -23,8 +30,8 @@ pub(crate) struct Prompter {
 
 impl Prompter {
     /// Opens the terminal: /dev/tty. Returns `None` if nobody would see a question, or could answer it: stderr is no terminal, the
-    /// session has none, or this process is in the background, where reading from the terminal would stop it. Blocks while another
-    /// process of this program asks there.
+    /// session has none, or this process is in the background, where reading from the terminal would stop it. Waits while another
+    /// process of this program asks there, and says so, but not for long: then it is `None`, too.
     pub(crate) fn open() -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;
@@ -32,7 +39,41 @@ impl Prompter {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let terminal = rustix::fs::open("/dev/tty", flags, Mode::empty()).ok()?;
         let is_ours = tcgetpgrp(&terminal).ok()? == getpgrp();
-        is_ours.then(|| Self { terminal: terminal.into(), _turn: turn() })
+        if !is_ours {
+            return None;
+        }
+        let mut prompter = Self { terminal: terminal.into(), _turn: None };
+        prompter._turn = prompter.turn().ok()?;
+        Some(prompter)
+    }
+
+    /// Waits for the lock of the terminal: flock(2). Returns `None` if it cannot be locked; then answers may be mixed.
+    ///
+    /// # Errors
+    /// Fails if another process has it for longer than [`LONGEST_WAIT`].
+    fn turn(&mut self) -> io::Result<Option<OwnedFd>> {
+        let Some(terminal) = own_name() else { return Ok(None) };
+        let mut began = None;
+        loop {
+            match flock(&terminal, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(terminal)),
+                Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => match began {
+                    None => {
+                        began = Some(Instant::now());
+                        let seconds = LONGEST_WAIT.as_secs();
+                        self.say(&format!(
+                            "\npipehost: another pipehost asks here; this one waits for {seconds} s at most\n"
+                        ))?;
+                    }
+                    Some(began) if began.elapsed() > LONGEST_WAIT => {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    Some(_) => thread::sleep(LOOK_AGAIN),
+                },
+                Err(_) => return Ok(None),
+            }
+        }
     }
 
     /// Writes `text`, as it is. Blocks while the terminal is stopped.
@@ -70,13 +111,10 @@ impl Prompter {
     }
 }
 
-/// Waits for the lock of the terminal at stderr: flock(2). Its own name is locked, as /dev/tty is everybody's. Returns `None` if it cannot
-/// be locked; then answers may be mixed.
-fn turn() -> Option<OwnedFd> {
+/// Opens the terminal at stderr by its own name, as /dev/tty is everybody's, to be locked.
+fn own_name() -> Option<OwnedFd> {
     let name = rustix::termios::ttyname(io::stderr(), Vec::new()).ok()?;
     let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     // Of its own: processes that inherit one description share its locks.
-    let terminal = rustix::fs::open(name, flags, Mode::empty()).ok()?;
-    rustix::io::retry_on_intr(|| flock(&terminal, FlockOperation::LockExclusive)).ok()?;
-    Some(terminal)
+    rustix::fs::open(name, flags, Mode::empty()).ok()
 }
