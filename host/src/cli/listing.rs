@@ -141,22 +141,36 @@ pub(crate) fn stage_ended(at: usize, status: Status) {
     }
 }
 
-/// Says that all has ended, and takes the run off the list. Does nothing the second time. Waits for 20 ms at most, and for the
-/// file system.
+/// Says that all has ended, and takes the run off the list. Does nothing the second time. Waits for 20 ms at most for a snapshot
+/// that is being written, for moments for the counters of the guests, and for the file system as long as that takes.
 pub(crate) fn end(status: Status) {
+    end_with(status, true);
+}
+
+/// Does what [`end`] does, for a thread that ends the process while others may hold any lock: what the ends have moved since the
+/// last snapshot is not told. Waits for 20 ms at most for a snapshot that is being written, and for the file system.
+pub(crate) fn end_early(status: Status) {
+    end_with(status, false);
+}
+
+fn end_with(status: Status, looks_at_ends: bool) {
+    // It is held until all is written: whoever finds nothing left to do may end the process.
     let Some(mut listed) = threads::lock_within(&LISTED, PATIENCE) else { return };
     let Some(mut it) = listed.take() else { return };
+    if looks_at_ends {
+        it.snapshot.ends = it.ends();
+    }
     it.snapshot.state = State::Ended;
     it.snapshot.status = Some(status.code());
-    it.is_changed = true;
-    it.update();
+    it.snapshot.at = millis(sys::shared_clock());
+    it.write();
     it.file.remove();
 }
 
 impl Listed {
     /// Writes a new snapshot if anything but the time has changed, and returns whether it has.
     fn update(&mut self) -> bool {
-        let ends: Vec<_> = self.watched.ends().into_iter().map(|end| self.end(end)).collect();
+        let ends = self.ends();
         let is_same = ends.len() == self.snapshot.ends.len()
             && ends.iter().zip(&self.snapshot.ends).all(|(now, before)| now.is_like(before));
         if is_same && !self.is_changed {
@@ -176,7 +190,12 @@ impl Listed {
         }
     }
 
-    fn end(&self, end: OpenedEnd) -> End {
+    /// Returns what the ends of the guests do now.
+    fn ends(&self) -> Vec<End> {
+        self.watched.ends().into_iter().map(|end| self.seen(end)).collect()
+    }
+
+    fn seen(&self, end: OpenedEnd) -> End {
         let OpenedEnd { sample, label, is_open, is_at_end, fault } = end;
         let stage = sample.id.0;
         let place = self.places.iter().find(|place| (place.stage, &place.label) == (stage, &label));
