@@ -28,6 +28,10 @@ const EVERY: Duration = Duration::from_millis(250);
 /// How long the end of the process may wait for a snapshot that is being written.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// How long after a write that failed it is tried again, and how many writes without anything new may fail.
+const AGAIN: Duration = Duration::from_secs(5);
+const MOST_FAILURES: u32 = 64;
+
 /// What is known before anything runs.
 #[derive(Debug)]
 pub(crate) struct Facts {
@@ -55,7 +59,12 @@ struct Listed {
     places: Vec<Place>,
     /// Notified when something but an end has changed.
     changes: Arc<Notify>,
+    /// Whether there is something to write but what the ends say.
     is_changed: bool,
+    /// How many writes have failed since the last one that did not, or since something has changed.
+    failures: u32,
+    /// Notified when one has failed that is to be tried again.
+    failed: Arc<Notify>,
 }
 
 static LISTED: Mutex<Option<Listed>> = Mutex::new(None);
@@ -87,8 +96,10 @@ pub(crate) fn open<'a>(facts: impl FnOnce() -> Facts, folders: impl Iterator<Ite
         ends: Vec::new(),
         left_out: 0,
     };
-    let (watched, changes) = (Watched::default(), Arc::default());
-    let it = Listed { file, snapshot, watched, places: Vec::new(), changes, is_changed: false };
+    let (watched, places) = (Watched::default(), Vec::new());
+    let (changes, failed) = (Arc::default(), Arc::default());
+    let (is_changed, failures) = (false, 0);
+    let it = Listed { file, snapshot, watched, places, changes, is_changed, failures, failed };
     it.write();
     *listed() = Some(it);
 }
@@ -127,7 +138,20 @@ pub(crate) fn start(watched: &Watched, places: Vec<Place>) -> Option<Kept> {
     watched.wake(&it.changes);
     it.update();
     let look = || self::listed().as_mut().is_some_and(Listed::update);
-    Some(Kept(tokio::spawn(on_changes(watched.clone(), Arc::clone(&it.changes), EVERY, look))))
+    let (changes, failed) = (Arc::clone(&it.changes), Arc::clone(&it.failed));
+    let kept = on_changes(watched.clone(), Arc::clone(&changes), EVERY, look);
+    Some(Kept(tokio::spawn(async move {
+        tokio::join!(kept, try_again(&failed, &changes));
+    })))
+}
+
+/// Has what could not be written looked at once more, some time later.
+async fn try_again(failed: &Notify, changes: &Notify) {
+    loop {
+        failed.notified().await;
+        tokio::time::sleep(AGAIN).await;
+        changes.notify_one();
+    }
 }
 
 /// Notes that a stage of a pipeline has ended.
@@ -136,7 +160,7 @@ pub(crate) fn stage_ended(at: usize, status: Status) {
         && let Some(stage) = it.snapshot.stages.get_mut(at)
     {
         stage.status = Some(status.code());
-        it.is_changed = true;
+        (it.is_changed, it.failures) = (true, 0);
         it.changes.notify_one();
     }
 }
@@ -168,7 +192,8 @@ fn end_with(status: Status, looks_at_ends: bool) {
 }
 
 impl Listed {
-    /// Writes a new snapshot if anything but the time has changed, and returns whether it has.
+    /// Writes a new snapshot if anything but the time has changed, and returns whether it has. What could not be written
+    /// is new the next time, too.
     fn update(&mut self) -> bool {
         let ends = self.ends();
         let is_same = ends.len() == self.snapshot.ends.len()
@@ -176,18 +201,32 @@ impl Listed {
         if is_same && !self.is_changed {
             return false;
         }
-        self.is_changed = false;
         self.snapshot.at = millis(sys::shared_clock());
         self.snapshot.ends = ends;
-        self.write();
-        true
+        let is_written = self.write();
+        self.is_changed = !is_written;
+        if !is_same || is_written {
+            self.failures = 0;
+        }
+        if !is_written {
+            self.failures += 1;
+            match self.failures {
+                0..MOST_FAILURES => self.failed.notify_one(),
+                // Until something changes.
+                _ => self.is_changed = false,
+            }
+        }
+        !is_same || is_written
     }
 
-    fn write(&self) {
+    /// Writes the snapshot, and returns whether that succeeded.
+    fn write(&self) -> bool {
+        let written = self.file.write(&self.snapshot.to_bytes());
         // A full disk, say: what stands there then is older, or torn.
-        if let Err(error) = self.file.write(&self.snapshot.to_bytes()) {
+        if let Err(error) = &written {
             tracing::debug!("`pipehost ps` does not see what this run does: {error}");
         }
+        written.is_ok()
     }
 
     /// Returns what the ends of the guests do now.
