@@ -3,6 +3,9 @@
 //!
 //! The file is opened before the process confines itself. From then on it is written to, which the fences permit, and no thread
 //! and no timer is there for it while nothing changes. Whatever fails here fails no run: it is not listed then.
+//!
+//! The thread that writes is the one that moves pipes, so the folder must be on this machine: a disk that is frozen, as by
+//! fsfreeze(8), keeps the run waiting, and a disk that is busy may.
 
 pub(crate) mod snapshot;
 

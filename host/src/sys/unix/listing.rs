@@ -17,6 +17,7 @@ use rustix::fs::{Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::PrivateError;
+use super::super::own::is_served;
 use super::super::own::monitor::{TraceId, announce, forget};
 use super::private::PrivateFolder;
 use super::runtime::{self, RUN};
@@ -48,12 +49,17 @@ impl Listing {
     /// milliseconds at most.
     ///
     /// # Errors
-    /// Fails if there is no folder for it, or if the file cannot be made there.
+    /// Fails if there is no folder for it, if that is on a network or of another process (FUSE), or if the file cannot be made there.
     pub(crate) fn make() -> Result<Self, PrivateError> {
         if !runtime::has_place() {
             return Err(PrivateError::Io { path: "/tmp".into(), error: Errno::NOENT.into() });
         }
         let folder = runtime::folder()?;
+        // A server that does not answer would keep the pipes waiting.
+        if is_served(&folder) {
+            let error = io::Error::other("not on a file system of this machine");
+            return Err(PrivateError::Io { path: folder.path().into(), error });
+        }
         let name = name_of(std::process::id());
         let fail = |error: Errno| PrivateError::Io {
             path: folder.path().join(&name),
@@ -75,7 +81,8 @@ impl Listing {
         self.folder.path()
     }
 
-    /// Writes `bytes` at the start of the file: pwrite(2). What was longer before stays behind them.
+    /// Writes `bytes` at the start of the file: pwrite(2). What was longer before stays behind them. Waits for a disk that is
+    /// slow, or frozen.
     ///
     /// # Errors
     /// Those of pwrite(2).
