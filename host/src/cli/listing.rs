@@ -260,6 +260,7 @@ impl Listed {
             bytes: sample.bytes,
             max_bytes: sample.most,
             waited: millis(sample.waited),
+            waits_over: sample.waited.saturating_sub(sample.waiting.unwrap_or_default()),
             waiting: sample.waiting.map(millis),
             is_open,
             met,
@@ -270,7 +271,7 @@ impl Listed {
 impl End {
     /// Returns whether nothing has happened between these two.
     fn is_like(&self, before: &Self) -> bool {
-        // A wait that goes on changes by itself.
+        // A wait that goes on changes by itself; one that is over is another, which the sum of those tells.
         let still = |end: &Self| Self {
             waited: if end.waiting.is_some() { 0 } else { end.waited },
             waiting: end.waiting.map(|_| 0),
@@ -298,4 +299,25 @@ pub(crate) fn stream_places(stage: usize, plan: &GuestPlan) -> impl Iterator<Ite
 pub(crate) fn stage(name: &str, runs: &str, is_guest: bool) -> StageNow {
     let kind = if is_guest { StageKind::Guest } else { StageKind::Command };
     StageNow { name: name.into(), runs: runs.into(), kind, status: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot::tests::end;
+    use super::*;
+
+    #[test]
+    fn a_wait_that_goes_on_is_told_from_the_next_one() {
+        let over = Duration::from_nanos;
+        let waits = End { waited: 100, waiting: Some(100), ..end("in", 5) };
+        let later = End { waited: 350, waiting: Some(350), ..waits.clone() };
+        assert!(later.is_like(&waits));
+        // However short the one before was.
+        let next = End { waits_over: over(1), ..later.clone() };
+        assert!(!next.is_like(&later));
+        assert!(next.is_like(&End { waiting: Some(7), waited: 8, ..next.clone() }));
+        // It is over.
+        let done = End { waiting: None, waits_over: over(350_000_000), ..later.clone() };
+        assert!(!done.is_like(&later) && done.is_like(&done));
+    }
 }

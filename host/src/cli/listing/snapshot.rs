@@ -109,6 +109,9 @@ pub(crate) struct End {
     /// How long the guest has waited, the wait that goes on now included: milliseconds.
     pub(crate) waited: u64,
     pub(crate) waiting: Option<u64>,
+    /// How long the waits have taken that are over, exactly. Only the process itself knows that.
+    #[serde(skip)]
+    pub(crate) waits_over: Duration,
     pub(crate) is_open: bool,
     /// What it has met since it was opened last.
     pub(crate) met: Option<Met>,
@@ -233,6 +236,7 @@ pub(crate) mod tests {
             max_bytes: None,
             waited: 0,
             waiting: None,
+            waits_over: Duration::ZERO,
             is_open: true,
             met: None,
         }
