@@ -463,6 +463,21 @@ fn a_pipeline_is_listed_with_its_stages() {
 }
 
 #[test]
+fn the_only_stage_of_an_isolated_pipeline_is_followed() {
+    let _dog = watchdog();
+    let runtime = Runtime::new();
+    let (running, stdin) = Running::fed(&mut runtime.with(pipehost(["pipe", "--isolate", "@cat"])));
+    let pid = running.pid();
+    runtime.until_end(pid, "cat.stdin", waits);
+    let mut trace = runtime.with(pipehost(["trace", &pid.to_string()]));
+    let following = Printed::start(runtime.0.path("told"), &mut trace);
+    following.wait_for("cat.stdin: opened");
+    drop(stdin);
+    running.end().expect(0);
+    following.end().0.expect(0);
+}
+
+#[test]
 fn fifty_hosts_at_once_are_all_listed() {
     let _dog = watchdog();
     let runtime = Runtime::new();

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 
 use super::args::TraceArgs;
 use super::exit::{Failure, OrStatus, Status};
-use super::listing::snapshot::{Snapshot, State, Unreadable};
+use super::listing::snapshot::{Command, Snapshot, State, Unreadable};
 use super::output::written;
 use super::ps::demand_lists;
 use super::ps::hosts::read;
@@ -86,7 +86,8 @@ impl Host {
         // In this order: once it has ended, nothing is written any more.
         let is_over = self.listed.is_over();
         if let Ok(now) = read(&self.listed, &mut { PATIENCE }) {
-            let is_isolated = now.ends.is_empty() && now.part.is_none() && now.stages.len() > 1;
+            let is_isolated =
+                now.ends.is_empty() && now.part.is_none() && now.command == Command::Pipe;
             self.last = now;
             if is_isolated {
                 self.look_at_parts();
