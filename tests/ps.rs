@@ -388,6 +388,25 @@ fn folders_that_are_not_ours_alone_are_not_looked_into() {
     }
 }
 
+/// As `sudo -E` leaves it, or of a mode with which no run uses it.
+#[test]
+fn a_runtime_folder_that_is_not_ours_alone_is_passed_over() {
+    let _dog = watchdog();
+    let runtime = Runtime::new();
+    fs::set_permissions(runtime.make_folder(), Permissions::from_mode(0o755)).unwrap();
+    let is_passed_over = |ended: Ended| {
+        let path = runtime.0.path("runtime").display().to_string();
+        assert!(!ended.expect(0).stderr.contains(&path));
+    };
+    fs::set_permissions(runtime.0.path("runtime"), Permissions::from_mode(0o755)).unwrap();
+    is_passed_over(runtime.with(pipehost(["ps"])).end());
+    if rustix::process::geteuid().is_root() {
+        fs::set_permissions(runtime.0.path("runtime"), Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::chown(runtime.0.path("runtime"), Some(65534), Some(65534)).unwrap();
+        is_passed_over(runtime.with(pipehost(["ps"])).end());
+    }
+}
+
 #[test]
 fn a_run_that_cannot_be_listed_runs() {
     let _dog = watchdog();

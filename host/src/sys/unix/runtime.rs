@@ -61,7 +61,8 @@ pub(super) fn has_place() -> bool {
 }
 
 /// Opens every folder that [`folder`] may have been for a process of this user: other processes may have another
-/// XDG_RUNTIME_DIR, or none. Makes none, and changes none. Lists each folder once.
+/// XDG_RUNTIME_DIR, or none. One that is not private to this user is none of those: sudo(8) may leave that of another user.
+/// Makes none, and changes none. Lists each folder once.
 pub(super) fn folders() -> Vec<Result<PrivateFolder, PrivateError>> {
     let user = rustix::process::geteuid().as_raw();
     let usual = PathBuf::from(format!("/run/user/{user}"));
@@ -69,6 +70,7 @@ pub(super) fn folders() -> Vec<Result<PrivateFolder, PrivateError>> {
     [standard(), Some(usual)]
         .into_iter()
         .flatten()
+        .filter(|path| PrivateFolder::is_private(path))
         .map(|path| path.join(NAME))
         .chain([fallback()])
         .filter_map(|path| PrivateFolder::find(&path).transpose())
