@@ -12,7 +12,7 @@ use super::exit::{Failure, OrStatus, Status};
 use super::listing::snapshot::{Command, Snapshot, State, Unreadable};
 use super::output::written;
 use super::ps::demand_lists;
-use super::ps::hosts::read;
+use super::ps::hosts::{PAUSE, read};
 use super::run::supervised;
 use crate::deadlines::HARD_DEADLINE;
 use crate::sys::{self, Direction, End, Listed};
@@ -70,6 +70,9 @@ impl Host {
             tracing::warn!("runs listed there are not seen: {note}");
         }
         let missing = || anyhow!("no run of yours has the process id {pid}; see `pipehost ps`");
+        // A killed run's file seems to be locked while another process removes it.
+        std::thread::sleep(PAUSE);
+        let found = found.filter(|listed| !listed.is_over());
         let listed = found.ok_or_else(missing).or_status(Status::Missing)?;
         match read(&listed, &mut { PATIENCE }) {
             Ok(last) => Ok(Self { listed, parts: Vec::new(), last }),
