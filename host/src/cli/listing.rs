@@ -88,6 +88,7 @@ pub(crate) fn open<'a>(facts: impl FnOnce() -> Facts, folders: impl Iterator<Ite
     let now = millis(sys::shared_clock());
     let snapshot = Snapshot {
         pid: std::process::id(),
+        pid_namespace: sys::pid_namespace(),
         command,
         runs,
         state: State::Starting,

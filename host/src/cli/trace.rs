@@ -100,11 +100,10 @@ impl Host {
     }
 
     fn look_at_parts(&mut self) {
-        let (pid, stages) = (self.last.pid, self.last.stages.len());
-        let parts = &mut self.parts;
+        let (host, parts) = (&self.last, &mut self.parts);
         let see = |listed: Listed| {
             let is_new = !parts.iter().any(|part| part.pid() == listed.pid());
-            if is_new && parts.len() < stages && part_of(&listed) == Some(pid) {
+            if is_new && parts.len() < host.stages.len() && is_part(&listed, host) {
                 parts.push(listed);
             }
         };
@@ -117,8 +116,8 @@ impl Host {
     }
 }
 
-fn part_of(listed: &Listed) -> Option<u32> {
-    Some(read(listed, &mut { Duration::ZERO }).ok()?.part?.pid)
+fn is_part(listed: &Listed, host: &Snapshot) -> bool {
+    read(listed, &mut { Duration::ZERO }).is_ok_and(|part| host.has_part(&part))
 }
 
 async fn follow(mut host: Host, json: bool) -> Result<Status, Failure> {

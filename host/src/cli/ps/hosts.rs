@@ -59,8 +59,7 @@ pub(crate) fn hosts() -> Hosts {
     found.hosts.sort_by_key(|host| host.pid);
     parts.sort_by_key(|part| part.part.map(|part| part.stage));
     for part in parts {
-        let of = part.part.map(|part| part.pid);
-        if let Some(host) = found.hosts.iter_mut().find(|host| Some(host.pid) == of) {
+        if let Some(host) = found.hosts.iter_mut().find(|host| host.has_part(&part)) {
             host.take_part(part);
         }
     }
@@ -148,6 +147,9 @@ mod tests {
         let at = |stage, name: &str| End { stage, ..end(name, 3) };
         let mut part = snapshot(vec![at(1, "b.stdin"), at(0, "a.stdin"), at(9, "x")]);
         part.part = Some(PartOf { pid: host.pid, stage: 1 });
+        assert!(host.has_part(&part) && !part.has_part(&host));
+        let of_another_namespace = Snapshot { pid_namespace: 2, ..part.clone() };
+        assert!(!host.has_part(&of_another_namespace));
         host.take_part(part);
         let ends: Vec<_> = host.ends.iter().map(|end| (&*end.name, end.bytes)).collect();
         assert_eq!(ends, [("a.stdin", 0), ("b.stdin", 3)]);

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use super::super::PrivateError;
 use super::super::own::is_served;
 use super::super::own::monitor::{TraceId, announce, forget};
+use super::flock::{self, Locked};
 use super::private::PrivateFolder;
 use super::runtime::{self, RUN};
 use super::trace::Trace;
@@ -102,6 +103,7 @@ impl Listing {
 fn locked_file(folder: &PrivateFolder, name: &str) -> Result<File, Errno> {
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut is_taken = false;
     for _ in 0..ATTEMPTS {
         let fd = rustix::fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)?;
         // It may be one of a killed process with the same number, or anything.
@@ -109,11 +111,16 @@ fn locked_file(folder: &PrivateFolder, name: &str) -> Result<File, Errno> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink > 1 {
             return Err(Errno::EXIST);
         }
-        if runtime::locked(folder, name, &fd) {
-            if stat.st_size > 0 {
-                rustix::fs::ftruncate(&fd, 0)?;
+        match flock::lock(folder, name, &fd)? {
+            Locked::Yes => {
+                if stat.st_size > 0 {
+                    rustix::fs::ftruncate(&fd, 0)?;
+                }
+                return Ok(fd.into());
             }
-            return Ok(fd.into());
+            // Of a process with this number in another PID namespace, unless it is one of a killed process that is being removed.
+            Locked::Held if stat.st_size > 0 && is_taken => return Err(Errno::EXIST),
+            locked => is_taken = locked == Locked::Held && stat.st_size > 0,
         }
         std::thread::sleep(PAUSE);
     }
@@ -154,6 +161,11 @@ fn files_in(folder: Arc<PrivateFolder>, found: &mut impl FnMut(Listed)) {
             found(Listed { pid, folder: Arc::clone(&folder), file });
         }
     }
+}
+
+/// Returns a number of the PID namespace of this process: two that run at once have two of them. Returns 0 if that is not known.
+pub(crate) fn pid_namespace() -> u64 {
+    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino)
 }
 
 fn name_of(pid: u32) -> String {
@@ -256,6 +268,8 @@ mod tests {
         let listing = Listing { folder, name, trace, file };
         listing.write(b"hello").unwrap();
         listing.write(b"HE").unwrap();
+        // As if it were one of another PID namespace.
+        assert_eq!(locked_file(&listing.folder, "run-7").unwrap_err(), Errno::EXIST);
         let listed = found(&path).remove(0);
         assert!(!listed.is_over());
         assert_eq!(listed.read(5).unwrap(), b"HEllo");
