@@ -551,4 +551,11 @@ fn a_guest_that_could_look_into_the_folder_is_warned_of() {
         let ended = runtime.run("@cat", &["--dir", &grant(path)]).end().expect(0);
         assert_eq!(ended.stderr.contains("can look into"), warns, "{path}: {ended:?}");
     }
+    // By the process of an isolated stage, and not by that of the pipeline, too.
+    for isolate in [&[][..], &["--isolate"]] {
+        let mut command = runtime.with(pipehost(["pipe"]));
+        command.args(isolate).args(["--dir", &grant("runtime"), "@cat"]);
+        let ended = command.end().expect(0);
+        assert_eq!(ended.stderr.matches("can look into").count(), 1, "{isolate:?}: {ended:?}");
+    }
 }
