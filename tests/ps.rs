@@ -206,7 +206,9 @@ fn following_ends_quietly() {
     following.wait_for("for its writer");
     following.1.signal("INT");
     let (ended, _) = following.end();
-    assert_eq!((ended.code, &*ended.stderr), (Some(130), ""));
+    // On a machine that stands still for long the thread that cuts a run short says so.
+    let is_quiet = ["", "pipehost: ended by signal 2\n"].contains(&&*ended.stderr);
+    assert!(ended.code == Some(130) && is_quiet, "{ended:?}");
     // Its reader leaves, and nothing more happens in the run.
     let mut command = trace();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
