@@ -304,8 +304,41 @@ pub(crate) fn stage(name: &str, runs: &str, is_guest: bool) -> StageNow {
 
 #[cfg(test)]
 mod tests {
-    use super::snapshot::tests::end;
+    use super::snapshot::tests::{end, snapshot};
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_could_not_be_written_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let listing = |path: &Path| {
+            Listing::of_file(&dir.path().join("runtime"), std::fs::File::create(path).unwrap())
+                .unwrap()
+        };
+        let full = || listing(Path::new("/dev/full"));
+        let mut it = Listed {
+            file: full(),
+            snapshot: snapshot(Vec::new()),
+            watched: Watched::default(),
+            places: Vec::new(),
+            changes: Arc::default(),
+            is_changed: true,
+            failures: 0,
+            failed: Arc::default(),
+        };
+        assert!(!it.update() && it.is_changed);
+        let path = dir.path().join("run-7");
+        it.file = listing(&path);
+        assert!(it.update() && !it.is_changed && !it.update());
+        assert_eq!(std::fs::read(&path).unwrap(), it.snapshot.to_bytes());
+        // Not for ever.
+        (it.file, it.is_changed) = (full(), true);
+        for _ in 0..MOST_FAILURES {
+            assert!(it.is_changed);
+            it.update();
+        }
+        assert!(!it.is_changed && !it.update());
+    }
 
     #[test]
     fn a_wait_that_goes_on_is_told_from_the_next_one() {

@@ -77,6 +77,13 @@ impl Listing {
         }
     }
 
+    /// Makes one of any file, without a lock.
+    #[cfg(test)]
+    pub(crate) fn of_file(folder: &Path, file: File) -> Result<Self, PrivateError> {
+        let (folder, name) = (PrivateFolder::open(folder)?, name_of(std::process::id()));
+        Ok(Self { folder, name, trace: None, file })
+    }
+
     /// Returns the path of the folder that the file is in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
