@@ -195,6 +195,7 @@ async fn run(
     let bytes = tokio::select! {
         biased;
         status = &mut stopped => {
+            listing::end(status);
             say_stopped(status, timeout);
             return Ok(status);
         }

@@ -108,10 +108,11 @@ fn leave(leftovers: &Leftovers, stopped: Status, timeout: Option<Duration>) -> !
         std::thread::sleep(LAST_WORDS);
         std::process::exit(code);
     });
-    listing::end(stopped);
     leftovers.clean_up();
     overlay::remove();
     say_stopped(stopped, timeout);
+    // Its file system may hang, too.
+    listing::end_early(stopped);
     report::finish(stopped.code(), say);
     log::end();
     std::process::exit(code);

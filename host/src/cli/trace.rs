@@ -9,10 +9,10 @@ use anyhow::{Context, anyhow};
 
 use super::args::TraceArgs;
 use super::exit::{Failure, OrStatus, Status};
-use super::listing::snapshot::{Snapshot, State, Unreadable};
+use super::listing::snapshot::{Command, Snapshot, State, Unreadable};
 use super::output::written;
 use super::ps::demand_lists;
-use super::ps::hosts::read;
+use super::ps::hosts::{PAUSE, read};
 use super::run::supervised;
 use crate::deadlines::HARD_DEADLINE;
 use crate::sys::{self, Direction, End, Listed};
@@ -70,6 +70,9 @@ impl Host {
             tracing::warn!("runs listed there are not seen: {note}");
         }
         let missing = || anyhow!("no run of yours has the process id {pid}; see `pipehost ps`");
+        // A killed run's file seems to be locked while another process removes it.
+        std::thread::sleep(PAUSE);
+        let found = found.filter(|listed| !listed.is_over());
         let listed = found.ok_or_else(missing).or_status(Status::Missing)?;
         match read(&listed, &mut { PATIENCE }) {
             Ok(last) => Ok(Self { listed, parts: Vec::new(), last }),
@@ -86,7 +89,8 @@ impl Host {
         // In this order: once it has ended, nothing is written any more.
         let is_over = self.listed.is_over();
         if let Ok(now) = read(&self.listed, &mut { PATIENCE }) {
-            let is_isolated = now.ends.is_empty() && now.part.is_none() && now.stages.len() > 1;
+            let is_isolated =
+                now.ends.is_empty() && now.part.is_none() && now.command == Command::Pipe;
             self.last = now;
             if is_isolated {
                 self.look_at_parts();
@@ -96,11 +100,10 @@ impl Host {
     }
 
     fn look_at_parts(&mut self) {
-        let (pid, stages) = (self.last.pid, self.last.stages.len());
-        let parts = &mut self.parts;
+        let (host, parts) = (&self.last, &mut self.parts);
         let see = |listed: Listed| {
             let is_new = !parts.iter().any(|part| part.pid() == listed.pid());
-            if is_new && parts.len() < stages && part_of(&listed) == Some(pid) {
+            if is_new && parts.len() < host.stages.len() && is_part(&listed, host) {
                 parts.push(listed);
             }
         };
@@ -113,8 +116,8 @@ impl Host {
     }
 }
 
-fn part_of(listed: &Listed) -> Option<u32> {
-    Some(read(listed, &mut { Duration::ZERO }).ok()?.part?.pid)
+fn is_part(listed: &Listed, host: &Snapshot) -> bool {
+    read(listed, &mut { Duration::ZERO }).is_ok_and(|part| host.has_part(&part))
 }
 
 async fn follow(mut host: Host, json: bool) -> Result<Status, Failure> {

@@ -71,10 +71,10 @@ pub(crate) use platform::{
     check_direction, demand_standard_output, descriptors_left, file_id, file_size_limit,
     find_command, ignore_file_size_signal, inherited_number, is_drive, is_no_memory, is_terminal,
     kill_natives, kind_of, listed, memory_file, number_in_path, open_input_file, open_log_file,
-    open_output_file, own_program, pipe_with_writers, prepare_messages, read_at, read_file,
-    read_own_file, read_small_file, retire_standard_input_and_output, shared_clock, stop_requests,
-    take_given, take_inherited, take_inherited_stream, text, thread_cpu_time, write_at,
-    write_message, write_message_within,
+    open_output_file, own_program, pid_namespace, pipe_with_writers, prepare_messages, read_at,
+    read_file, read_own_file, read_small_file, retire_standard_input_and_output, shared_clock,
+    stop_requests, take_given, take_inherited, take_inherited_stream, text, thread_cpu_time,
+    write_at, write_message, write_message_within,
 };
 #[cfg(feature = "cli")]
 pub(crate) use platform::{CodePool, Stamp, Workshop, stamp, start_compiler};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
-/// The version of the form. A field that is added, removed or changed raises it.
+/// The version of the form. A field that is added, removed or changed raises it, unless nobody is shown it and it may be missing.
 pub(crate) const VERSION: u32 = 1;
 
 /// How many bytes a snapshot has at most, with its first line.
@@ -28,6 +28,9 @@ const HEAD: usize = WORD.len() + 1 + 8 + 1 + 8 + 1 + 16 + 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     pub(crate) pid: u32,
+    /// Where that is its process id, or 0 if that is not known. Not shown.
+    #[serde(default)]
+    pub(crate) pid_namespace: u64,
     pub(crate) command: Command,
     /// What runs, as it is called in a title.
     pub(crate) runs: String,
@@ -109,6 +112,9 @@ pub(crate) struct End {
     /// How long the guest has waited, the wait that goes on now included: milliseconds.
     pub(crate) waited: u64,
     pub(crate) waiting: Option<u64>,
+    /// How long the waits have taken that are over, exactly. Only the process itself knows that.
+    #[serde(skip)]
+    pub(crate) waits_over: Duration,
     pub(crate) is_open: bool,
     /// What it has met since it was opened last.
     pub(crate) met: Option<Met>,
@@ -136,6 +142,11 @@ pub(crate) enum Unreadable {
 }
 
 impl Snapshot {
+    /// Returns whether `part` is the process of one of this pipeline's stages. Process ids say that in one PID namespace only.
+    pub(crate) fn has_part(&self, part: &Self) -> bool {
+        part.part.is_some_and(|of| of.pid == self.pid) && part.pid_namespace == self.pid_namespace
+    }
+
     /// Writes it as it stands in a file. What has no room is left out.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bounded = self.clone();
@@ -233,6 +244,7 @@ pub(crate) mod tests {
             max_bytes: None,
             waited: 0,
             waiting: None,
+            waits_over: Duration::ZERO,
             is_open: true,
             met: None,
         }
@@ -247,6 +259,7 @@ pub(crate) mod tests {
         };
         Snapshot {
             pid: 7,
+            pid_namespace: 1,
             command: Command::Run,
             runs: "@cat".into(),
             state: State::Running,

@@ -101,7 +101,9 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
     };
     if !args.check {
         page::open(&args.report, || facts(&plan, args.isolate))?;
-        listing::open(|| listing_facts(&plan, None), plan.folders());
+        // The processes of isolated stages warn of their own.
+        let folders = plan.folders().filter(|_| !args.isolate);
+        listing::open(|| listing_facts(&plan, None), folders);
     }
     // The time that is left after the file was read.
     let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));

@@ -1,12 +1,13 @@
 //! Finds the running hosts of this user, and reads what they say of themselves.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::listing::snapshot::{MOST_BYTES, Snapshot, State, Unreadable, millis};
 use crate::sys::{self, Listed};
 
-/// The pauses in which a write is over that was under way, and how long all of them may take for one list.
-const PAUSE: Duration = Duration::from_millis(2);
+/// The pauses in which a write is over that was under way, or a removal, and how long all of them may take for one list.
+pub(crate) const PAUSE: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSES: u32 = 10;
 
@@ -42,12 +43,23 @@ pub(crate) fn hosts() -> Hosts {
         }
     };
     sys::listed(see, |error| found.notes.push(format!("runs listed there are not seen: {error}")));
+    if !found.hosts.is_empty() {
+        // A killed host's file seems to be locked while another `ps` removes it, or the next run.
+        std::thread::sleep(PAUSE);
+        let mut alive = HashSet::new();
+        let see = |listed: Listed| {
+            if !listed.is_over() {
+                alive.insert(listed.pid());
+            }
+        };
+        sys::listed(see, |_| {});
+        found.hosts.retain(|host| alive.contains(&host.pid));
+    }
     found.notes.extend(notes);
     found.hosts.sort_by_key(|host| host.pid);
     parts.sort_by_key(|part| part.part.map(|part| part.stage));
     for part in parts {
-        let of = part.part.map(|part| part.pid);
-        if let Some(host) = found.hosts.iter_mut().find(|host| Some(host.pid) == of) {
+        if let Some(host) = found.hosts.iter_mut().find(|host| host.has_part(&part)) {
             host.take_part(part);
         }
     }
@@ -135,6 +147,9 @@ mod tests {
         let at = |stage, name: &str| End { stage, ..end(name, 3) };
         let mut part = snapshot(vec![at(1, "b.stdin"), at(0, "a.stdin"), at(9, "x")]);
         part.part = Some(PartOf { pid: host.pid, stage: 1 });
+        assert!(host.has_part(&part) && !part.has_part(&host));
+        let of_another_namespace = Snapshot { pid_namespace: 2, ..part.clone() };
+        assert!(!host.has_part(&of_another_namespace));
         host.take_part(part);
         let ends: Vec<_> = host.ends.iter().map(|end| (&*end.name, end.bytes)).collect();
         assert_eq!(ends, [("a.stdin", 0), ("b.stdin", 3)]);

@@ -57,6 +57,31 @@ pub(super) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 /// The unit of the most memory that getrusage(2) reports, in bytes.
 pub(super) const MEMORY_UNIT: u64 = 1024;
 
+/// File systems that a server or another process answers for, and so may not answer for: NFS, CIFS, its second version, SMB,
+/// 9P, FUSE, AFS, Ceph, Coda and NCP, by statfs(2) and <linux/magic.h>.
+const SERVED: [u32; 10] = [
+    0x6969,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x517b,
+    0x0102_1997,
+    0x6573_5546,
+    0x5346_414f,
+    0x00c3_6400,
+    0x7375_7245,
+    0x564c,
+];
+
+/// Returns whether a file lies on a file system that a server or another process answers for: fstatfs(2).
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers have 32 bits, and not the same type everywhere"
+)]
+pub(super) fn is_served(fd: impl AsFd) -> bool {
+    rustix::fs::fstatfs(fd).is_ok_and(|kind| SERVED.contains(&(kind.f_type as u32)))
+}
+
 /// Returns the signal that interrupts open(2): a real-time signal, as programs rarely use those.
 pub(super) fn wake_signal() -> libc::c_int {
     libc::SIGRTMIN() + 7

@@ -17,7 +17,9 @@ use rustix::fs::{Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::PrivateError;
+use super::super::own::is_served;
 use super::super::own::monitor::{TraceId, announce, forget};
+use super::flock::{self, Locked};
 use super::private::PrivateFolder;
 use super::runtime::{self, RUN};
 use super::trace::Trace;
@@ -48,12 +50,17 @@ impl Listing {
     /// milliseconds at most.
     ///
     /// # Errors
-    /// Fails if there is no folder for it, or if the file cannot be made there.
+    /// Fails if there is no folder for it, if that is on a network or of another process (FUSE), or if the file cannot be made there.
     pub(crate) fn make() -> Result<Self, PrivateError> {
         if !runtime::has_place() {
             return Err(PrivateError::Io { path: "/tmp".into(), error: Errno::NOENT.into() });
         }
         let folder = runtime::folder()?;
+        // A server that does not answer would keep the pipes waiting.
+        if is_served(&folder) {
+            let error = io::Error::other("not on a file system of this machine");
+            return Err(PrivateError::Io { path: folder.path().into(), error });
+        }
         let name = name_of(std::process::id());
         let fail = |error: Errno| PrivateError::Io {
             path: folder.path().join(&name),
@@ -70,12 +77,20 @@ impl Listing {
         }
     }
 
+    /// Makes one of any file, without a lock.
+    #[cfg(test)]
+    pub(crate) fn of_file(folder: &Path, file: File) -> Result<Self, PrivateError> {
+        let (folder, name) = (PrivateFolder::open(folder)?, name_of(std::process::id()));
+        Ok(Self { folder, name, trace: None, file })
+    }
+
     /// Returns the path of the folder that the file is in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Writes `bytes` at the start of the file: pwrite(2). What was longer before stays behind them.
+    /// Writes `bytes` at the start of the file: pwrite(2). What was longer before stays behind them. Waits for a disk that is
+    /// slow, or frozen.
     ///
     /// # Errors
     /// Those of pwrite(2).
@@ -95,6 +110,7 @@ impl Listing {
 fn locked_file(folder: &PrivateFolder, name: &str) -> Result<File, Errno> {
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut is_taken = false;
     for _ in 0..ATTEMPTS {
         let fd = rustix::fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)?;
         // It may be one of a killed process with the same number, or anything.
@@ -102,11 +118,16 @@ fn locked_file(folder: &PrivateFolder, name: &str) -> Result<File, Errno> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink > 1 {
             return Err(Errno::EXIST);
         }
-        if runtime::locked(folder, name, &fd) {
-            if stat.st_size > 0 {
-                rustix::fs::ftruncate(&fd, 0)?;
+        match flock::lock(folder, name, &fd)? {
+            Locked::Yes => {
+                if stat.st_size > 0 {
+                    rustix::fs::ftruncate(&fd, 0)?;
+                }
+                return Ok(fd.into());
             }
-            return Ok(fd.into());
+            // Of a process with this number in another PID namespace, unless it is one of a killed process that is being removed.
+            Locked::Held if stat.st_size > 0 && is_taken => return Err(Errno::EXIST),
+            locked => is_taken = locked == Locked::Held && stat.st_size > 0,
         }
         std::thread::sleep(PAUSE);
     }
@@ -147,6 +168,11 @@ fn files_in(folder: Arc<PrivateFolder>, found: &mut impl FnMut(Listed)) {
             found(Listed { pid, folder: Arc::clone(&folder), file });
         }
     }
+}
+
+/// Returns a number of the PID namespace of this process: two that run at once have two of them. Returns 0 if that is not known.
+pub(crate) fn pid_namespace() -> u64 {
+    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino)
 }
 
 fn name_of(pid: u32) -> String {
@@ -249,6 +275,8 @@ mod tests {
         let listing = Listing { folder, name, trace, file };
         listing.write(b"hello").unwrap();
         listing.write(b"HE").unwrap();
+        // As if it were one of another PID namespace.
+        assert_eq!(locked_file(&listing.folder, "run-7").unwrap_err(), Errno::EXIST);
         let listed = found(&path).remove(0);
         assert!(!listed.is_over());
         assert_eq!(listed.read(5).unwrap(), b"HEllo");

@@ -71,7 +71,7 @@ pub(crate) use inherited::{
     check_direction, inherited_number, number_in_path, take_given, take_inherited,
     take_inherited_stream,
 };
-pub(crate) use listing::{LISTS_RUNS, Listed, Listing, listed};
+pub(crate) use listing::{LISTS_RUNS, Listed, Listing, listed, pid_namespace};
 pub use memory::Allocator;
 pub(crate) use memory::{address_space_limit, file_size_limit, is_no_memory};
 pub(crate) use messages::{prepare_messages, write_message, write_message_within};

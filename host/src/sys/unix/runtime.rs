@@ -39,6 +39,9 @@ const LOCK: &str = "lock-";
 /// The prefix of the name of the file by which a run is listed. The id of its process follows.
 pub(super) const RUN: &str = "run-";
 
+/// How many files of runs that go on are met before no more are looked at. Many runs that start at once would open them all, each.
+const MOST_HELD: usize = 16;
+
 /// Opens `$XDG_RUNTIME_DIR/pipehost`, if XDG_RUNTIME_DIR is private to this user, or else
 /// `/tmp/pipehost-UID`, which must be private. The first call also cleans up there.
 ///
@@ -61,7 +64,8 @@ pub(super) fn has_place() -> bool {
 }
 
 /// Opens every folder that [`folder`] may have been for a process of this user: other processes may have another
-/// XDG_RUNTIME_DIR, or none. Makes none, and changes none. Lists each folder once.
+/// XDG_RUNTIME_DIR, or none. One that is not private to this user is none of those: sudo(8) may leave that of another user.
+/// Makes none, and changes none. Lists each folder once.
 pub(super) fn folders() -> Vec<Result<PrivateFolder, PrivateError>> {
     let user = rustix::process::geteuid().as_raw();
     let usual = PathBuf::from(format!("/run/user/{user}"));
@@ -69,6 +73,7 @@ pub(super) fn folders() -> Vec<Result<PrivateFolder, PrivateError>> {
     [standard(), Some(usual)]
         .into_iter()
         .flatten()
+        .filter(|path| PrivateFolder::is_private(path))
         .map(|path| path.join(NAME))
         .chain([fallback()])
         .filter_map(|path| PrivateFolder::find(&path).transpose())
@@ -262,18 +267,25 @@ pub(in crate::sys) fn remove_unlocked(folder: BorrowedFd<'_>, name: &OsStr) -> b
     }
 }
 
-/// Removes the entries that killed runs have left: those whose lock is free.
+/// Removes the entries that runs have left, as they were killed or confined: those whose lock is free. Leaves some files of runs
+/// for later where many runs go on.
 fn clean(folder: &PrivateFolder) {
     let Ok(entries) = Dir::read_from(folder) else { return };
+    let mut held = 0;
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
         let is_place = name.starts_with(PLACE);
-        if !is_place && !name.starts_with(LOCK) && !name.starts_with(RUN) {
+        let is_run = name.starts_with(RUN);
+        if !is_place && !is_run && !name.starts_with(LOCK) {
+            continue;
+        }
+        if is_run && held >= MOST_HELD {
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(fd) = rustix::fs::openat(folder, &name, flags, Mode::empty()) else { continue };
         if !locked(folder, &name, &fd) {
+            held += usize::from(is_run);
             continue;
         }
         let removed = match is_place {
@@ -282,7 +294,7 @@ fn clean(folder: &PrivateFolder) {
             false => rustix::fs::unlinkat(folder, &name, AtFlags::empty()),
         };
         tracing::debug!(
-            "{}: left by a killed run: {removed:?}",
+            "{}: left by a run that is over: {removed:?}",
             folder.path().join(name).display()
         );
     }
@@ -332,6 +344,32 @@ mod tests {
         left.sort();
         assert_eq!(left, ["else", "lock-held", "pipe-held", "run-1"]);
         assert!(path.join("pipe-held/x").exists());
+    }
+
+    /// They would be opened by each of many runs that start at once.
+    #[test]
+    fn few_files_of_runs_that_go_on_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runtime");
+        let folder = PrivateFolder::open(&path).unwrap();
+        let hold = |at: usize| {
+            let name = format!("run-{at}");
+            let fd = std::fs::File::create(path.join(&name)).unwrap();
+            assert!(locked(&folder, &name, &fd));
+            fd
+        };
+        let mut held: Vec<_> = (0..MOST_HELD).map(hold).collect();
+        for name in ["run-left", "lock-left"] {
+            std::fs::write(path.join(name), "").unwrap();
+        }
+        clean(&folder);
+        // What is no file of a run is looked at in any case.
+        assert!(!path.join("lock-left").exists());
+        held.truncate(MOST_HELD - 1);
+        clean(&folder);
+        assert!(!path.join("run-left").exists());
+        let count = std::fs::read_dir(&path).unwrap().count();
+        assert_eq!(count, MOST_HELD - 1);
     }
 
     /// A lock on a file does not count once the file has lost its name.

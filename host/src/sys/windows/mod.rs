@@ -68,7 +68,7 @@ pub(crate) use inherited::{
     check_direction, demand_standard_output, inherited_number, number_in_path,
     retire_standard_input_and_output, take_given, take_inherited, take_inherited_stream,
 };
-pub(crate) use listing::{LISTS_RUNS, Listed, Listing, listed};
+pub(crate) use listing::{LISTS_RUNS, Listed, Listing, listed, pid_namespace};
 pub(crate) use messages::{prepare_messages, write_message, write_message_within};
 pub(crate) use native::{Native, kill_natives};
 pub(crate) use private::{FolderLock, PrivateFile, PrivateFolder};
