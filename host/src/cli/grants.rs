@@ -202,9 +202,3 @@ fn doubtful(path: &Path, why: &str) -> Failure {
 fn typed(path: &Path) -> String {
     shell_quoted(&path.display().to_string())
 }
-
-/// Returns the folder of a file.
-fn folder_of(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    folder.unwrap_or(Path::new(".")).into()
-}

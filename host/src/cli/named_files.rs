@@ -54,8 +54,7 @@ impl Identity {
         match sys::file_id(path) {
             Ok(id) => id.map(Self::There),
             Err(_) => {
-                let folder = path.parent().filter(|folder| *folder != Path::new(""));
-                let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+                let folder = folder_of(path).canonicalize().ok()?;
                 Some(Self::Missing(folder.join(path.file_name()?)))
             }
         }
@@ -135,31 +134,37 @@ impl<'a> NamedFiles<'a> {
     }
 }
 
-/// Returns the first of the folders that has the file somewhere in it, as it is named or where its links lead, or a link on the way to it:
-/// who can put another in its place can put another file there.
-pub(crate) fn reaching<'a>(
-    file: &Path,
-    mut folders: impl Iterator<Item = &'a Path>,
-) -> Option<&'a Path> {
+/// Returns how a guest that may write to these folders could write to `file`, and what to do about it, if it could: one of them has the
+/// file somewhere in it, as it is named or where its links lead, or a link on the way to it. Who can put another in its place can
+/// put another file there.
+pub(crate) fn reached<'a>(file: &Path, folders: impl Iterator<Item = &'a Path>) -> Option<String> {
+    let mut folders = folders.peekable();
+    folders.peek()?;
     let mut places = vec![resolved(file)?];
     // Each part of the path, where it is itself and not where it leads.
     for part in file.ancestors() {
-        let (Some(folder), Some(name)) = (part.parent(), part.file_name()) else { continue };
-        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-        places.extend(resolved(folder).map(|folder| folder.join(name)));
+        let Some(name) = part.file_name() else { continue };
+        places.extend(resolved(folder_of(part)).map(|folder| folder.join(name)));
     }
-    folders.find(|folder| {
+    let folder = folders.find(|folder| {
         resolved(folder).is_some_and(|it| places.iter().any(|place| place.starts_with(&it)))
-    })
+    });
+    let folder = folder?.display();
+    Some(format!("by dir {folder}; grant {folder},ro, or keep the file in another folder"))
 }
 
 /// Returns the path without links, as far as it exists.
 pub(crate) fn resolved(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().or_else(|| {
-        let (folder, name) = (path.parent()?, path.file_name()?);
-        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-        Some(resolved(folder)?.join(name))
+        let name = path.file_name()?;
+        Some(resolved(folder_of(path))?.join(name))
     })
+}
+
+/// Returns the folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
 }
 
 fn refused(one: &(String, &Path, Use), other: &(String, &Path, Use)) -> Failure {

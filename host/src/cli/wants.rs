@@ -156,7 +156,7 @@ fn answer(
 /// Remembers what was allowed for good, and says where. If that is impossible it is allowed once, and a warning says why.
 fn keep(entry: Entry, plan: &GuestPlan) {
     let kept = match allowed::path().and_then(|path| within_reach(&path, plan)) {
-        Some((_, why)) => Err(why),
+        Some(why) => Err(why),
         None => allowed::remember(entry),
     };
     match kept {
@@ -175,7 +175,7 @@ pub(super) fn check_out_of_reach(plan: &GuestPlan) -> Result<(), Failure> {
     let found = allowed::path().filter(|path| path.symlink_metadata().is_ok());
     match found.and_then(|path| within_reach(&path, plan)) {
         None => Ok(()),
-        Some((_, why)) => Err(Failure { status: Status::NotPermitted, error: anyhow!(why) }),
+        Some(why) => Err(Failure { status: Status::NotPermitted, error: anyhow!(why) }),
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::args::CacheArgs;
 use super::exit::{Failure, OrStatus, Status};
 use super::log;
-use super::named_files::reaching;
+use super::named_files::reached;
 use super::source::Source;
 use crate::engine::Engine;
 use crate::guest::{CodeKind, Guest};
@@ -59,11 +59,8 @@ impl Watch {
     ) -> Result<Option<Self>, Failure> {
         let Some(patience) = plan.swap else { return Ok(None) };
         let path = path_of(source)?;
-        if let Some(folder) = reaching(&path, writable) {
-            let (file, folder) = (path.display(), folder.display());
-            let error = anyhow!(
-                "--watch: a guest could write to {file}, by dir {folder}; grant {folder},ro, or keep the file in another folder"
-            );
+        if let Some(how) = reached(&path, writable) {
+            let error = anyhow!("--watch: a guest could write to {}, {how}", path.display());
             return Err(error).or_status(Status::NotPermitted);
         }
         let source = source.clone();

@@ -8,9 +8,9 @@ use anyhow::anyhow;
 use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
 use super::super::keys::{Keys, guest_at};
-use super::super::named_files::{reaching, resolved};
+use super::super::named_files::{folder_of, reached, resolved};
 use super::super::source::Source;
-use super::{Pin, folder_of, own_folder, typed};
+use super::{Pin, own_folder, typed};
 use crate::launch::{GuestPlan, StreamSpec};
 
 /// The keys that are not options.
@@ -108,7 +108,7 @@ impl GrantsFile {
     /// Fails if it grants anything else, as nobody has asked for that: whoever could put the file
     /// there could put anything there, but need not have any power elsewhere.
     pub(in crate::cli) fn kept_to_its_folder(mut self) -> Result<Self, Failure> {
-        match own_folder::kept(self.options.clone(), &folder_of(&self.path)) {
+        match own_folder::kept(self.options.clone(), folder_of(&self.path)) {
             Ok(options) => {
                 self.options = options;
                 Ok(self)
@@ -133,34 +133,26 @@ impl GrantsFile {
         }
         match within_reach(&self.path, plan) {
             None => Ok(()),
-            Some((_, why)) => Err(Failure { status: Status::NotPermitted, error: anyhow!(why) }),
+            Some(why) => Err(Failure { status: Status::NotPermitted, error: anyhow!(why) }),
         }
     }
 }
 
-/// Returns the option by which a guest of this plan could write to `file`, or put another in its place, and says so.
-pub(in crate::cli) fn within_reach(
-    file: &Path,
-    plan: &GuestPlan,
-) -> Option<(&'static str, String)> {
+/// Returns how a guest of this plan could write to `file`, or put another in its place, if it could.
+pub(in crate::cli) fn within_reach(file: &Path, plan: &GuestPlan) -> Option<String> {
     let shown = file.display();
     let whole = |path: &Path| resolved(path).unwrap_or_else(|| path.into());
-    let place = whole(file);
     for (key, stream) in [("stdout", &plan.stdout), ("stderr", &plan.stderr)] {
         if let Some(StreamSpec::File(path) | StreamSpec::Append(path)) = stream
-            && whole(path) == place
+            && whole(path) == whole(file)
         {
-            let why =
-                format!("{shown}: the guest would write to it, by {key}; name another file there");
-            return Some((key, why));
+            return Some(format!(
+                "{shown}: the guest would write to it, by {key}; name another file there"
+            ));
         }
     }
-    let folder = reaching(file, plan.writable_folders())?.display();
-    let why = format!(
-        "{shown}: the guest could write to it, by dir {folder}; grant {folder},ro, or keep the file in another \
-         folder"
-    );
-    Some(("dir", why))
+    let how = reached(file, plan.writable_folders())?;
+    Some(format!("{shown}: the guest could write to it, {how}"))
 }
 
 /// Returns whether two names mean one guest.

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::args::GuestOptions;
+use super::super::named_files::folder_of;
 use crate::launch::StreamSpec;
 use crate::limits::{DEFAULT_MAX_CHILDREN, DEFAULT_MAX_MEMORY, DEFAULT_MAX_PIPES};
 
@@ -88,5 +89,5 @@ fn resolved(path: &Path) -> Option<PathBuf> {
         return None;
     }
     let name = path.file_name()?;
-    Some(super::folder_of(path).canonicalize().ok()?.join(name))
+    Some(folder_of(path).canonicalize().ok()?.join(name))
 }

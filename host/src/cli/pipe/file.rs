@@ -14,7 +14,7 @@ use super::super::args::GuestOptions;
 use super::super::exit::{Failure, Status};
 use super::super::keys::{self, Table};
 use super::super::launching::file_failure;
-use super::super::named_files::reaching;
+use super::super::named_files::{folder_of, reached};
 use super::super::part::MOST_PIPELINE_BYTES;
 use super::line::outer_streams;
 use super::plan::{EndRef, Pipe, Plan, Stage, stage_name, usage};
@@ -55,19 +55,15 @@ pub(super) fn read(path: &Path, deadline: Option<Instant>) -> Result<Option<Stri
 
 /// Checks that no guest can write to the file, as the next run could then be another one.
 pub(super) fn check_out_of_reach(path: &Path, plan: &Plan) -> Result<(), Failure> {
-    let Some(folder) = reaching(path, plan.writable_folders()) else { return Ok(()) };
-    let (path, folder) = (path.display(), folder.display());
-    let error = anyhow!(
-        "-f {path}: a guest could write to it, by dir {folder}; grant {folder},ro, or keep the file in another folder"
-    );
+    let Some(how) = reached(path, plan.writable_folders()) else { return Ok(()) };
+    let error = anyhow!("-f {}: a guest could write to it, {how}", path.display());
     Err(Failure { status: Status::NotPermitted, error })
 }
 
 /// Makes the plan of `text`, which the file at `path` holds. The paths in it start from that file's
 /// folder. `common` holds for every guest.
 pub(crate) fn plan(path: &Path, text: &str, common: &GuestOptions) -> Result<Plan, Failure> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    parse(text, folder.unwrap_or(Path::new(".")), common).map_err(|failure| Failure {
+    parse(text, folder_of(path), common).map_err(|failure| Failure {
         error: anyhow!("{}: {:#}", path.display(), failure.error),
         ..failure
     })
