@@ -23,12 +23,12 @@ use super::super::run::{place, supervised};
 use super::super::signals::SignalWatch;
 use super::super::source::Source;
 use super::super::stats::FifoStats;
+use super::super::verdict;
 use super::super::watch::Watch;
-use super::super::{verdict, wants};
 use super::ends::Ends;
 use super::job::GuestJob;
 use super::plan::{Plan, Stage};
-use super::{listing_facts, of_plan};
+use super::{listing_facts, of_plan, watch};
 use crate::deadlines::{PART_HARD_DEADLINE, PART_LAST_DELIVERY};
 use crate::launch::{
     self, Ended, GuestPlan, Leftovers, Opener, Stream, StreamSpec, Streams, reserve_for_files,
@@ -261,13 +261,7 @@ fn prepare(args: &PipeArgs, part: &Part, plan: &Plan) -> Result<Option<Watch>, F
     let guest = plan.stages.get(part.stage).and_then(Stage::guest);
     let has_fifos = plan.stages.get(part.stage).is_some_and(Stage::has_fifos);
     provide(args.sandbox.sandbox, guest.into_iter(), has_fifos)?;
-    match plan.stages.get(part.stage).and_then(|stage| stage.job.kind().guest()) {
-        Some(guest) => {
-            let seen = guest.source.stamp();
-            Watch::start(&guest.source, seen, &guest.plan, plan.writable_folders(), &args.cache)
-        }
-        None => Ok(None),
-    }
+    plan.stages.get(part.stage).map_or(Ok(None), |stage| watch(args, plan, stage))
 }
 
 async fn run(
@@ -282,7 +276,6 @@ async fn run(
     let Some(GuestJob { source, plan: guest_plan }) = guest else {
         return Err(anyhow!("--part names no guest")).or_status(Status::Usage);
     };
-    wants::check_stage(source, guest_plan, &plan.names(part.stage))?;
     let engine = engine_for(&args.cache, guest_plan.writable_folders())?;
     let engine = if guest_plan.limits.fuel.is_some() { metering(&engine)? } else { engine };
     let engine = match &watch {

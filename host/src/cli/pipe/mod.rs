@@ -39,7 +39,7 @@ use crate::pipe::Activity;
 use crate::pipeline::Pipeline;
 use crate::sys::{self, Stop};
 use isolated::StageReport;
-use job::Job;
+use job::{GuestJob, Job};
 use loading::{check_wants, load};
 use opening::{Ready, open};
 use plan::{Plan, Stage};
@@ -114,15 +114,15 @@ pub(crate) fn main(mut args: PipeArgs) -> Result<Status, Failure> {
 
 /// Has the files of the guests watched that say so. Must be called while this process has one thread.
 fn watches(args: &PipeArgs, plan: &Plan) -> Result<Vec<Option<Watch>>, Failure> {
-    let watch = |stage: &Stage| match stage.job.kind().guest() {
-        Some(guest) => {
-            let seen = guest.source.stamp();
-            Watch::start(&guest.source, seen, &guest.plan, plan.writable_folders(), &args.cache)
-                .map_err(|failure| failure.of_stage(&stage.name))
-        }
-        None => Ok(None),
-    };
-    plan.stages.iter().map(watch).collect()
+    let of =
+        |stage: &Stage| watch(args, plan, stage).map_err(|failure| failure.of_stage(&stage.name));
+    plan.stages.iter().map(of).collect()
+}
+
+/// Has the file of a stage's guest watched, if that is to be.
+fn watch(args: &PipeArgs, plan: &Plan, stage: &Stage) -> Result<Option<Watch>, Failure> {
+    let Some(GuestJob { source, plan: guest }) = stage.job.kind().guest() else { return Ok(None) };
+    Watch::start(source, source.stamp(), guest, plan.writable_folders(), &args.cache)
 }
 
 /// Makes the plan that `args` describe. `text` is the text of the file, if they name one.
