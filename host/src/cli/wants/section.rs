@@ -30,23 +30,14 @@ pub(super) fn declaration(guest: &[u8]) -> Result<Vec<u8>, String> {
         return Ok(found);
     }
     let Some(binary) = binary(guest) else { return Ok(found) };
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(&binary) {
-        match payload {
-            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
-            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Payload::CustomSection(section)) if section.name() == NAME => {
-                found.extend_from_slice(section.data());
-            }
-            Ok(_) => {}
-            // Compiling it will tell.
-            Err(_) => break,
+    for (_, payload) in pieces(&binary) {
+        if let Payload::CustomSection(section) = payload
+            && section.name() == NAME
+        {
+            found.extend_from_slice(section.data());
         }
         if found.len() > MOST_BYTES {
             return Err(format!("it has more than {MOST_BYTES} bytes"));
-        }
-        if depth > DEEPEST {
-            break;
         }
     }
     Ok(found)
@@ -61,28 +52,37 @@ pub(super) fn imports(guest: &[u8]) -> Vec<String> {
         }
     };
     let binary = binary(guest).unwrap_or_default();
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(&binary) {
+    for payload in pieces(&binary).filter(|(depth, _)| *depth == 0).map(|(_, payload)| payload) {
         match payload {
-            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
-            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Payload::ImportSection(section)) if depth == 0 => {
+            Payload::ImportSection(section) => {
                 section
                     .into_imports()
                     .map_while(Result::ok)
                     .for_each(|import| add(&format!("{}.{}", import.module, import.name)));
             }
-            Ok(Payload::ComponentImportSection(section)) if depth == 0 => {
+            Payload::ComponentImportSection(section) => {
                 section.into_iter().map_while(Result::ok).for_each(|import| add(import.name.name));
             }
-            Ok(_) => {}
-            Err(_) => break,
-        }
-        if depth > DEEPEST {
-            break;
+            _ => {}
         }
     }
     names.into_iter().collect()
+}
+
+/// Returns the pieces of a binary in their order, each with how deep it is nested, up to what is too deep or cannot be read: compiling it
+/// will tell.
+fn pieces(binary: &[u8]) -> impl Iterator<Item = (usize, Payload<'_>)> {
+    let mut depth = 0_usize;
+    let at_depth = move |payload| {
+        match payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        (depth, payload)
+    };
+    let read = Parser::new(0).parse_all(binary).map_while(Result::ok);
+    read.map(at_depth).take_while(|(depth, _)| *depth <= DEEPEST)
 }
 
 /// Returns the binary form of a guest, or `None` for what is neither that nor its text.
