@@ -255,6 +255,16 @@ impl Talk {
         assert_eq!(String::from_utf8(seen).unwrap(), answer);
     }
 
+    /// Has the guest replaced before each of these lines, which the new one copies.
+    #[track_caller]
+    fn goes_on(&mut self, file: &GuestFile, versions: &mut Versions, lines: &[&str]) {
+        for line in lines {
+            file.replace(&versions.next());
+            self.run.goes_on();
+            self.says(line, line);
+        }
+    }
+
     /// Closes the guest's input. Returns its status, what it has not said yet, and all messages.
     fn end(self) -> (Option<i32>, String, Vec<String>) {
         let Self { run, to, mut from } = self;
@@ -276,11 +286,7 @@ fn a_guest_that_waits_for_input_is_replaced_at_once() {
     let mut command = pipehost(["run", "--watch=1h"]);
     let mut talk = Talk::start(command.arg(&file.path).args(["--", "copy-by", "4096"]));
     talk.says("one\n", "one\n");
-    for word in ["two\n", "three\n", "four\n", "five\n", "six\n"] {
-        file.replace(&versions.next());
-        talk.run.goes_on();
-        talk.says(word, word);
-    }
+    talk.goes_on(&file, &mut versions, &["two\n", "three\n", "four\n", "five\n", "six\n"]);
     let (status, rest, told) = talk.end();
     assert_eq!((status, &*rest, told.len()), (Some(0), "", 5), "{told:?}");
 }
@@ -556,11 +562,7 @@ fn one_stage_of_a_pipeline_is_replaced() {
         }
         let mut talk = Talk::start(&mut command);
         talk.says("one\n", "one\n");
-        for word in ["two\n", "three\n", "four\n"] {
-            file.replace(&versions.next());
-            talk.run.goes_on();
-            talk.says(word, word);
-        }
+        talk.goes_on(&file, &mut versions, &["two\n", "three\n", "four\n"]);
         let (status, rest, told) = talk.end();
         assert_eq!((status, &*rest, told.len()), (Some(0), "", 3), "{way}: {told:?}");
     }
