@@ -46,7 +46,7 @@ pub(in crate::cli) fn parse(path: &Path, text: &str, is_found: bool) -> Result<G
         if written.is_empty() {
             return entry.wrong("write a file's path, or @NAME");
         }
-        match Source::of(&guest_at(&folder, written.as_ref())) {
+        match Source::of(&guest_at(folder, written.as_ref())) {
             Ok(source) => guest = Some(source),
             Err(failure) => return entry.wrong(&format!("{:#}", failure.error)),
         }
@@ -66,7 +66,7 @@ pub(in crate::cli) fn parse(path: &Path, text: &str, is_found: bool) -> Result<G
         args = entry.list()?;
     }
     // What is no key is refused first: finding the lines of very many keys would take long.
-    let options = keys.options(&folder, &OWN_KEYS)?;
+    let options = keys.options(folder, &OWN_KEYS)?;
     lines.extend(keys.lines());
     Ok(GrantsFile { path: path.into(), is_found, guest, pin, args, options, lines })
 }
